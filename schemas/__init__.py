@@ -1,0 +1,1 @@
+"""Contracts: what is sent, stored and configured."""

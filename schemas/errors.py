@@ -1,0 +1,81 @@
+"""One tree for every error that SmartMatch raises on purpose.
+
+SmartMatchError
+├── InvalidInput            a field broke a rule; names both, never the value
+├── ConsentRequired         nobody allowed this; also when the record cannot be read
+├── ContentDiffers          the same event id was stored with other content
+├── NotReady                a store is absent, locked, full or of another schema
+│   └── QueueFull           more was sent than can be made durable now
+├── UnsafeEngine            the database would lose what it acknowledged
+├── KeyMissing              a secret that is needed is not in the key file
+├── LeaseLost               another run of the same flow has taken over
+├── BatchUnusable           a batch is broken as a whole; staging is untouched
+├── SumsDiffer              the running sums are not what a recount gives
+├── NotEnoughDecisions      too little evidence to learn from
+└── NotRegistered           the registry has no such model, version or alias
+"""
+
+from __future__ import annotations
+
+
+class SmartMatchError(Exception):
+    """Anything that SmartMatch raises on purpose."""
+
+
+class InvalidInput(SmartMatchError):
+    """A field broke a rule.
+
+    Args:
+        field: Path of the field, such as ``match_parameters[]``; never a name that a
+            sender chose.
+        rule: The rule in words, such as ``must be at most 1``; never the value.
+    """
+
+    def __init__(self, field: str, rule: str) -> None:
+        super().__init__(f"{field}: {rule}")
+        self.field = field
+        self.rule = rule
+
+
+class ConsentRequired(SmartMatchError):
+    """Nobody allowed this, or whether anybody did cannot be read."""
+
+
+class ContentDiffers(SmartMatchError):
+    """The same event id was stored with other content."""
+
+
+class NotReady(SmartMatchError):
+    """A store is absent, locked, full or of another schema; worth trying again."""
+
+
+class QueueFull(NotReady):
+    """More was sent than can be made durable now; worth trying again."""
+
+
+class UnsafeEngine(SmartMatchError):
+    """The database is configured so that it would lose what it acknowledged."""
+
+
+class KeyMissing(SmartMatchError):
+    """A secret that is needed is not in the key file."""
+
+
+class LeaseLost(SmartMatchError):
+    """Another run of the same flow has taken over; nothing was written."""
+
+
+class BatchUnusable(SmartMatchError):
+    """A batch is broken as a whole; staging is untouched."""
+
+
+class SumsDiffer(SmartMatchError):
+    """The running sums are not what a recount gives."""
+
+
+class NotEnoughDecisions(SmartMatchError):
+    """Too little evidence to learn from."""
+
+
+class NotRegistered(SmartMatchError):
+    """The registry has no such model, version or alias."""

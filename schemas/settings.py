@@ -1,0 +1,192 @@
+"""Every setting, once: name, meaning, unit, default, bounds.
+
+Read from the environment and from a file ``.env`` in the current directory; names carry the
+prefix ``SMARTMATCH_``, but for ``HOST`` and ``PORT``. Secrets are not settings: they live in
+the key file (``warehouse/keyfile.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+"""Where this code lies: the default home."""
+
+
+class Settings(BaseSettings):
+    """Configuration of one installation; frozen, so that a run cannot change its own rules."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SMARTMATCH_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    # Where things lie
+    home: Path = Field(
+        default=CHECKOUT,
+        description="Directory for everything that is written: data/ and mlruns/ lie in it.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="SQLAlchemy URL of the database; SQLite at data/smartmatch.db when empty.",
+    )
+    key_directory: Path | None = Field(
+        default=None,
+        description="Directory of the key file and the day keys; data/keys when empty.",
+    )
+
+    # The HTTP server
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104  # without keys only direct loopback clients are served
+        validation_alias=AliasChoices("HOST", "SMARTMATCH_HOST"),
+        description="Address that the ingest server listens on.",
+    )
+    port: int = Field(
+        default=8001,
+        ge=0,
+        le=65_535,
+        validation_alias=AliasChoices("PORT", "SMARTMATCH_PORT"),
+        description="Port that the ingest server listens on; 0 takes a free one.",
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Origins whose pages may call the API, separated by commas; none by default.",
+    )
+    max_body_bytes: int = Field(
+        default=8 * 1024 * 1024, ge=1_024, description="Largest request body, bytes."
+    )
+    max_batch_events: int = Field(
+        default=10_000, ge=1, le=100_000, description="Most events in one batch request."
+    )
+    queue_events: int = Field(
+        default=20_000,
+        ge=100,
+        description="Events that may wait for their commit; beyond it the reply is 503.",
+    )
+    rate_limit_per_second: int = Field(
+        default=50_000,
+        ge=1,
+        description="Requests a second and API key; beyond it the reply is 429.",
+    )
+    header_timeout_seconds: float = Field(
+        default=10.0, gt=0, description="Longest time for the headers of a request, seconds."
+    )
+    body_timeout_seconds: float = Field(
+        default=30.0, gt=0, description="Longest time for the body of a request, seconds."
+    )
+    drain_seconds: float = Field(
+        default=10.0, gt=0, description="Longest time for open requests after SIGTERM, seconds."
+    )
+
+    # Consent
+    notice_version: str = Field(
+        default="2026-11",
+        pattern=r"^[\w.-]{1,32}$",
+        description="Version of the consent notice in docs/notices that people are shown.",
+    )
+    consent_staleness_seconds: float = Field(
+        default=0.5,
+        ge=0,
+        le=5,
+        description="Oldest consent state a server process may act on, seconds.",
+    )
+
+    # Flows
+    partition_events: int = Field(
+        default=50_000,
+        ge=100,
+        le=1_000_000,
+        description="Events in one partition of process_events; bounds its memory.",
+    )
+    lease_seconds: float = Field(
+        default=300.0, gt=0, description="A run that is silent for longer loses its lease, seconds."
+    )
+    timezone: str = Field(
+        default="Europe/Paris", description="Time zone of the schedules, an IANA name."
+    )
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads", description="Where the tasks of a flow run."
+    )
+
+    # Retention
+    events_retention_days: int = Field(
+        default=395, ge=1, le=395, description="Events and matches are kept for so long, days."
+    )
+    metrics_retention_days: int = Field(
+        default=760, ge=1, le=760, description="Daily sums and published blocks, days."
+    )
+    rejected_retention_days: int = Field(
+        default=30, ge=1, le=30, description="Rejected events, days."
+    )
+    staging_retention_days: int = Field(
+        default=7, ge=1, le=7, description="Events that no run could process, days."
+    )
+    logs_retention_days: int = Field(
+        default=180, ge=1, le=180, description="Logs and records of runs, days."
+    )
+
+    # Metrics
+    smallest_group: int = Field(
+        default=10, ge=2, description="k: fewest subjects behind any published figure."
+    )
+
+    # Learning
+    model_name: str = Field(
+        default="smartmatch",
+        pattern=r"^[\w.-]{1,64}$",
+        description="Name of the registered model; load it as models:/NAME@champion.",
+    )
+    retrain_min_decisions: int = Field(
+        default=100, ge=1, description="New decisions that make a retrain worth its while."
+    )
+    training_days: int = Field(
+        default=395, ge=1, le=395, description="Age of the oldest proposal to learn from, days."
+    )
+    seed: int = Field(
+        default=20_260_101, ge=0, description="Seed of everything random in training."
+    )
+
+    @field_validator("cors_origins", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("home", "key_directory")
+    @classmethod
+    def _absolute(cls, value: Path | None) -> Path | None:
+        return value.expanduser().resolve() if value is not None else None
+
+    @property
+    def data(self) -> Path:
+        """Directory of the database, the keys, the spool and the reports."""
+        return self.home / "data"
+
+    @property
+    def mlruns(self) -> Path:
+        """Directory of the model registry and its artefacts."""
+        return self.home / "mlruns"
+
+    @property
+    def keys(self) -> Path:
+        """Directory of the key file and the day keys."""
+        return self.key_directory or self.data / "keys"
+
+    @property
+    def url(self) -> SecretStr:
+        """SQLAlchemy URL of the database; secret, because it may hold a password."""
+        return self.database_url or SecretStr(f"sqlite:///{self.data / 'smartmatch.db'}")
+
+    @property
+    def tracking_uri(self) -> str:
+        """Where MLflow keeps runs and the registry."""
+        return f"sqlite:///{self.mlruns / 'mlflow.db'}"

@@ -1,0 +1,336 @@
+"""The tables, their grain, and what must survive any bug, as constraints.
+
+Times are whole microseconds since 1970 in UTC and days are whole days since 1970: both
+engines store, order and partition them alike, to the bit. No table holds an identifier as
+sent: subjects carry a random number, matches and sessions a keyed 63-bit pseudonym.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    false,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only in a column of exactly this type.
+Sequence = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _flag(name: str) -> Column[bool]:
+    return Column(name, Boolean, nullable=False, server_default=false())
+
+
+# One row a person who ever answered the notice; deleting it cuts the link for good.
+subjects = Table(
+    "subjects",
+    metadata,
+    Column("subject", BigInteger, primary_key=True, autoincrement=False),
+    Column("pseudonym", LargeBinary(32), nullable=False, unique=True),
+    Column("key_id", String(16), nullable=False),
+    # Names the subject's entries in the ledger; random, known here only.
+    Column("ledger_id", LargeBinary(16), nullable=False, unique=True),
+    _flag("analytics"),
+    _flag("preferences"),
+    _flag("improvement"),
+    Column("notice_version", String(32), nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    # What the running sums include: follows `analytics` when the flow has settled it.
+    _flag("counted"),
+    # Set first of all by an erasure, so that nothing more is collected meanwhile.
+    _flag("erasing"),
+    CheckConstraint("subject > 0", name="subject"),
+)
+
+# One row a change of consent; append-only, chained by hash.
+consents = Table(
+    "consents",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("consent_id", LargeBinary(16), nullable=False, unique=True),
+    Column("ledger_id", LargeBinary(16), nullable=False, index=True),
+    Column("analytics", Boolean, nullable=False),
+    Column("preferences", Boolean, nullable=False),
+    Column("improvement", Boolean, nullable=False),
+    Column("notice_version", String(32), nullable=False),
+    Column("notice_sha256", LargeBinary(32), nullable=False),
+    Column("channel", String(32), nullable=False),
+    Column("address_hash", LargeBinary(16)),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("previous_hash", LargeBinary(32), nullable=False),
+    Column("entry_hash", LargeBinary(32), nullable=False, unique=True),
+    sqlite_autoincrement=True,
+)
+
+# One row, bumped by every change of a consent or a key: what server processes compare.
+versions = Table(
+    "versions",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+# One row an event ever stored: an id is never stored twice, whatever became of the event.
+receipts = Table(
+    "receipts",
+    metadata,
+    Column("event_id", LargeBinary(16), primary_key=True),
+    # Keyed, so that it tells nothing about the content.
+    Column("digest", LargeBinary(16), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+
+def _event_columns() -> list[Column[Any]]:
+    return [
+        Column("event_id", LargeBinary(16), nullable=False),
+        Column("kind", String(24), nullable=False),
+        Column("subject", BigInteger, nullable=False),
+        Column("match_key", BigInteger, nullable=False),
+        Column("session_key", BigInteger),
+        Column("occurred_at", BigInteger, nullable=False),
+        Column("received_at", BigInteger, nullable=False),
+        # Figures only, JSON of schemas.events.StagedPayload.
+        Column("payload", LargeBinary, nullable=False),
+    ]
+
+
+# One row an accepted request that no run has processed yet, in order of arrival.
+staged = Table(
+    "staged",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    *_event_columns(),
+    # Free texts: JSON list, AES-GCM under the key of `sealed_day`.
+    Column("sealed", LargeBinary),
+    Column("sealed_day", Integer),
+    sqlite_autoincrement=True,
+)
+
+# One row an event that broke an expectation; sealed as it was staged, with the reasons.
+rejected = Table(
+    "rejected",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    *_event_columns(),
+    Column("sealed", LargeBinary),
+    Column("sealed_day", Integer),
+    Column("reasons", Text, nullable=False),
+    Column("rejected_at", BigInteger, nullable=False),
+    Index("ix_rejected_subject", "subject"),
+)
+
+# One row an event, anonymised: what happened, for access requests and recounts.
+events = Table(
+    "events",
+    metadata,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    *_event_columns(),
+    # JSON list of redacted texts, and of the languages and lengths of the dropped ones.
+    Column("texts", Text),
+    Index("ix_events_subject", "subject"),
+    Index("ix_events_occurred_at", "occurred_at"),
+)
+
+# One row a proposal: (match, subject). Facets are filled as their events come, in any order;
+# of two events of one facet the later by (occurred_at, event_id) stands.
+matches = Table(
+    "matches",
+    metadata,
+    Column("match_key", BigInteger, nullable=False),
+    Column("subject", BigInteger, nullable=False),
+    # The proposal's day, or the earliest event's until the proposal comes.
+    Column("day", Integer, nullable=False),
+    Column("first_at", BigInteger, nullable=False),
+    Column("last_at", BigInteger, nullable=False),
+    Column("proposed_at", BigInteger),
+    Column("proposed_event", LargeBinary(16)),
+    Column("match_score", Float),
+    Column("alternatives_count", Integer),
+    Column("propensity", Float),
+    Column("model_version", String(64), nullable=False, server_default=""),
+    Column("parameters", Text, nullable=False, server_default="{}"),
+    Column("constraints", Text, nullable=False, server_default="{}"),
+    Column("views", Integer, nullable=False, server_default="0"),
+    Column("view_ms", BigInteger, nullable=False, server_default="0"),
+    Column("viewed_whole", Boolean, nullable=False, server_default=false()),
+    Column("decided_at", BigInteger),
+    Column("decided_event", LargeBinary(16)),
+    Column("accepted", Boolean),
+    Column("decision_ms", BigInteger),
+    Column("rated_at", BigInteger),
+    Column("rated_event", LargeBinary(16)),
+    Column("rating", Integer),
+    Column("completed_at", BigInteger),
+    Column("completed_event", LargeBinary(16)),
+    Column("completed", Boolean),
+    Column("duration_days", Float),
+    Column("completion_rate", Float),
+    PrimaryKeyConstraint("match_key", "subject"),
+    CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+    CheckConstraint("match_score BETWEEN 0 AND 1", name="match_score"),
+    CheckConstraint("(decided_at IS NULL) = (accepted IS NULL)", name="decision"),
+    Index("ix_matches_subject", "subject"),
+    Index("ix_matches_day", "day"),
+    sqlite_with_rowid=False,
+)
+
+# One row a (measure, facet, day, model version): additive whole numbers. The facet is a
+# constraint's name, or empty for the whole. Scores count in ten-thousandths.
+metric_sums = Table(
+    "metric_sums",
+    metadata,
+    Column("measure", String(32), nullable=False),
+    Column("facet", String(64), nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("value", BigInteger, nullable=False),
+    PrimaryKeyConstraint("measure", "facet", "day", "model_version"),
+    sqlite_with_rowid=False,
+)
+
+# One row a published block of days, sealed: it never changes.
+blocks = Table(
+    "blocks",
+    metadata,
+    Column("block", Sequence, primary_key=True, autoincrement=True),
+    Column("since_day", Integer, nullable=False, unique=True),
+    Column("until_day", Integer, nullable=False, unique=True),
+    Column("subjects", Integer, nullable=False),
+    Column("sealed_at", BigInteger, nullable=False),
+    CheckConstraint("since_day < until_day", name="half_open"),
+    sqlite_autoincrement=True,
+)
+
+# One row a published sum of a block; a slice with fewer than k subjects has none.
+block_sums = Table(
+    "block_sums",
+    metadata,
+    Column("block", ForeignKey("blocks.block"), nullable=False),
+    Column("measure", String(32), nullable=False),
+    Column("facet", String(64), nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("value", BigInteger, nullable=False),
+    PrimaryKeyConstraint("block", "measure", "facet", "model_version"),
+)
+
+# One row a thing that is counted, by rule: the books that `smartmatch audit` balances.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("counter", String(32), nullable=False),
+    Column("rule", String(96), nullable=False),
+    Column("value", BigInteger, nullable=False),
+    PrimaryKeyConstraint("counter", "rule"),
+)
+
+# One row a flow: who may write, by a number that only grows.
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("holder", String(64), nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+# One row a version of the model: what it learned from, and under which consents.
+training_sets = Table(
+    "training_sets",
+    metadata,
+    Column("version", String(64), primary_key=True),
+    Column("rows", BigInteger, nullable=False),
+    Column("subjects", BigInteger, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("consent_digest", String(64), nullable=False),
+    Column("as_of", BigInteger, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# One row a publication of the champion's weights, newest last: what the API hands back.
+published_weights = Table(
+    "published_weights",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("version", String(64), nullable=False),
+    Column("published_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row a class of data and purge run: the evidence.
+purges = Table(
+    "purges",
+    metadata,
+    Column("seq", Sequence, primary_key=True, autoincrement=True),
+    Column("run", String(36), nullable=False),
+    Column("data_class", String(32), nullable=False),
+    Column("cutoff", BigInteger, nullable=False),
+    Column("deleted", BigInteger, nullable=False),
+    Column("finished_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One row a request to erase a person; holds no id of theirs once it is done.
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("request", String(36), primary_key=True),
+    Column("subject", BigInteger),
+    Column("state", String(16), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("report", Text),
+    Index("ix_erasures_state", "state"),
+)
+
+# One row a flow run that was asked for over HTTP without a Prefect server.
+runs = Table(
+    "runs",
+    metadata,
+    Column("run", String(36), primary_key=True),
+    Column("flow", String(64), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
+    Column("detail", Text),
+)
+
+# One row an API key: its hash, never itself.
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", String(16), primary_key=True),
+    Column("name", String(64), nullable=False),
+    Column("scopes", String(64), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+    UniqueConstraint("hash"),
+)

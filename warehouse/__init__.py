@@ -1,0 +1,1 @@
+"""All SQL, one module a concern, and the key file beside the database."""

@@ -1,0 +1,56 @@
+"""The books: how many events were received, stored, refused, processed, and what became of them.
+
+Every count is written in the transaction that does what it counts, so that the books balance
+after any crash:
+
+* received = stored + duplicate + refused
+* stored = waiting + processed + rejected + dropped + expired + erased, where waiting is read
+  from staging
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from schemas.tables import accounts
+from warehouse.engine import add_to
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import Connection
+
+RECEIVED = "received"
+STORED = "stored"
+DUPLICATE = "duplicate"
+REFUSED = "refused"
+PROCESSED = "processed"
+REJECTED = "rejected"
+DROPPED = "dropped"
+EXPIRED = "expired"
+PURGED = "purged"
+ERASED = "erased"
+
+
+def add(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
+    """Add to the books.
+
+    Args:
+        connection: The transaction that does what is counted.
+        counts: Number of events by (counter, rule); the rule is empty where there is one only.
+    """
+    rows = [
+        {"counter": counter, "rule": rule, "value": value}
+        for (counter, rule), value in sorted(counts.items())
+        if value
+    ]
+    if rows:
+        connection.execute(add_to(connection, accounts, ["counter", "rule"]), rows)
+
+
+def read(connection: Connection) -> dict[tuple[str, str], int]:
+    """Read every count by (counter, rule)."""
+    rows = connection.execute(select(accounts.c.counter, accounts.c.rule, accounts.c.value))
+    return {(counter, rule): value for counter, rule, value in rows}

@@ -1,0 +1,177 @@
+"""Connect to the database, safely, and be the one place where the engines differ.
+
+SQLite runs in WAL mode with synchronous FULL and secure_delete on every pooled connection;
+PostgreSQL with fsync, full_page_writes and synchronous_commit on. Both are checked, not
+assumed: a database that would lose what it acknowledged is refused.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from schemas.errors import NotReady, UnsafeEngine
+from schemas.tables import metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pydantic import SecretStr
+
+BUSY_TIMEOUT_MS = 5_000
+_POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
+
+
+def connect(url: SecretStr) -> Engine:
+    """Return an engine for a database, SQLite's directory made where it is missing.
+
+    Args:
+        url: SQLAlchemy URL, ``sqlite:///...`` or ``postgresql+psycopg://...``.
+
+    Returns:
+        A pooled engine. No statement's parameters appear in its errors or logs.
+    """
+    parsed = make_url(url.get_secret_value())
+    if parsed.get_backend_name() == "sqlite":
+        if parsed.database:
+            Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(parsed, hide_parameters=True, pool_size=5, max_overflow=10)
+        event.listen(engine, "connect", _set_sqlite_pragmas)
+        event.listen(engine, "begin", _begin_immediate)
+        return engine
+    return create_engine(
+        parsed, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 2}
+    )
+
+
+def _set_sqlite_pragmas(connection: Any, _record: object) -> None:
+    # The driver must not open transactions by itself: `begin` below does.
+    connection.isolation_level = None
+    for pragma in (
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+        "temp_store=MEMORY",
+    ):
+        connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A deferred transaction that reads first and writes later fails when another wrote
+    # between; readers that say so keep the deferred kind.
+    read_only = connection.get_execution_options().get("read_only", False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that only reads, on one consistent snapshot.
+
+    Raises:
+        NotReady: The database cannot be reached or is locked.
+    """
+    options: dict[str, Any] = {"read_only": True}
+    if is_postgres(engine):
+        options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    with (
+        _translated(),
+        engine.connect().execution_options(**options) as connection,
+        connection.begin(),
+    ):
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Open a transaction that writes: committed at the end, rolled back on any error.
+
+    Raises:
+        NotReady: The database cannot be reached, is locked, full or of another schema.
+    """
+    with _translated(), engine.begin() as connection:
+        yield connection
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, DBAPIError) as error:
+        if isinstance(error, OperationalError) or error.connection_invalidated:
+            raise NotReady(f"the database did not answer ({type(error.orig).__name__})") from None
+        raise
+
+
+def is_postgres(bind: Engine | Connection) -> bool:
+    """Tell whether this is PostgreSQL; all else is SQLite."""
+    return bind.dialect.name == "postgresql"
+
+
+def create_tables(engine: Engine) -> None:
+    """Create the tables that are missing; existing ones stay as they are."""
+    check_durable(engine)
+    with _translated():
+        metadata.create_all(engine)
+
+
+def check_ready(engine: Engine) -> None:
+    """Check that the database is durable and holds every table.
+
+    Raises:
+        NotReady: Tables are missing; ``smartmatch init`` makes them.
+        UnsafeEngine: It would lose what it acknowledged.
+    """
+    check_durable(engine)
+    with _translated():
+        missing = set(metadata.tables) - set(inspect(engine).get_table_names())
+    if missing:
+        raise NotReady(f"{len(missing)} tables are missing; run `smartmatch init` first")
+
+
+def check_durable(engine: Engine) -> None:
+    """Check that what is committed survives the loss of power.
+
+    Raises:
+        UnsafeEngine: Names the setting that is off.
+    """
+    with _translated(), engine.connect() as connection:
+        if is_postgres(engine):
+            for name in _POSTGRES_DURABLE:
+                if connection.execute(text(f"SHOW {name}")).scalar_one() == "off":
+                    raise UnsafeEngine(f"PostgreSQL runs with {name} off")
+            return
+        if connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() != "wal":
+            raise UnsafeEngine("SQLite does not run in WAL mode")
+        if connection.exec_driver_sql("PRAGMA synchronous").scalar_one() != 2:  # noqa: PLR2004
+            raise UnsafeEngine("SQLite does not run with synchronous FULL")
+
+
+def insert_ignore(bind: Engine | Connection, table: Table) -> Any:
+    """Return an INSERT that leaves an existing row as it is."""
+    dialect = postgresql if is_postgres(bind) else sqlite
+    return dialect.insert(table).on_conflict_do_nothing()
+
+
+def add_to(
+    bind: Engine | Connection, table: Table, keys: Sequence[str], column: str = "value"
+) -> Any:
+    """Return an INSERT that adds to an existing row's number instead of replacing it.
+
+    Args:
+        bind: Where it will run.
+        table: The table.
+        keys: Columns that tell rows apart.
+        column: The number that is added to.
+    """
+    dialect = postgresql if is_postgres(bind) else sqlite
+    statement = dialect.insert(table)
+    total = table.c[column] + statement.excluded[column]
+    return statement.on_conflict_do_update(index_elements=list(keys), set_={column: total})

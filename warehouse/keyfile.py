@@ -1,0 +1,134 @@
+"""The secrets, outside the database: one key file, and one file a day for sealed texts.
+
+``ring.json`` (mode 0600) holds the pseudonym keys, each with an id and the time from which it
+is used, and the key of content digests. ``days/NUMBER.key`` holds the key of one day, counted
+since 1970; deleting the file makes that day's sealed texts unreadable for good.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from schemas.errors import KeyMissing
+
+KEY_BYTES = 32
+_RING = "ring.json"
+
+
+class PseudonymKey(msgspec.Struct, frozen=True):
+    """A key that makes pseudonyms, from a moment on (microseconds since 1970)."""
+
+    key_id: str
+    secret: bytes
+    since: int
+
+
+class KeyRing(msgspec.Struct, frozen=True):
+    """All lasting secrets of an installation; pseudonym keys oldest first."""
+
+    pseudonym_keys: list[PseudonymKey]
+    digest_key: bytes
+
+    @property
+    def current(self) -> PseudonymKey:
+        """The key that makes new pseudonyms."""
+        return self.pseudonym_keys[-1]
+
+
+def make_ring(directory: Path, now: int) -> KeyRing:
+    """Make the key file unless there is one, and return its ring."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    key = PseudonymKey(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), now)
+    ring = KeyRing([key], secrets.token_bytes(KEY_BYTES))
+    _create(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
+    return read_ring(directory)
+
+
+def read_ring(directory: Path) -> KeyRing:
+    """Read the key file.
+
+    Raises:
+        KeyMissing: There is none, or it cannot be read; ``smartmatch init`` makes one.
+    """
+    try:
+        ring = msgspec.json.decode((directory / _RING).read_bytes(), type=KeyRing)
+    except (OSError, msgspec.MsgspecError):
+        raise KeyMissing("the key file is absent or unreadable; run `smartmatch init`") from None
+    if not ring.pseudonym_keys:
+        raise KeyMissing("the key file holds no pseudonym key")
+    return ring
+
+
+def replace_ring(directory: Path, ring: KeyRing) -> None:
+    """Replace the key file in one step, durably."""
+    fresh = directory / f"{_RING}.{secrets.token_hex(4)}"
+    _create(fresh, msgspec.json.format(msgspec.json.encode(ring)))
+    fresh.replace(directory / _RING)
+    _sync(directory)
+
+
+def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
+    """Return the key of a day.
+
+    Args:
+        directory: Where the keys lie.
+        day: Days since 1970.
+        make: Make the key when there is none.
+
+    Raises:
+        KeyMissing: There is none: it was destroyed, or never made.
+    """
+    path = directory / "days" / f"{day}.key"
+    if make and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _create(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+    try:
+        return base64.b64decode(path.read_bytes(), validate=True)
+    except (OSError, ValueError):
+        raise KeyMissing("the key of that day is gone") from None
+
+
+def days_with_keys(directory: Path) -> list[int]:
+    """List the days whose key still exists, oldest first."""
+    return sorted(int(path.stem) for path in (directory / "days").glob("*.key"))
+
+
+def destroy_day_key(directory: Path, day: int) -> None:
+    """Destroy the key of a day: overwrite its bytes, then delete its file."""
+    path = directory / "days" / f"{day}.key"
+    if not path.exists():
+        return
+    with path.open("r+b") as file:
+        file.write(os.urandom(path.stat().st_size))
+        file.flush()
+        os.fsync(file.fileno())
+    path.unlink()
+    _sync(path.parent)
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Create a file that only its owner may read, whole or not at all; keep one that exists."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    with suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()
+    _sync(path.parent)
+
+
+def _sync(directory: Path) -> None:
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

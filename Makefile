@@ -1,0 +1,65 @@
+# `make demo` and `make test` set up what they need; nothing else is wanted but python3 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DATA ?=
+
+.PHONY: help setup demo test lint format lock clean bench-ingest bench-pipeline bench-learning \
+        bench-redaction bench-assignment
+
+help:  ## Say what can be made.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+setup: $(READY)  ## Create .venv with the locked requirements.
+
+$(READY): requirements.txt pyproject.toml
+	@echo "Setting up $(VENV); the first time takes a few minutes."
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $(READY)
+
+demo: $(READY)  ## Run the whole loop; DATA=decisions.csv replays real decisions.
+	$(BIN)/smartmatch demo $(if $(DATA),--data "$(DATA)")
+
+test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(READY)  ## Check format, style and types.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy .
+
+format: $(READY)  ## Format the code.
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# A requirement with extras stands a second time without them: pip before 23.3 would otherwise
+# look for the bare one outside the lock.
+lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --universal --upgrade \
+		--generate-hashes --no-emit-index-url --no-emit-find-links --no-header \
+		--no-strip-extras --no-annotate --quiet --output-file requirements.lock
+	awk '{ if ($$0 !~ /^ /) { printf "%s", plain; plain = ""; extra = ($$0 ~ /^[^ ]*\[/) } \
+		print; if (extra) { line = $$0; sub(/\[[^]]*\]/, "", line); plain = plain line "\n" } } \
+		END { printf "%s", plain }' requirements.lock > requirements.txt
+	rm requirements.lock
+
+bench-ingest: $(READY)  ## Measure the endpoint beside its peers and limits.
+	$(BIN)/python -m benchmarks.ingest
+
+bench-pipeline: $(READY)  ## Measure the flow from staged to committed.
+	$(BIN)/python -m benchmarks.pipeline
+
+bench-learning: $(READY)  ## Measure the regret of learned matching in the simulated market.
+	$(BIN)/python -m benchmarks.learning
+
+bench-redaction: $(READY)  ## Measure recall and precision of the redaction.
+	$(BIN)/python -m benchmarks.redaction
+
+bench-assignment: $(READY)  ## Measure the assignment beside scipy's own.
+	$(BIN)/python -m benchmarks.assignment
+
+clean:  ## Remove the environment and the caches; data and models stay.
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -1,0 +1,104 @@
+"""The house of the design: what may import what, and where each heavy library lives."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ALLOWED: dict[str, set[str]] = {
+    "schemas": set(),
+    "warehouse": {"schemas"},
+    "privacy": {"schemas"},
+    "matching": {"schemas"},
+    "expectations": {"schemas"},
+    "tasks": {"expectations", "warehouse", "privacy", "matching", "schemas"},
+    "flows": {"tasks", "expectations", "warehouse", "privacy", "matching", "schemas"},
+    "deployments": {"flows", "schemas"},
+    "ingest": {"warehouse", "privacy", "schemas"},
+    "ingest_api": {"ingest", "warehouse", "privacy", "schemas"},
+    "tracking": {"schemas"},
+}
+"""Inner rooms that each room may import; every room may import itself."""
+
+HOMES: dict[str, set[str]] = {
+    "prefect": {"flows", "tasks", "deployments"},
+    "prefect_dask": {"flows", "tasks"},
+    "great_expectations": {"expectations"},
+    "mlflow": {"matching/registry.py"},
+    "sqlalchemy": {"schemas/tables.py", "warehouse"},
+    "fastapi": {"ingest_api", "ingest"},
+    "spacy": {"privacy/redaction.py"},
+    "presidio_analyzer": {"privacy/redaction.py"},
+    "httpx": {"tracking"},
+}
+"""Places where a heavy library may be imported."""
+
+
+def imports_of(source: str) -> set[str]:
+    """Return the first part of every module that a source imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def violations(path: str, source: str) -> list[str]:
+    """Name what a file of the project imports and may not."""
+    room = Path(path).parts[0].removesuffix(".py")
+    found = []
+    for name in sorted(imports_of(source)):
+        if name in ALLOWED and room in ALLOWED and name not in {*ALLOWED[room], room}:
+            found.append(f"{path} imports {name}: that arrow turns back")
+        homes = HOMES.get(name)
+        if homes is not None and room in ALLOWED and not homes & {room, path}:
+            found.append(f"{path} imports {name}: its home is {', '.join(sorted(homes))}")
+    return found
+
+
+def project_files() -> list[Path]:
+    """List every source file of the rooms."""
+    single = [ROOT / f"{room}.py" for room in ALLOWED if (ROOT / f"{room}.py").exists()]
+    return single + [
+        path
+        for room in ALLOWED
+        if (ROOT / room).is_dir()
+        for path in sorted((ROOT / room).rglob("*.py"))
+    ]
+
+
+def test_every_import_points_inwards_and_heavy_libraries_stay_at_home() -> None:
+    found = [
+        violation
+        for path in project_files()
+        for violation in violations(str(path.relative_to(ROOT)), path.read_text())
+    ]
+
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("warehouse/planted.py", "from flows.process_events import process_events"),
+        ("tracking/planted.py", "def late():\n    import warehouse.engine"),
+        ("schemas/planted.py", "import privacy"),
+        ("ingest_api.py", "from matching import registry"),
+        ("flows/planted.py", "import mlflow.pyfunc"),
+        ("matching/planted.py", "from sqlalchemy import text"),
+    ],
+)
+def test_a_planted_import_is_found(path: str, source: str) -> None:
+    assert len(violations(path, source)) == 1
+
+
+def test_every_room_is_read() -> None:
+    rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in project_files()}
+
+    assert rooms >= {"schemas", "warehouse", "privacy", "flows", "tasks", "expectations"}

@@ -1,0 +1,204 @@
+"""Read what the model may learn from, and keep the books of what it learned from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+from sqlalchemy import func, select
+
+from schemas.clock import iso_day, micros
+from schemas.purposes import Purpose
+from schemas.tables import consents, matches, published_weights, subjects, training_sets
+from warehouse.engine import reading, writing
+from warehouse.purposes import consented
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine, Row
+
+_MAPS = msgspec.json.Decoder(list[dict[str, float]])
+_COLUMNS = (
+    matches.c.match_key,
+    matches.c.subject,
+    matches.c.day,
+    matches.c.proposed_at,
+    matches.c.match_score,
+    matches.c.alternatives_count,
+    matches.c.propensity,
+    matches.c.model_version,
+    matches.c.parameters,
+    matches.c.constraints,
+    matches.c.accepted,
+    matches.c.rating,
+    subjects.c.preferences,
+)
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Proposals to learn from, and what identifies them.
+
+    Attributes:
+        frame: One row a proposal; columns as in ``docs/data-dictionary.md``, "Proposals frame".
+        digest: SHA-256 of the rows, the same for the same rows whatever their subjects' numbers.
+        consent_digest: SHA-256 of the ledger entries that allow the use of these rows.
+        as_of: Moment at which consent was read.
+    """
+
+    frame: pd.DataFrame
+    digest: str
+    consent_digest: str
+    as_of: datetime
+
+    @property
+    def decided(self) -> int:
+        """Number of rows with a decision."""
+        return int(self.frame["accepted"].notna().sum())
+
+
+def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> TrainingSet:
+    """Read the proposals of subjects who allow improvement at this moment.
+
+    Args:
+        engine: The database.
+        since_day: First day of proposals, days since 1970.
+        as_of: The moment of the read.
+
+    Returns:
+        The rows in an order that does not depend on subjects' numbers, and their digests.
+    """
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(*_COLUMNS)
+            .join(subjects, subjects.c.subject == matches.c.subject)
+            .where(
+                matches.c.proposed_at.is_not(None),
+                matches.c.day >= since_day,
+                consented(Purpose.IMPROVEMENT),
+            )
+        ).all()
+        consent_digest = _consent_digest(connection, {row.subject for row in rows})
+    frame = _frame(rows)
+    return TrainingSet(frame, digest_of(frame), consent_digest, as_of)
+
+
+def digest_of(frame: pd.DataFrame) -> str:
+    """Return the SHA-256 of a training frame: of its figures, not of its subjects' numbers.
+
+    Matches are told apart by their pseudonym; the two parties of one by their figures.
+    """
+    columns = sorted(set(frame.columns) - {"subject"})
+    digest = hashlib.sha256("\0".join(columns).encode())
+    if len(frame):
+        hashes = pd.util.hash_pandas_object(frame[columns], index=False).to_numpy()
+        digest.update(np.sort(hashes).tobytes())
+    return digest.hexdigest()
+
+
+def record_training(
+    engine: Engine, version: str, training: TrainingSet, *, outcome: str, reason: str
+) -> None:
+    """Keep what a registered version learned from.
+
+    Args:
+        engine: The database.
+        version: The registry's version.
+        training: What it learned from.
+        outcome: ``promoted`` or ``refused``.
+        reason: The gate's sentence.
+    """
+    with writing(engine) as connection:
+        connection.execute(
+            training_sets.insert().values(
+                version=version,
+                rows=len(training.frame),
+                subjects=int(training.frame["subject"].nunique()),
+                digest=training.digest,
+                consent_digest=training.consent_digest,
+                as_of=micros(training.as_of),
+                outcome=outcome,
+                reason=reason,
+            )
+        )
+
+
+def publish_weights(engine: Engine, version: str, document: str, *, at: datetime) -> None:
+    """Publish the champion's weights, JSON, for the API to hand back."""
+    with writing(engine) as connection:
+        connection.execute(
+            published_weights.insert().values(
+                version=version, published_at=micros(at), document=document
+            )
+        )
+
+
+def decisions_since(engine: Engine, moment_micros: int) -> int:
+    """Count the decisions made since a moment that the model may learn from."""
+    with reading(engine) as connection:
+        return connection.execute(
+            select(func.count())
+            .select_from(matches)
+            .join(subjects, subjects.c.subject == matches.c.subject)
+            .where(matches.c.decided_at >= moment_micros, consented(Purpose.IMPROVEMENT))
+        ).scalar_one()
+
+
+def _frame(rows: Sequence[Row[Any]]) -> pd.DataFrame:
+    names = [column.name for column in _COLUMNS]
+    raw = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
+    frame = pd.DataFrame(
+        {
+            "match_key": raw["match_key"].astype("int64"),
+            "subject": raw["subject"].astype("int64"),
+            "group": raw["day"].map(iso_day).astype("str"),
+            "occurred_at": pd.to_datetime(raw["proposed_at"].astype("int64"), unit="us", utc=True),
+            "match_score": raw["match_score"].astype("float64"),
+            "alternatives_count": raw["alternatives_count"].astype("float64"),
+            "propensity": raw["propensity"].astype("float64"),
+            "model_version": raw["model_version"].astype("str"),
+            "preferences": raw["preferences"].astype("bool"),
+            "accepted": raw["accepted"].astype("float64"),
+            "rating": raw["rating"].astype("float64"),
+        }
+    )
+    maps = [_spread(raw["constraints"], "constraint"), _spread(raw["parameters"], "parameter")]
+    whole = pd.concat([frame, *maps], axis=1)
+    return whole.sort_values(
+        ["occurred_at", "match_key", "match_score"], kind="stable"
+    ).reset_index(drop=True)
+
+
+def _spread(texts: pd.Series, prefix: str) -> pd.DataFrame:
+    """Spread a column of JSON maps over one column a name; a name that is absent is NaN."""
+    decoded = _MAPS.decode(f"[{','.join(texts)}]")
+    spread = pd.DataFrame.from_records(decoded, index=texts.index) if decoded else pd.DataFrame()
+    spread = spread.reindex(columns=sorted(spread.columns)).astype("float64")
+    return spread.rename(columns=lambda name: f"{prefix}:{name}")
+
+
+def _consent_digest(connection: Connection, of_subjects: set[int]) -> str:
+    """Hash the newest ledger entry of each subject, in the ledger's order."""
+    newest = (
+        select(subjects.c.subject, func.max(consents.c.seq).label("seq"))
+        .join(consents, consents.c.ledger_id == subjects.c.ledger_id)
+        .where(consented(Purpose.IMPROVEMENT))
+        .group_by(subjects.c.subject)
+        .subquery()
+    )
+    entries = connection.execute(
+        select(newest.c.subject, consents.c.entry_hash)
+        .join(consents, consents.c.seq == newest.c.seq)
+        .order_by(consents.c.seq)
+    )
+    digest = hashlib.sha256()
+    for subject, entry_hash in entries:
+        if subject in of_subjects:
+            digest.update(entry_hash)
+    return digest.hexdigest()

@@ -1,0 +1,134 @@
+"""What candidates would have predicted, had they been fitted before each round.
+
+Rounds are kept whole and in order: a round is predicted by a fit of the rounds before it,
+never of its own rows or of later ones. The champion is judged on rounds that it has not
+learned from, and so is everything that is compared with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from matching import features
+from matching.model import log_odds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from numpy.typing import NDArray
+
+    from matching.model import Model
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+
+BLOCKS = 6
+"""Stretches of rounds that are predicted one after the other; each costs a fit."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """One step forward in time: learn from the past, predict what comes next."""
+
+    past: Mask
+    future: Mask
+
+
+def canonical(training: pd.DataFrame) -> pd.DataFrame:
+    """Put rows in the order of their content, with their context.
+
+    Pseudonyms and subject numbers are left out of the order, for they are drawn anew when
+    the same history is told again. So any order of the same rows gives the same sums, bit
+    for bit, and forgetting a person gives the model that never saw them.
+
+    Args:
+        training: Proposals frame; rows without a decision are context.
+
+    Returns:
+        The decided rows with their context, index from 0.
+    """
+    content = training.drop(columns=["match_key", "subject"], errors="ignore")
+    content = content[sorted(content.columns)]
+    for column in content.columns:
+        if pd.api.types.is_numeric_dtype(content[column]):
+            content[column] = features.values(content, column)
+    keys = pd.util.hash_pandas_object(content, index=False).to_numpy()
+    ordered = training.iloc[np.argsort(keys, kind="stable")].reset_index(drop=True)
+    rows = features.with_context(ordered)
+    return rows[rows["accepted"].notna()].reset_index(drop=True)
+
+
+def splits(rows: pd.DataFrame, since: str) -> list[Split]:
+    """Cut the rounds that are new into steps forward in time.
+
+    Where there is a single round and nothing before it, its people are cut in halves
+    instead, so that nobody is predicted from their own decisions.
+
+    Args:
+        rows: Decided rows in canonical order.
+        since: Latest proposal the champion learned from, ISO; empty for none.
+
+    Returns:
+        The steps, oldest first; none when no round is new.
+    """
+    begun = rows.groupby("group")["occurred_at"].min().sort_values(kind="stable")
+    order = sorted(begun.index.astype(str), key=lambda group: (begun[group], group))
+    fresh = [group for group in order if not since or begun[group] > pd.Timestamp(since)]
+    if not fresh:
+        return []
+    group = rows["group"].astype(str).to_numpy()
+    if len(order) == 1:
+        half = _people_in_halves(rows)
+        return [Split(half, ~half), Split(~half, half)]
+    place = pd.Series({name: index for index, name in enumerate(order)})
+    position = place.reindex(group).to_numpy()
+    steps = [
+        Split(position < place[block[0]], np.isin(group, block))
+        for block in _blocks(fresh, pd.Series(group).value_counts())
+    ]
+    return [step for step in steps if step.past.any()]
+
+
+def forward(rows: pd.DataFrame, steps: list[Split], fit: Callable[[pd.DataFrame], Model]) -> Floats:
+    """Predict the future of each step by a fit of its past.
+
+    Returns:
+        Probability of acceptance a row, NaN where no step predicts it.
+    """
+    probability = np.full(len(rows), np.nan)
+    for step in steps:
+        model = fit(rows[step.past])
+        probability[step.future] = expit(log_odds(model, rows[step.future]))
+    return probability
+
+
+def _blocks(groups: list[str], sizes: pd.Series) -> Iterator[list[str]]:
+    """Cut rounds into at most ``BLOCKS`` stretches of about the same number of rows.
+
+    The first round stands alone where nothing precedes it: it can only be learned from.
+    """
+    total = float(sizes.reindex(groups).sum())
+    block: list[str] = []
+    done = taken = 0.0
+    for index, group in enumerate(groups):
+        block.append(group)
+        taken += float(sizes[group])
+        if taken >= (total - done) / BLOCKS or index == 0 or len(groups) <= BLOCKS:
+            yield block
+            block, taken = [], 0.0
+            done += 0.0
+    if block:
+        yield block
+
+
+def _people_in_halves(rows: pd.DataFrame) -> Mask:
+    """Split people in two by what they were offered, not by their numbers."""
+    person = features.People.of(rows).subject
+    weight = np.bincount(person, features.values(rows, features.SCORE))
+    place = np.argsort(np.argsort(weight, kind="stable"), kind="stable")
+    return np.asarray(place[person] % 2 == 0)

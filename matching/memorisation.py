@@ -1,0 +1,136 @@
+"""Does a model remember whom it learned from?
+
+A person who can be recognised in a model by its loss has not been forgotten by deleting
+their rows. The audit fits the same kind of model on halves of the people, and asks how well
+an attacker, who knows a row and its decision, tells those it learned from from the others:
+by the loss alone, and by LiRA's likelihood ratio, which knows how each row behaves in models
+with and without it.
+
+References:
+    Yeom, Giacomelli, Fredrikson, Jha (2018). Privacy risk in machine learning. CSF.
+    Carlini et al. (2022). Membership inference attacks from first principles. IEEE S&P.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.stats import binom
+
+from matching.calibration import auc
+from matching.logistic import log_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+    Mask = NDArray[np.bool_]
+    Predict = Callable[[Mask], Floats]
+
+SHADOWS = 8
+"""Models fitted; each is attacked with the other seven as shadows."""
+FALSE_POSITIVES = 0.01
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What an attacker learns about who was learned from.
+
+    Attributes:
+        loss_auc: AUC of the attack by loss; 0.5 is guessing.
+        ratio_auc: AUC of the attack by likelihood ratio.
+        auc_error: Standard error of either AUC, people being independent and not rows.
+        found: Share of members found at one false alarm in a hundred, by the better attack.
+        found_by_luck: Probability of finding that many although the true share is at the
+            bound, with one independent row a person.
+        people: Number of people in the audit.
+    """
+
+    loss_auc: float
+    ratio_auc: float
+    auc_error: float
+    found: float
+    found_by_luck: float
+    people: int
+
+    @property
+    def auc(self) -> float:
+        """AUC of the better attack."""
+        return max(self.loss_auc, self.ratio_auc)
+
+
+def audit(
+    predict: Predict, accepted: Floats, person: NDArray[np.int64], *, seed: int, bound: float
+) -> Membership:
+    """Attack a kind of model with what it shows of its own training rows.
+
+    Args:
+        predict: From a mask of the rows to learn from to the probability of every row.
+        accepted: 0 or 1, shape (n,).
+        person: Code of the deciding person, shape (n,), dense from 0.
+        seed: For the halves.
+        bound: Share of members found that is still acceptable.
+
+    Returns:
+        The figures, pooled over all models.
+    """
+    people = int(person.max()) + 1
+    inside = _halves(people, seed)[:, person]
+    odds = np.array([_confidence(accepted, predict(mask)) for mask in inside])
+    losses = np.array([log_loss(accepted, _sure(accepted, row)) for row in odds])
+    ratios = np.array([_ratio(odds, inside, target) for target in range(SHADOWS)])
+    member = inside.ravel().astype("float64")
+    by_loss, by_ratio = auc(member, -losses.ravel()), auc(member, ratios.ravel())
+    hits = [_found(inside, -losses), _found(inside, ratios)]
+    share = max(hits)
+    return Membership(
+        loss_auc=by_loss,
+        ratio_auc=by_ratio,
+        auc_error=float(np.sqrt(1 / (3 * max(people, 2)))),
+        found=share,
+        found_by_luck=float(binom.sf(round(share * people) - 1, people, bound)),
+        people=people,
+    )
+
+
+def _halves(people: int, seed: int) -> Mask:
+    """Draw who is in which model: each person in exactly half of them."""
+    generator = np.random.default_rng(seed)
+    places = np.tile(np.arange(SHADOWS) < SHADOWS // 2, (people, 1))
+    return generator.permuted(places, axis=1).T
+
+
+def _confidence(accepted: Floats, probability: Floats) -> Floats:
+    safe = np.clip(probability, 1e-6, 1 - 1e-6)
+    logit = np.log(safe) - np.log1p(-safe)
+    return np.where(accepted > 0, logit, -logit)
+
+
+def _sure(accepted: Floats, confidence: Floats) -> Floats:
+    right = 1 / (1 + np.exp(-confidence))
+    return np.where(accepted > 0, right, 1 - right)
+
+
+def _ratio(odds: Floats, inside: Mask, target: int) -> Floats:
+    """Log likelihood ratio of membership of each row in the target model."""
+    others = np.arange(SHADOWS) != target
+    held, seen = inside[others], odds[others]
+    mean_in = (seen * held).sum(axis=0) / held.sum(axis=0)
+    mean_out = (seen * ~held).sum(axis=0) / (~held).sum(axis=0)
+    rest = seen - np.where(held, mean_in, mean_out)
+    variance = (rest**2).sum() / (rest.size - 2 * rest.shape[1]) + 1e-12
+    gap = (odds[target] - mean_out) ** 2 - (odds[target] - mean_in) ** 2
+    return np.asarray(gap / (2 * variance))
+
+
+def _found(inside: Mask, signal: Floats) -> float:
+    """Members above the threshold that one outsider in a hundred passes, mean over models."""
+    shares = []
+    for held, values in zip(inside, signal, strict=True):
+        threshold = np.quantile(values[~held], 1 - FALSE_POSITIVES, method="higher")
+        shares.append(float((values[held] > threshold).mean()))
+    return float(np.mean(shares))

@@ -1,0 +1,428 @@
+"""The model: who will accept what, how satisfied they will be, and why.
+
+A model is plain data: a design, a Gaussian over its weights, a second head for
+satisfaction, and for boosted challengers trees of numbers. It is written as JSON, so that
+loading one runs no code, and its digest is the SHA-256 of that JSON: the same rows give the
+same digest.
+
+Version 1 knows only the matcher's own score. Its intercept and slope are a belief, not an
+estimate: see ``Prior``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from matching import features
+from matching.design import Design
+from matching.logistic import Gaussian, independent, posterior
+from matching.trees import Trees
+from schemas.errors import InvalidInput, NotEnoughDecisions
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Self
+
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+FORMAT = 1
+LOWEST, HIGHEST = 1.0, 5.0
+"""Ratings run from 1 to 5."""
+DIGITS = 9
+"""Decimals of a weight: sums in another order differ beyond them, and nothing else does."""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What is believed before any decision: that the matcher's own score means something.
+
+    A proposal with a score of one half is accepted one time in four, and ten points of
+    score nearly double the odds (exp(0.6) = 1.8). Both are believed loosely: two standard
+    deviations of the intercept span acceptance from 1 in 20 to 2 in 3, those of the slope a
+    score that means nothing to one that decides alone. Everything else is believed to add
+    nothing, within the width of its family, until decisions say otherwise.
+
+    Attributes:
+        intercept: Log-odds of acceptance at a score of one half.
+        slope: Log-odds a unit of score.
+        widths: Standard deviation of the weights of each family.
+    """
+
+    intercept: float = -1.1
+    slope: float = 6.0
+    widths: Mapping[str, float] = field(
+        default_factory=lambda: {
+            "intercept": 1.0,
+            "score": 3.0,
+            "offers": 2.0,
+            "level": 2.0,
+            "sought": 2.0,
+            "missing": 0.5,
+            "situation": 1.0,
+            "parameter": 0.3,
+            "by side": 0.5,
+            "by level": 2.0,
+        }
+    )
+
+    def mean(self, design: Design) -> Floats:
+        """Centre of the prior: nought but for the intercept and the score's slope."""
+        centres = {"intercept": self.intercept, "score": self.slope}
+        return np.array([centres.get(term.name, 0.0) for term in design.terms])
+
+
+SATISFACTION_PRIOR = {"intercept": 3.0, "score": 2.0}
+"""Expected rating at a score of one half, and what a unit of score adds to it."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A version of the model, as data.
+
+    Attributes:
+        kind: ``matcher`` (version 1), ``update``, ``interactions`` or ``boosted``.
+        design: Which columns there are.
+        prior: What was believed before any decision.
+        widths: Prior width of each family that the evidence chose.
+        acceptance: Posterior over the weights of acceptance, in log-odds.
+        satisfaction: Posterior over the weights of the rating given acceptance.
+        composition: What a unit of each constraint adds to the matcher's own score.
+        trees: Boosted trees of a challenger, in log-odds; none for a linear model.
+        blend: Share of the trees in the log-odds.
+        calibration: Intercept and slope that make the blended log-odds honest.
+        trained_rows: Decisions learned from.
+        groups: Rounds learned from.
+        trained_until: Latest proposal learned from, ISO; empty before any.
+    """
+
+    kind: str
+    design: Design
+    prior: Prior
+    widths: Mapping[str, float]
+    acceptance: Gaussian
+    satisfaction: Gaussian
+    composition: Mapping[str, float] = field(default_factory=dict)
+    trees: Trees | None = None
+    blend: float = 0.0
+    calibration: tuple[float, float] = (0.0, 1.0)
+    trained_rows: int = 0
+    groups: int = 0
+    trained_until: str = ""
+
+    @property
+    def constraints(self) -> tuple[str, ...]:
+        """Names of the constraints that the model has weights for."""
+        return tuple(self.design.centres)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the model's JSON, in hexadecimal."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """Write the model as canonical JSON: sorted keys, no spaces, shortest floats."""
+        plain = {
+            "format": FORMAT,
+            "kind": self.kind,
+            "design": self.design.to_dict(),
+            "prior": {
+                "intercept": self.prior.intercept,
+                "slope": self.prior.slope,
+                "widths": dict(self.prior.widths),
+            },
+            "widths": dict(self.widths),
+            "acceptance": _gaussian_to_dict(self.acceptance),
+            "satisfaction": _gaussian_to_dict(self.satisfaction),
+            "composition": dict(self.composition),
+            "trees": None if self.trees is None else self.trees.to_dict(),
+            "blend": self.blend,
+            "calibration": list(self.calibration),
+            "trained_rows": self.trained_rows,
+            "groups": self.groups,
+            "trained_until": self.trained_until,
+        }
+        return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what ``to_json`` wrote.
+
+        Raises:
+            InvalidInput: The text is not such a model.
+        """
+        try:
+            plain = json.loads(text)
+            if plain["format"] != FORMAT:
+                raise InvalidInput("model.format", f"must be {FORMAT}")
+            return cls(**_fields(plain))
+        except (KeyError, TypeError, ValueError):
+            raise InvalidInput("model", "must be a model of this project, whole") from None
+
+
+def first_champion(prior: Prior | None = None) -> Model:
+    """Make version 1: the matcher's own weighted sum, calibrated by belief alone.
+
+    Args:
+        prior: Belief to start from; the documented one when absent.
+    """
+    belief = prior or Prior()
+    design = Design()
+    return Model(
+        kind="matcher",
+        design=design,
+        prior=belief,
+        widths=dict(belief.widths),
+        acceptance=_prior_of(belief, design, belief.widths),
+        satisfaction=satisfaction_prior(design, belief.widths),
+    )
+
+
+def score(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+    """Predict what a platform needs to know of proposals before it makes them.
+
+    Args:
+        model: Any version.
+        frame: Proposals; ``match_score`` is needed, constraints (any), ``match_key``,
+            ``subject``, ``group``, ``parameter:side`` and context are used where they are.
+
+    Returns:
+        Same index: ``p_accept`` of this row's subject; ``p_mutual``, the product over the
+        two rows of a match, NaN where the other one is not in the frame;
+        ``expected_satisfaction`` given acceptance, 1..5; ``utility``, the probability
+        (mutual, or of the subject where it is alone) times satisfaction / 5.
+
+    Raises:
+        InvalidInput: ``match_score`` is not there.
+    """
+    rows = features.with_context(frame)
+    logit = log_odds(model, rows)
+    p_accept = expit(logit)
+    other = features.People.of(rows).other if len(rows) else np.empty(0, dtype="int64")
+    p_mutual = np.where(other >= 0, p_accept * p_accept[other], np.nan)
+    satisfaction = _satisfaction(model, rows)
+    both = np.where(np.isnan(p_mutual), p_accept, p_mutual)
+    return pd.DataFrame(
+        {
+            "p_accept": p_accept,
+            "p_mutual": p_mutual,
+            "expected_satisfaction": satisfaction,
+            "utility": both * satisfaction / HIGHEST,
+        },
+        index=frame.index,
+    )
+
+
+def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
+    """Say what each feature contributed to the log-odds of acceptance.
+
+    Args:
+        model: Any version; trees contribute as one entry named ``trees``.
+        frame: Proposals, as for ``score``.
+
+    Returns:
+        Long: ``row`` (index label), ``feature``, ``constraint`` (empty when the feature is
+        not of one), ``value``, ``contribution``. Contributions of a row sum to the logit of
+        its ``p_accept``.
+    """
+    rows = features.with_context(frame)
+    intercept, slope = model.calibration
+    share = slope * (1 - model.blend)
+    parts = [_entry(frame, "calibration", np.ones(len(frame)), np.full(len(frame), intercept))]
+    for (term, value), weight in zip(
+        model.design.columns(rows), model.acceptance.mean, strict=True
+    ):
+        parts.append(_entry(frame, term.name, value, share * weight * value))
+    if model.trees is not None:
+        raw = model.trees.log_odds(model.design.matrix(rows))
+        parts.append(_entry(frame, "trees", raw, slope * model.blend * raw))
+    long = pd.concat(parts, ignore_index=True)
+    return long.sort_values("row", kind="stable", ignore_index=True)
+
+
+def log_odds(model: Model, rows: pd.DataFrame) -> Floats:
+    """Log-odds of acceptance of rows that have their context."""
+    total = np.zeros(len(rows))
+    for (_, value), weight in zip(model.design.columns(rows), model.acceptance.mean, strict=True):
+        total += weight * value
+    if model.trees is not None:
+        raw = model.trees.log_odds(model.design.matrix(rows))
+        total = (1 - model.blend) * total + model.blend * raw
+    intercept, slope = model.calibration
+    return np.asarray(intercept + slope * total)
+
+
+def satisfaction_prior(design: Design, widths: Mapping[str, float]) -> Gaussian:
+    """Belief about the rating given acceptance: a higher score, a happier match."""
+    mean = np.array([SATISFACTION_PRIOR.get(term.name, 0.0) for term in design.terms])
+    return independent(mean, [term.family for term in design.terms], widths)
+
+
+def fit_satisfaction(matrix: Floats, rating: Floats, prior: Gaussian) -> Gaussian:
+    """Update the belief about ratings: linear regression with unit noise, in closed form.
+
+    Args:
+        matrix: Columns of accepted and rated proposals, shape (n, k).
+        rating: 1..5, shape (n,).
+        prior: Belief before them.
+    """
+    precision = prior.precision + matrix.T @ matrix
+    pull = prior.precision @ prior.mean + matrix.T @ rating
+    mean = np.linalg.solve(precision, pull)
+    return rounded(Gaussian(mean.astype("float64"), precision))
+
+
+def update(model: Model, new_rows: pd.DataFrame) -> Model:
+    """Learn from new decisions alone: the last posterior is the prior, the design stays.
+
+    Costs in proportion to the new rows. What it gives differs from a full refit by the
+    error of replacing the old decisions by their quadratic, by names that appeared since,
+    and by widths that the evidence would choose anew.
+
+    Args:
+        model: A linear model: the matcher's own or an earlier update.
+        new_rows: Proposals, none of them learned from before; undecided ones are context.
+
+    Raises:
+        NotEnoughDecisions: None of the rows is decided.
+        InvalidInput: The model has trees, which cannot be updated.
+    """
+    if model.trees is not None:
+        raise InvalidInput("model.kind", "must be linear to be updated")
+    rows = features.with_context(new_rows)
+    decided = rows[rows["accepted"].notna()]
+    if decided.empty:
+        raise NotEnoughDecisions("none of the new proposals is decided")
+    begun = model if model.trained_rows else _with_names(model, decided)
+    matrix = begun.design.matrix(decided)
+    accepted = decided["accepted"].to_numpy(dtype="float64")
+    rated = (decided["accepted"] == 1) & decided["rating"].notna()
+    latest = decided["occurred_at"].max().isoformat()
+    return Model(
+        kind="update",
+        design=begun.design,
+        prior=begun.prior,
+        widths=begun.widths,
+        acceptance=rounded(posterior(matrix, accepted, begun.acceptance)),
+        satisfaction=fit_satisfaction(
+            matrix[rated.to_numpy()],
+            decided.loc[rated, "rating"].to_numpy(dtype="float64"),
+            begun.satisfaction,
+        ),
+        composition=begun.composition or composition(decided, begun.design),
+        trained_rows=begun.trained_rows + len(decided),
+        groups=begun.groups + int(decided["group"].nunique()),
+        trained_until=max(latest, begun.trained_until),
+    )
+
+
+def composition(rows: pd.DataFrame, design: Design) -> dict[str, float]:
+    """Find what a unit of each constraint adds to the matcher's own score.
+
+    Least squares of the score on the satisfactions, a missing one at its mean; a trace of
+    ridge keeps it unique when two constraints always agree.
+    """
+    if not design.centres:
+        return {}
+    columns = [
+        np.nan_to_num(features.values(rows, features.CONSTRAINT + name) - centre)
+        for name, centre in design.centres.items()
+    ]
+    matrix = np.column_stack(columns)
+    matrix = matrix - matrix.mean(axis=0)
+    goal = features.values(rows, features.SCORE)
+    goal = goal - goal.mean()
+    ridge = 1e-6 * len(rows) * np.eye(matrix.shape[1])
+    shares = np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ goal)
+    return {name: round(float(s), 6) for name, s in zip(design.centres, shares, strict=True)}
+
+
+def rounded(belief: Gaussian) -> Gaussian:
+    """Keep the digits that do not depend on the order of summation."""
+    scale = np.sqrt(np.outer(np.diag(belief.precision), np.diag(belief.precision)))
+    mean = np.round(belief.mean, DIGITS) + 0.0
+    precision = np.round(belief.precision / scale, DIGITS) * _significant(scale) + 0.0
+    return Gaussian(mean, np.asarray(precision, dtype="float64"))
+
+
+def _significant(value: Floats) -> Floats:
+    """Round to nine significant digits."""
+    power = 10.0 ** (DIGITS - 1 - np.floor(np.log10(value)))
+    return np.asarray(np.round(value * power) / power, dtype="float64")
+
+
+def _prior_of(prior: Prior, design: Design, widths: Mapping[str, float]) -> Gaussian:
+    return independent(prior.mean(design), [term.family for term in design.terms], widths)
+
+
+def _with_names(model: Model, rows: pd.DataFrame) -> Model:
+    """Give a model without data the names and centres of its first rows."""
+    design = Design.learn(rows)
+    return Model(
+        kind=model.kind,
+        design=design,
+        prior=model.prior,
+        widths=model.widths,
+        acceptance=_prior_of(model.prior, design, model.widths),
+        satisfaction=satisfaction_prior(design, model.widths),
+    )
+
+
+def _satisfaction(model: Model, rows: pd.DataFrame) -> Floats:
+    total = np.zeros(len(rows))
+    for (_, value), weight in zip(model.design.columns(rows), model.satisfaction.mean, strict=True):
+        total += weight * value
+    return np.clip(total, LOWEST, HIGHEST)
+
+
+def _entry(frame: pd.DataFrame, name: str, value: Floats, contribution: Floats) -> pd.DataFrame:
+    kind, _, constraint = name.partition(":")
+    of_constraint = kind in ("offers", "level", "sought", "missing") or " x " in kind
+    named = constraint if of_constraint and constraint != "score" else ""
+    return pd.DataFrame(
+        {
+            "row": frame.index,
+            "feature": name,
+            "constraint": named,
+            "value": value,
+            "contribution": contribution,
+        }
+    )
+
+
+def _gaussian_to_dict(belief: Gaussian) -> dict[str, Any]:
+    return {"mean": belief.mean.tolist(), "precision": belief.precision.tolist()}
+
+
+def _gaussian(plain: Mapping[str, Any]) -> Gaussian:
+    return Gaussian(np.array(plain["mean"]), np.array(plain["precision"]))
+
+
+def _fields(plain: Mapping[str, Any]) -> dict[str, Any]:
+    prior = plain["prior"]
+    trees = plain["trees"]
+    low, high = plain["calibration"]
+    return {
+        "kind": str(plain["kind"]),
+        "design": Design.from_dict(plain["design"]),
+        "prior": Prior(float(prior["intercept"]), float(prior["slope"]), prior["widths"]),
+        "widths": dict(plain["widths"]),
+        "acceptance": _gaussian(plain["acceptance"]),
+        "satisfaction": _gaussian(plain["satisfaction"]),
+        "composition": dict(plain["composition"]),
+        "trees": None if trees is None else Trees.from_dict(trees),
+        "blend": float(plain["blend"]),
+        "calibration": (float(low), float(high)),
+        "trained_rows": int(plain["trained_rows"]),
+        "groups": int(plain["groups"]),
+        "trained_until": str(plain["trained_until"]),
+    }

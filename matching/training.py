@@ -1,0 +1,263 @@
+"""Retraining: fit the candidates, choose one, let the gate judge it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+from scipy.special import expit
+
+from matching import couples, features, gate, memorisation
+from matching.calibration import Quality, quality, reliability
+from matching.candidates import Candidate, candidates
+from matching.evaluation import Split, canonical, forward, splits
+from matching.gate import Evidence, Limits, Verdict
+from matching.model import Model, log_odds
+from matching.weights import Weights, weights
+from schemas.errors import InvalidInput, NotEnoughDecisions
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+NEEDED = ("match_key", "subject", "group", "occurred_at", "match_score", "accepted", "rating")
+AUDIT_ROWS = 4_000
+"""Rows of the audit at most: fewer rows are remembered better, so it errs to refuse."""
+SIMPLER_WITHIN = 0.002
+"""Nats a decision that a more complex candidate must gain to be preferred."""
+ASSIGNED_ROWS = 50_000
+"""Held-out rows whose rounds are assigned at most; the latest rounds are taken."""
+BANDS = ((0.5, "low"), (0.75, "middle"), (np.inf, "high"))
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A candidate and what it was worth on rounds it had not seen."""
+
+    name: str
+    quality: Quality
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """What a retraining found.
+
+    Attributes:
+        model: The chosen candidate, fitted on all decisions.
+        candidates: All that were tried, with their quality on held-out rounds.
+        verdict: Whether it may become champion, and why.
+        metrics: Figures of candidate and champion on held-out decisions.
+        slices: Slicing, label, rows, gain and z of every slice looked at.
+        calibration: Reliability table of the candidate on held-out decisions.
+        weights: Of the candidate, for a cost matrix.
+        champion_digest: Digest of the champion it was compared with.
+        training_rows: Decisions learned from.
+        groups: Rounds learned from.
+    """
+
+    model: Model
+    candidates: tuple[Tried, ...]
+    verdict: Verdict
+    metrics: dict[str, float]
+    slices: pd.DataFrame
+    calibration: pd.DataFrame
+    weights: Weights
+    champion_digest: str
+    training_rows: int
+    groups: int
+
+
+def retrain(
+    training: pd.DataFrame, champion: Model, *, seed: int, limits: Limits | None = None
+) -> Retraining:
+    """Fit the candidates on all decisions, choose one, and judge it against the champion.
+
+    Each candidate is a full fit that starts from version 1's belief. It is judged by what
+    it would have predicted of each round that is new to the champion, had it been fitted
+    just before.
+
+    Args:
+        training: Proposals frame, in any order; rows without a decision are context.
+        champion: The version in use.
+        seed: For the trees' ties and the audit's halves.
+        limits: What a promotion asks for.
+
+    Raises:
+        InvalidInput: A column is absent.
+        NotEnoughDecisions: There is no decision, or only decisions of one kind.
+    """
+    for column in NEEDED:
+        if column not in training.columns:
+            raise InvalidInput(column, "must be a column of the training set")
+    rows = canonical(training)
+    if rows["accepted"].nunique() < 2:  # noqa: PLR2004 - accepted and rejected
+        raise NotEnoughDecisions("a model needs accepted and rejected proposals to learn from")
+    steps = splits(rows, champion.trained_until)
+    tried = _try(rows, steps, candidates(champion.prior, seed=seed))
+    chosen, held_out = _choose(rows, tried)
+    model = chosen.fit(rows)
+    asked = limits or Limits()
+    evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=asked)
+    verdict = gate.judge(evidence, asked)
+    return Retraining(
+        model=model,
+        candidates=tuple(
+            Tried(candidate.name, _quality(rows, probability)) for candidate, probability in tried
+        ),
+        verdict=verdict,
+        metrics=_metrics(evidence, asked),
+        slices=pd.DataFrame(
+            gate.slice_table(evidence, asked), columns=["slicing", "label", "rows", "gain", "z"]
+        ),
+        calibration=reliability(evidence.accepted, evidence.candidate),
+        weights=weights(model),
+        champion_digest=champion.digest,
+        training_rows=len(rows),
+        groups=int(rows["group"].nunique()),
+    )
+
+
+def _try(
+    rows: pd.DataFrame, steps: list[Split], offered: tuple[Candidate, ...]
+) -> list[tuple[Candidate, Floats]]:
+    return [(candidate, forward(rows, steps, candidate.fit)) for candidate in offered]
+
+
+def _choose(rows: pd.DataFrame, tried: list[tuple[Candidate, Floats]]) -> tuple[Candidate, Floats]:
+    """Take the best on held-out rounds; a complex one must be better by a margin."""
+
+    def cost(entry: tuple[Candidate, Floats]) -> float:
+        loss = _quality(rows, entry[1]).log_loss
+        return (0.0 if np.isnan(loss) else round(loss, 9)) + SIMPLER_WITHIN * entry[0].complexity
+
+    return min(tried, key=cost)
+
+
+def _quality(rows: pd.DataFrame, probability: Floats) -> Quality:
+    held = ~np.isnan(probability)
+    return quality(rows["accepted"].to_numpy(dtype="float64")[held], probability[held])
+
+
+def _evidence(
+    rows: pd.DataFrame,
+    champion: Model,
+    chosen: Candidate,
+    held_out: Floats,
+    *,
+    seed: int,
+    limits: Limits,
+) -> Evidence:
+    held = ~np.isnan(held_out)
+    judged = rows[held].reset_index(drop=True)
+    by_champion = expit(log_odds(champion, judged))
+    by_candidate = held_out[held]
+    won, lost = _assignments(judged, by_champion, by_candidate)
+    person, partner = _parties(judged)
+    return Evidence(
+        accepted=judged["accepted"].to_numpy(dtype="float64"),
+        champion=by_champion,
+        candidate=by_candidate,
+        person=person,
+        partner=partner,
+        round=np.asarray(pd.factorize(judged["group"])[0], dtype="int64"),
+        slices=_slices(rows, held),
+        matches_lost=lost,
+        matches_won=won,
+        membership=_audit(rows, chosen, seed, limits) if held.any() else None,
+    )
+
+
+def _parties(rows: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Code who decides and about whom; an unknown partner is somebody of their own."""
+    person = np.asarray(pd.factorize(rows["subject"])[0], dtype="int64")
+    other = features.People.of(rows).other
+    alone = len(rows) + np.arange(len(rows))
+    partner = np.where(other >= 0, person[other], alone)
+    return person, np.asarray(pd.factorize(partner)[0], dtype="int64")
+
+
+def _assignments(judged: pd.DataFrame, champion: Floats, candidate: Floats) -> tuple[int, int]:
+    """Count mutual matches that one model's assignment makes and the other's does not.
+
+    Only pairs that were proposed have an outcome, so only they can be assigned. The latest
+    rounds are looked at, up to ``ASSIGNED_ROWS``.
+    """
+    won = lost = 0
+    accepted = judged["accepted"].to_numpy(dtype="float64")
+    rounds = judged.groupby("group", sort=True).indices
+    taken = 0
+    for places in reversed(list(rounds.values())):
+        taken += len(places)
+        if taken > ASSIGNED_ROWS and taken > len(places):
+            break
+        matches = couples.Couples.of(judged.iloc[places])
+        both = couples.mutual(matches, accepted[places]) > 0
+        old, new = (
+            couples.choose(matches, couples.mutual(matches, probability[places]))
+            for probability in (champion, candidate)
+        )
+        won += int((both & new & ~old).sum())
+        lost += int((both & old & ~new).sum())
+    return won, lost
+
+
+def _slices(rows: pd.DataFrame, held: NDArray[np.bool_]) -> dict[str, NDArray[np.str_]]:
+    """Label the held-out rows by side, proposing version, satisfaction and acquaintance."""
+    judged = rows[held]
+    side = features.values(judged, features.SIDE)
+    labels = {"side": np.where(np.isnan(side), "", np.where(side > 0, "1", "0"))}
+    if "model_version" in rows.columns:
+        version = judged["model_version"].fillna("").astype(str).to_numpy()
+        labels["model version"] = np.where(version == "", "matcher", version)
+    for name in features.constraint_names(rows):
+        labels[name] = _bands(features.values(judged, features.CONSTRAINT + name))
+    begun = rows.groupby("subject")["group"].transform("min")
+    labels["person"] = np.where((begun == rows["group"])[held], "new", "known")
+    return labels
+
+
+def _bands(value: Floats) -> NDArray[np.str_]:
+    band = np.select([value < edge for edge, _ in BANDS], [label for _, label in BANDS], "missing")
+    return np.asarray(band)
+
+
+def _audit(
+    rows: pd.DataFrame, chosen: Candidate, seed: int, limits: Limits
+) -> memorisation.Membership:
+    taken = rows.iloc[:: -(-len(rows) // AUDIT_ROWS)]
+    model = chosen.fit
+
+    def predict(mask: NDArray[np.bool_]) -> Floats:
+        return np.asarray(expit(log_odds(model(taken[mask]), taken)))
+
+    person, _ = _parties(taken)
+    accepted = taken["accepted"].to_numpy(dtype="float64")
+    return memorisation.audit(predict, accepted, person, seed=seed, bound=limits.max_members_found)
+
+
+def _metrics(evidence: Evidence, limits: Limits) -> dict[str, float]:
+    if len(evidence.accepted) == 0:
+        return {"held_out_rows": 0.0}
+    gain = gate.paired_gain(evidence, limits)
+    found = {"held_out_rows": float(len(evidence.accepted))}
+    for name, probability in (("champion", evidence.champion), ("candidate", evidence.candidate)):
+        worth = quality(evidence.accepted, probability)
+        found |= {
+            f"{name}_log_loss": worth.log_loss,
+            f"{name}_auc": worth.auc,
+            f"{name}_calibration_error": worth.calibration_error,
+        }
+    found |= {"gain": gain.mean, "gain_lower": gain.lower, "gain_upper": gain.upper}
+    found |= {
+        "matches_won": float(evidence.matches_won),
+        "matches_lost": float(evidence.matches_lost),
+    }
+    if evidence.membership is not None:
+        found |= {
+            "membership_auc": evidence.membership.auc,
+            "members_found": evidence.membership.found,
+        }
+    return found

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 # No control character and no lone surrogate: an identifier is a key, not a text.
-Identifier = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Identifier = Annotated[str, Meta(min_length=1, max_length=256, pattern=r"^[^\x00-\x1f\x7f]+\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[\w][\w .:/-]*\Z")]
 # NUL cannot be stored by every engine; nothing else is refused in a text.
 Text = Annotated[str, Meta(max_length=10_000, pattern=r"^[^\x00]*\Z")]

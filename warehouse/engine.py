@@ -8,6 +8,7 @@ assumed: a database that would lose what it acknowledged is refused.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,11 +29,13 @@ BUSY_TIMEOUT_MS = 5_000
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
-def connect(url: SecretStr) -> Engine:
+def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine:
     """Return an engine for a database, SQLite's directory made where it is missing.
 
     Args:
         url: SQLAlchemy URL, ``sqlite:///...`` or ``postgresql+psycopg://...``.
+        busy_timeout_ms: How long a statement waits for another's lock. A server that has to
+            answer within two seconds gives less than the default.
 
     Returns:
         A pooled engine. No statement's parameters appear in its errors or logs.
@@ -42,19 +45,24 @@ def connect(url: SecretStr) -> Engine:
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(parsed, hide_parameters=True, pool_size=5, max_overflow=10)
-        event.listen(engine, "connect", _set_sqlite_pragmas)
+        event.listen(engine, "connect", partial(_set_sqlite_pragmas, busy_timeout_ms))
         event.listen(engine, "begin", _begin_immediate)
         return engine
-    return create_engine(
-        parsed, hide_parameters=True, pool_pre_ping=True, connect_args={"connect_timeout": 2}
-    )
+    arguments: dict[str, Any] = {"connect_timeout": 2}
+    if busy_timeout_ms != BUSY_TIMEOUT_MS:
+        # A link that swallows packets must not hold a server for TCP's quarter of an hour.
+        arguments["tcp_user_timeout"] = 2 * busy_timeout_ms
+        arguments["options"] = (
+            f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={2 * busy_timeout_ms}"
+        )
+    return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=arguments)
 
 
-def _set_sqlite_pragmas(connection: Any, _record: object) -> None:
+def _set_sqlite_pragmas(busy_timeout_ms: int, connection: Any, _record: object) -> None:
     # The driver must not open transactions by itself: `begin` below does.
     connection.isolation_level = None
     for pragma in (
-        f"busy_timeout={BUSY_TIMEOUT_MS}",
+        f"busy_timeout={busy_timeout_ms}",
         "journal_mode=WAL",
         "synchronous=FULL",
         "foreign_keys=ON",

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matching.design import Design
-from matching.logistic import Gaussian, independent, posterior, widths_by_evidence
-from matching.model import (
-    Model,
-    Prior,
-    composition,
-    fit_satisfaction,
-    log_odds,
+from matching.logistic import (
+    Gaussian,
+    independent,
+    linear_posterior,
+    posterior,
     rounded,
-    satisfaction_prior,
+    widths_by_evidence,
 )
+from matching.model import Model, Prior, log_odds, satisfaction_prior
 from matching.trees import Boosting, grow
+from matching.weights import composition
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,4 +153,4 @@ def _satisfied(
 ) -> Gaussian:
     rated = ((rows["accepted"] == 1) & rows["rating"].notna()).to_numpy()
     rating = rows["rating"].to_numpy(dtype="float64", na_value=np.nan)[rated]
-    return fit_satisfaction(matrix[rated], rating, satisfaction_prior(design, widths))
+    return rounded(linear_posterior(matrix[rated], rating, satisfaction_prior(design, widths)))

@@ -121,7 +121,7 @@ class People:
         subject = _codes(frame, ("subject", "user_id"), "group")
         size = int(subject.max(initial=-1)) + 1
         options = np.bincount(subject, minlength=size)[subject].astype("int64")
-        return cls(subject, _other_rows(frame), options, size)
+        return cls(subject, other_rows(frame), options, size)
 
     @property
     def partner(self) -> Codes:
@@ -184,8 +184,8 @@ def _codes(frame: pd.DataFrame, names: tuple[str, ...], within: str) -> Codes:
     return np.asarray(codes, dtype="int64")
 
 
-def _other_rows(frame: pd.DataFrame) -> Codes:
-    """Find the row of the other party: where a match has exactly two rows."""
+def other_rows(frame: pd.DataFrame) -> Codes:
+    """Find the row of the other party, -1 where a match has not exactly two rows."""
     column = next((name for name in ("match_key", "match_id") if name in frame.columns), None)
     other = np.full(len(frame), -1, dtype="int64")
     if column is None or frame.empty:

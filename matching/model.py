@@ -23,9 +23,9 @@ from scipy.special import expit
 
 from matching import features
 from matching.design import Design
-from matching.logistic import Gaussian, independent, posterior
+from matching.logistic import Gaussian, independent
 from matching.trees import Trees
-from schemas.errors import InvalidInput, NotEnoughDecisions
+from schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 LOWEST, HIGHEST = 1.0, 5.0
 """Ratings run from 1 to 5."""
-DIGITS = 9
-"""Decimals of a weight: sums in another order differ beyond them, and nothing else does."""
 
 
 @dataclass(frozen=True)
@@ -182,7 +180,7 @@ def first_champion(prior: Prior | None = None) -> Model:
         design=design,
         prior=belief,
         widths=dict(belief.widths),
-        acceptance=_prior_of(belief, design, belief.widths),
+        acceptance=acceptance_prior(belief, design, belief.widths),
         satisfaction=satisfaction_prior(design, belief.widths),
     )
 
@@ -205,11 +203,11 @@ def score(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
         InvalidInput: ``match_score`` is not there.
     """
     rows = features.with_context(frame)
-    logit = log_odds(model, rows)
-    p_accept = expit(logit)
-    other = features.People.of(rows).other if len(rows) else np.empty(0, dtype="int64")
+    accepting, satisfied = heads(model, rows)
+    p_accept = expit(accepting)
+    other = features.other_rows(frame)
     p_mutual = np.where(other >= 0, p_accept * p_accept[other], np.nan)
-    satisfaction = _satisfaction(model, rows)
+    satisfaction = np.clip(satisfied, LOWEST, HIGHEST)
     both = np.where(np.isnan(p_mutual), p_accept, p_mutual)
     return pd.DataFrame(
         {
@@ -249,16 +247,23 @@ def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     return long.sort_values("row", kind="stable", ignore_index=True)
 
 
-def log_odds(model: Model, rows: pd.DataFrame) -> Floats:
-    """Log-odds of acceptance of rows that have their context."""
-    total = np.zeros(len(rows))
-    for (_, value), weight in zip(model.design.columns(rows), model.acceptance.mean, strict=True):
-        total += weight * value
+def heads(model: Model, rows: pd.DataFrame) -> tuple[Floats, Floats]:
+    """Log-odds of acceptance, and rating expected given it, of rows with their context."""
+    accepting, satisfied = np.zeros(len(rows)), np.zeros(len(rows))
+    weights = zip(model.acceptance.mean, model.satisfaction.mean, strict=True)
+    for (_, value), (weight, rating) in zip(model.design.columns(rows), weights, strict=True):
+        accepting += weight * value
+        satisfied += rating * value
     if model.trees is not None:
         raw = model.trees.log_odds(model.design.matrix(rows))
-        total = (1 - model.blend) * total + model.blend * raw
+        accepting = (1 - model.blend) * accepting + model.blend * raw
     intercept, slope = model.calibration
-    return np.asarray(intercept + slope * total)
+    return np.asarray(intercept + slope * accepting), satisfied
+
+
+def log_odds(model: Model, rows: pd.DataFrame) -> Floats:
+    """Log-odds of acceptance of rows that have their context."""
+    return heads(model, rows)[0]
 
 
 def satisfaction_prior(design: Design, widths: Mapping[str, float]) -> Gaussian:
@@ -267,121 +272,9 @@ def satisfaction_prior(design: Design, widths: Mapping[str, float]) -> Gaussian:
     return independent(mean, [term.family for term in design.terms], widths)
 
 
-def fit_satisfaction(matrix: Floats, rating: Floats, prior: Gaussian) -> Gaussian:
-    """Update the belief about ratings: linear regression with unit noise, in closed form.
-
-    Args:
-        matrix: Columns of accepted and rated proposals, shape (n, k).
-        rating: 1..5, shape (n,).
-        prior: Belief before them.
-    """
-    precision = prior.precision + matrix.T @ matrix
-    pull = prior.precision @ prior.mean + matrix.T @ rating
-    mean = np.linalg.solve(precision, pull)
-    return rounded(Gaussian(mean.astype("float64"), precision))
-
-
-def update(model: Model, new_rows: pd.DataFrame) -> Model:
-    """Learn from new decisions alone: the last posterior is the prior, the design stays.
-
-    Costs in proportion to the new rows. What it gives differs from a full refit by the
-    error of replacing the old decisions by their quadratic, by names that appeared since,
-    and by widths that the evidence would choose anew.
-
-    Args:
-        model: A linear model: the matcher's own or an earlier update.
-        new_rows: Proposals, none of them learned from before; undecided ones are context.
-
-    Raises:
-        NotEnoughDecisions: None of the rows is decided.
-        InvalidInput: The model has trees, which cannot be updated.
-    """
-    if model.trees is not None:
-        raise InvalidInput("model.kind", "must be linear to be updated")
-    rows = features.with_context(new_rows)
-    decided = rows[rows["accepted"].notna()]
-    if decided.empty:
-        raise NotEnoughDecisions("none of the new proposals is decided")
-    begun = model if model.trained_rows else _with_names(model, decided)
-    matrix = begun.design.matrix(decided)
-    accepted = decided["accepted"].to_numpy(dtype="float64")
-    rated = (decided["accepted"] == 1) & decided["rating"].notna()
-    latest = decided["occurred_at"].max().isoformat()
-    return Model(
-        kind="update",
-        design=begun.design,
-        prior=begun.prior,
-        widths=begun.widths,
-        acceptance=rounded(posterior(matrix, accepted, begun.acceptance)),
-        satisfaction=fit_satisfaction(
-            matrix[rated.to_numpy()],
-            decided.loc[rated, "rating"].to_numpy(dtype="float64"),
-            begun.satisfaction,
-        ),
-        composition=begun.composition or composition(decided, begun.design),
-        trained_rows=begun.trained_rows + len(decided),
-        groups=begun.groups + int(decided["group"].nunique()),
-        trained_until=max(latest, begun.trained_until),
-    )
-
-
-def composition(rows: pd.DataFrame, design: Design) -> dict[str, float]:
-    """Find what a unit of each constraint adds to the matcher's own score.
-
-    Least squares of the score on the satisfactions, a missing one at its mean; a trace of
-    ridge keeps it unique when two constraints always agree.
-    """
-    if not design.centres:
-        return {}
-    columns = [
-        np.nan_to_num(features.values(rows, features.CONSTRAINT + name) - centre)
-        for name, centre in design.centres.items()
-    ]
-    matrix = np.column_stack(columns)
-    matrix = matrix - matrix.mean(axis=0)
-    goal = features.values(rows, features.SCORE)
-    goal = goal - goal.mean()
-    ridge = 1e-6 * len(rows) * np.eye(matrix.shape[1])
-    shares = np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ goal)
-    return {name: round(float(s), 6) for name, s in zip(design.centres, shares, strict=True)}
-
-
-def rounded(belief: Gaussian) -> Gaussian:
-    """Keep the digits that do not depend on the order of summation."""
-    scale = np.sqrt(np.outer(np.diag(belief.precision), np.diag(belief.precision)))
-    mean = np.round(belief.mean, DIGITS) + 0.0
-    precision = np.round(belief.precision / scale, DIGITS) * _significant(scale) + 0.0
-    return Gaussian(mean, np.asarray(precision, dtype="float64"))
-
-
-def _significant(value: Floats) -> Floats:
-    """Round to nine significant digits."""
-    power = 10.0 ** (DIGITS - 1 - np.floor(np.log10(value)))
-    return np.asarray(np.round(value * power) / power, dtype="float64")
-
-
-def _prior_of(prior: Prior, design: Design, widths: Mapping[str, float]) -> Gaussian:
+def acceptance_prior(prior: Prior, design: Design, widths: Mapping[str, float]) -> Gaussian:
+    """Belief about the log-odds of acceptance before any decision."""
     return independent(prior.mean(design), [term.family for term in design.terms], widths)
-
-
-def _with_names(model: Model, rows: pd.DataFrame) -> Model:
-    """Give a model without data the names and centres of its first rows."""
-    design = Design.learn(rows)
-    return Model(
-        kind=model.kind,
-        design=design,
-        prior=model.prior,
-        widths=model.widths,
-        acceptance=_prior_of(model.prior, design, model.widths),
-        satisfaction=satisfaction_prior(design, model.widths),
-    )
-
-
-def _satisfaction(model: Model, rows: pd.DataFrame) -> Floats:
-    total = np.zeros(len(rows))
-    for (_, value), weight in zip(model.design.columns(rows), model.satisfaction.mean, strict=True):
-        total += weight * value
-    return np.clip(total, LOWEST, HIGHEST)
 
 
 def _entry(frame: pd.DataFrame, name: str, value: Floats, contribution: Floats) -> pd.DataFrame:

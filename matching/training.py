@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from scipy.special import expit
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from matching import couples, features, gate, memorisation
 from matching.calibration import Quality, quality, reliability
@@ -79,6 +80,9 @@ def retrain(
     it would have predicted of each round that is new to the champion, had it been fitted
     just before.
 
+    One thread: sums split over threads depend on their number in the last bits, and the
+    matrices are small.
+
     Args:
         training: Proposals frame, in any order; rows without a decision are context.
         champion: The version in use.
@@ -92,25 +96,28 @@ def retrain(
     for column in NEEDED:
         if column not in training.columns:
             raise InvalidInput(column, "must be a column of the training set")
-    rows = canonical(training)
+    with threadpool_limits(limits=1):
+        return _retrain(canonical(training), champion, seed, limits or Limits())
+
+
+def _retrain(rows: pd.DataFrame, champion: Model, seed: int, limits: Limits) -> Retraining:
     if rows["accepted"].nunique() < 2:  # noqa: PLR2004 - accepted and rejected
         raise NotEnoughDecisions("a model needs accepted and rejected proposals to learn from")
     steps = splits(rows, champion.trained_until)
     tried = _try(rows, steps, candidates(champion.prior, seed=seed))
     chosen, held_out = _choose(rows, tried)
     model = chosen.fit(rows)
-    asked = limits or Limits()
-    evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=asked)
-    verdict = gate.judge(evidence, asked)
+    evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=limits)
+    verdict = gate.judge(evidence, limits)
     return Retraining(
         model=model,
         candidates=tuple(
             Tried(candidate.name, _quality(rows, probability)) for candidate, probability in tried
         ),
         verdict=verdict,
-        metrics=_metrics(evidence, asked),
+        metrics=_metrics(evidence, limits),
         slices=pd.DataFrame(
-            gate.slice_table(evidence, asked), columns=["slicing", "label", "rows", "gain", "z"]
+            gate.slice_table(evidence, limits), columns=["slicing", "label", "rows", "gain", "z"]
         ),
         calibration=reliability(evidence.accepted, evidence.candidate),
         weights=weights(model),

@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from matching import features
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from matching.design import Design
     from matching.model import Model
 
     Floats = NDArray[np.float64]
@@ -106,6 +109,27 @@ def coefficients(model: Model) -> pd.DataFrame:
             "prior": model.prior.mean(model.design),
         }
     )
+
+
+def composition(rows: pd.DataFrame, design: Design) -> dict[str, float]:
+    """Find what a unit of each constraint adds to the matcher's own score.
+
+    Least squares of the score on the satisfactions, a missing one at its mean; a trace of
+    ridge keeps it unique when two constraints always agree.
+    """
+    if not design.centres:
+        return {}
+    columns = [
+        np.nan_to_num(features.values(rows, features.CONSTRAINT + name) - centre)
+        for name, centre in design.centres.items()
+    ]
+    matrix = np.column_stack(columns)
+    matrix = matrix - matrix.mean(axis=0)
+    goal = features.values(rows, features.SCORE)
+    goal = goal - goal.mean()
+    ridge = 1e-6 * len(rows) * np.eye(matrix.shape[1])
+    shares = np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ goal)
+    return {name: round(float(s), 6) for name, s in zip(design.centres, shares, strict=True)}
 
 
 def _effects(model: Model, shares: Floats) -> Floats:

@@ -1,0 +1,81 @@
+"""Pictures of what was learned; the only home of matplotlib."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from matching.weights import coefficients
+
+if TYPE_CHECKING:
+    from matching.model import Model
+    from matching.training import Retraining
+    from matching.weights import Weights
+
+NEW, OLD, PLAIN = "#1f6fb4", "#c06c2b", "#8a8a8a"
+
+
+def weights_figure(found: Weights) -> Figure:
+    """Draw the weights of a cost matrix with their intervals, beside the matcher's own."""
+    table = found.table.sort_values("weight").reset_index(drop=True)
+    figure = Figure(figsize=(7, 1.4 + 0.4 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    distance = [table["weight"] - table["lower"], table["upper"] - table["weight"]]
+    axes.errorbar(table["weight"], table.index, xerr=distance, fmt="o", color=NEW, label="learned")
+    axes.plot(table["first"], table.index, "|", color=OLD, markersize=14, label="version 1")
+    axes.axvline(0, color=PLAIN, linewidth=0.8)
+    axes.set_yticks(table.index, table["name"])
+    axes.set_xlabel("share of all weight (95 % interval)")
+    axes.set_title(f"Weights for the cost matrix: {100 * found.moved:.0f} % moved since version 1")
+    axes.legend(frameon=False)
+    return figure
+
+
+def coefficients_figure(model: Model) -> Figure:
+    """Draw every weight of the model in log-odds with its interval."""
+    table = coefficients(model).iloc[::-1].reset_index(drop=True)
+    figure = Figure(figsize=(7, 1.4 + 0.22 * len(table)), layout="constrained")
+    axes = figure.subplots()
+    distance = [table["weight"] - table["lower"], table["upper"] - table["weight"]]
+    axes.errorbar(table["weight"], table.index, xerr=distance, fmt=".", color=NEW)
+    axes.axvline(0, color=PLAIN, linewidth=0.8)
+    axes.set_yticks(table.index, table["name"], fontsize=7)
+    axes.set_xlabel("log-odds of acceptance a unit (95 % interval)")
+    axes.set_title("What the model weighs")
+    return figure
+
+
+def calibration_figure(found: Retraining) -> Figure:
+    """Draw how often proposals were accepted that were said to be, on held-out rounds."""
+    table = found.calibration
+    figure = Figure(figsize=(5, 5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=PLAIN, linewidth=0.8)
+    largest = max(float(table["rows"].max()), 1.0) if len(table) else 1.0
+    axes.scatter(
+        table["predicted"], table["accepted"], s=20 + 180 * table["rows"] / largest, color=NEW
+    )
+    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted", ylabel="accepted")
+    axes.set_title("Predicted and observed acceptance (area: decisions)")
+    return figure
+
+
+def gate_figure(found: Retraining) -> Figure:
+    """Draw the gain over the champion with its interval, as a whole and in each slice."""
+    slices = found.slices
+    names = [f"{row.slicing}: {row.label}" for row in slices.itertuples()]
+    figure = Figure(figsize=(7, 1.8 + 0.22 * len(names)), layout="constrained")
+    axes = figure.subplots()
+    errors = (slices["gain"] / slices["z"]).abs().fillna(0)
+    axes.errorbar(slices["gain"], range(len(names)), xerr=2 * errors, fmt=".", color=NEW)
+    if "gain" in found.metrics:
+        mean = found.metrics["gain"]
+        reach = [[mean - found.metrics["gain_lower"]], [found.metrics["gain_upper"] - mean]]
+        axes.errorbar([mean], [len(names)], xerr=reach, fmt="o", color=OLD)
+        names.append("all")
+    axes.axvline(0, color=PLAIN, linewidth=0.8)
+    axes.set_yticks(range(len(names)), names, fontsize=8)
+    axes.set_xlabel("gain over the champion, nats a decision (right of 0 is better)")
+    axes.set_title("Promoted" if found.verdict.promote else "Champion kept")
+    return figure

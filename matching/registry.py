@@ -1,0 +1,388 @@
+"""Where versions of the model live; the only home of MLflow.
+
+A version is a directory with the model's JSON and MLflow's description of it. Reading one
+runs no code that was stored: the loader is this module, and the JSON is data. Which version
+is in use is said by aliases alone, so a promotion and a rollback move a name and nothing
+else.
+
+NotRegistered
+└── raised when a version or alias is asked for that is not there
+ModelDiffers
+└── raised when a stored model is not the one that was registered
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import warnings
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("MLFLOW_DISABLE_DB_POOLING_WARNING", "true")
+
+import mlflow
+import mlflow.pyfunc
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.exceptions import MlflowException
+from mlflow.models import ModelSignature
+from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
+
+from matching import card, features, figures
+from matching.model import Model, first_champion, score
+from matching.versions import Recorded, Version
+from schemas.errors import NotRegistered, SmartMatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pandas as pd
+    from mlflow.entities.model_registry import ModelVersion
+
+    from matching.training import Retraining
+
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
+PACKAGES = ("mlflow", "numpy", "pandas", "scipy")
+"""What a version needs beside this project to be loaded and to score."""
+TAG_CHARACTERS = 4_900
+"""MLflow keeps 5,000 characters of a tag."""
+DATASET_DIGEST_CHARACTERS = 36
+
+
+for chatty in ("alembic", "mlflow.store.db.utils"):
+    logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+class ModelDiffers(SmartMatchError):
+    """A stored model is not the one that was registered under its version."""
+
+
+class Registry:
+    """The versions of one model in one MLflow store.
+
+    Making one points this process's MLflow at the store, so that afterwards
+    ``mlflow.pyfunc.load_model("models:/smartmatch@champion")`` reads from it.
+
+    Args:
+        tracking_uri: MLflow store, such as ``sqlite:////home/mlruns/mlflow.db``.
+        artifact_root: Directory or URI under which artefacts are written.
+        model_name: Name of the registered model.
+    """
+
+    def __init__(
+        self, tracking_uri: str, artifact_root: str, model_name: str = "smartmatch"
+    ) -> None:
+        self.tracking_uri = tracking_uri
+        self.artifact_root = artifact_root
+        self.model_name = model_name
+        self._client = mlflow.MlflowClient(tracking_uri, tracking_uri)
+        self._here()
+
+    def register_first_champion(self) -> str:
+        """Register version 1, the matcher's own score calibrated by belief, as champion.
+
+        Returns:
+            Version of the champion; where there is one already, nothing is changed.
+        """
+        try:
+            return self._version(CHAMPION).version
+        except NotRegistered:
+            pass
+        model = first_champion()
+        sentence = "The matcher's own score, calibrated by belief: no decision was learned from."
+        with self._run("version 1") as run_id:
+            mlflow.log_params(_parameters(model))
+            mlflow.set_tags({"kind": model.kind, "model_digest": model.digest})
+            version = self._register(model, run_id, sentence, {"promoted": "true"})
+        self._point(CHAMPION, version)
+        return version
+
+    def champion(self) -> tuple[Model, str]:
+        """Read the model in use and its version.
+
+        Raises:
+            NotRegistered: There is none.
+            ModelDiffers: The stored model is not the registered one.
+        """
+        return self.load(CHAMPION)
+
+    def load(self, version_or_alias: str) -> tuple[Model, str]:
+        """Read a model by version or alias, checked against its digest.
+
+        Raises:
+            NotRegistered: There is no such version or alias.
+            ModelDiffers: The stored model is not the registered one.
+        """
+        entry = self._version(version_or_alias)
+        self._here()
+        folder = Path(mlflow.artifacts.download_artifacts(_uri(entry)))
+        model = Model.from_json((folder / _DATA).read_text(encoding="utf-8"))
+        if model.digest != entry.tags.get("model_digest"):
+            raise ModelDiffers(f"version {entry.version} is not the model that was registered")
+        return model, str(entry.version)
+
+    def record(
+        self,
+        retraining: Retraining,
+        *,
+        training_digest: str,
+        consent_digest: str,
+        as_of: datetime,
+        extra: Mapping[str, str | float] | None = None,
+    ) -> Recorded:
+        """Register a candidate with its evidence, and promote it if the gate let it through.
+
+        Args:
+            retraining: What was found.
+            training_digest: Digest of the rows learned from.
+            consent_digest: Digest of the consents that stood.
+            as_of: Aware time of the reading.
+            extra: Further tags (text) and metrics (numbers) of the run.
+
+        Raises:
+            NotRegistered: There is no champion to compare with.
+        """
+        old = self._version(CHAMPION).version
+        verdict = retraining.verdict
+        digests = {"training_digest": training_digest, "consent_digest": consent_digest}
+        with self._run(f"{retraining.model.kind} {as_of:%Y-%m-%d %H:%M}") as run_id:
+            mlflow.log_params(_parameters(retraining.model) | {"compared_with": old})
+            mlflow.set_tags(digests | {"as_of": as_of.isoformat(), "sentence": verdict.sentence})
+            _log_evidence(retraining, extra or {})
+            _log_training_set(training_digest)
+            text = card.model_card(retraining, as_of=as_of, **digests)
+            mlflow.log_text(text, "model_card.md")
+            tags = digests | {"promoted": str(verdict.promote).lower(), "compared_with": old}
+            version = self._register(retraining.model, run_id, verdict.sentence, tags)
+        if verdict.promote:
+            self._promote(version, old)
+        else:
+            self._point(CHALLENGER, version)
+        return Recorded(version, run_id, verdict.promote, version if verdict.promote else old)
+
+    def record_refusal(
+        self,
+        reason: str,
+        *,
+        training_digest: str,
+        consent_digest: str,
+        as_of: datetime,
+        metrics: Mapping[str, float] | None = None,
+    ) -> str:
+        """Record that a retraining made no model, and why.
+
+        Args:
+            reason: A sentence.
+            training_digest: Digest of the rows that were read.
+            consent_digest: Digest of the consents that stood.
+            as_of: Aware time of the reading.
+            metrics: What was measured, if anything.
+
+        Returns:
+            The MLflow run.
+        """
+        with self._run(f"refused {as_of:%Y-%m-%d %H:%M}") as run_id:
+            mlflow.set_tags(
+                {
+                    "training_digest": training_digest,
+                    "consent_digest": consent_digest,
+                    "as_of": as_of.isoformat(),
+                    "promoted": "false",
+                    "sentence": reason[:TAG_CHARACTERS],
+                }
+            )
+            mlflow.log_metrics(dict(metrics or {}))
+            _log_training_set(training_digest)
+        return run_id
+
+    def rollback(self) -> str:
+        """Put the previous champion back, exactly; the one in use becomes the previous.
+
+        Returns:
+            Version of the champion now.
+
+        Raises:
+            NotRegistered: There is no previous champion.
+        """
+        now, before = self._version(CHAMPION).version, self._version(PREVIOUS).version
+        self._point(CHAMPION, before)
+        self._point(PREVIOUS, now)
+        return str(before)
+
+    def versions(self) -> list[Version]:
+        """List all versions, newest first."""
+        named = self._client.search_registered_models(f"name = '{self.model_name}'")
+        if not named:
+            return []
+        aliases: dict[str, list[str]] = {}
+        for alias, version in named[0].aliases.items():
+            aliases.setdefault(str(version), []).append(alias)
+        found = self._client.search_model_versions(f"name = '{self.model_name}'")
+        listed = [_listed(entry, aliases.get(str(entry.version), [])) for entry in found]
+        return sorted(listed, key=lambda entry: int(entry.version), reverse=True)
+
+    def _promote(self, version: str, old: str) -> None:
+        self._point(PREVIOUS, old)
+        self._point(CHAMPION, version)
+        # An alias that is not there is deleted without complaint.
+        self._client.delete_registered_model_alias(self.model_name, CHALLENGER)
+
+    def _point(self, alias: str, version: str) -> None:
+        self._client.set_registered_model_alias(self.model_name, alias, str(version))
+
+    def _version(self, version_or_alias: str) -> ModelVersion:
+        try:
+            if version_or_alias.isdigit():
+                return self._client.get_model_version(self.model_name, version_or_alias)
+            return self._client.get_model_version_by_alias(self.model_name, version_or_alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise NotRegistered(f"{self.model_name} has no {version_or_alias}") from None
+            raise
+
+    def _register(self, model: Model, run_id: str, sentence: str, tags: Mapping[str, str]) -> str:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # An input example would store rows of real people.
+            warnings.filterwarnings("ignore", ".*An input example was not provided")
+            path = Path(folder) / _FILE
+            path.write_text(model.to_json(), encoding="utf-8")
+            logged = mlflow.pyfunc.log_model(
+                name="model",
+                loader_module="matching.registry",
+                data_path=str(path),
+                signature=signature(model),
+                pip_requirements=[f"{name}=={installed(name)}" for name in PACKAGES],
+            )
+        if not self._client.search_registered_models(f"name = '{self.model_name}'"):
+            self._client.create_registered_model(self.model_name)
+        entry = self._client.create_model_version(
+            self.model_name,
+            logged.model_uri,
+            run_id,
+            tags={"model_digest": model.digest, "kind": model.kind} | dict(tags),
+            description=sentence,
+            model_id=logged.model_id,
+        )
+        return str(entry.version)
+
+    def _experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self.model_name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(self.model_name, self.artifact_root))
+
+    @contextmanager
+    def _run(self, name: str) -> Iterator[str]:
+        self._here()
+        with mlflow.start_run(experiment_id=self._experiment(), run_name=name) as run:
+            yield run.info.run_id
+
+    def _here(self) -> None:
+        """Point MLflow's process-wide setting at this store; another registry may have moved it."""
+        if mlflow.get_tracking_uri() != self.tracking_uri:
+            mlflow.set_tracking_uri(self.tracking_uri)
+
+
+class Scorer:
+    """What ``mlflow.pyfunc.load_model`` gives: a frame of proposals in, scores out."""
+
+    def __init__(self, model: Model) -> None:
+        self.model = model
+
+    def predict(self, model_input: pd.DataFrame, params: Mapping[str, Any] | None = None) -> Any:
+        """Score proposals; see ``matching.model.score``."""
+        del params  # there are none; MLflow asks for the argument
+        return score(self.model, model_input)
+
+
+def signature(model: Model) -> ModelSignature:
+    """Say what a version reads and writes; only ``match_score`` must be there."""
+    names = ["score", *model.constraints]
+    real = [features.CONSTRAINT + name for name in model.constraints]
+    real += [features.PARAMETER + name for name in model.design.scales]
+    real += [prefix + name for prefix in (features.OWN, features.SOUGHT) for name in names]
+    real += [features.OPTIONS, features.RANK, features.SPREAD, features.RETURNED]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, features.SCORE)]
+    inputs += [ColSpec(kind, name, required=False) for name, kind in _KEYS.items()]
+    inputs += [ColSpec(DataType.double, name, required=False) for name in real]
+    outputs = ("p_accept", "p_mutual", "expected_satisfaction", "utility")
+    made: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in outputs]
+    return ModelSignature(Schema(inputs), Schema(made))
+
+
+def _load_pyfunc(path: str) -> Scorer:
+    """Load a version; MLflow calls this with the path of the JSON."""
+    return Scorer(Model.from_json(Path(path).read_text(encoding="utf-8")))
+
+
+_FILE = "smartmatch.json"
+_DATA = Path("data") / _FILE
+# A platform has names for its people and matches; our training rows have numbers and pseudonyms.
+_KEYS: dict[str, DataType | AnyType] = {
+    "match_key": DataType.string,
+    "match_id": DataType.string,
+    "subject": AnyType(),  # type: ignore[no-untyped-call]
+    "user_id": DataType.string,
+    "group": DataType.string,
+    features.SIDE: DataType.double,
+}
+
+
+def _uri(entry: ModelVersion) -> str:
+    return f"models:/{entry.name}/{entry.version}"
+
+
+def _parameters(model: Model) -> dict[str, Any]:
+    shared = {f"width.{family}": width for family, width in sorted(model.widths.items())}
+    return {
+        "kind": model.kind,
+        "constraints": ", ".join(model.constraints)[:TAG_CHARACTERS],
+        "prior.intercept": model.prior.intercept,
+        "prior.slope": model.prior.slope,
+        "trained_rows": model.trained_rows,
+        "groups": model.groups,
+        "trained_until": model.trained_until or "never",
+        "digest": model.digest,
+    } | shared
+
+
+def _log_evidence(found: Retraining, extra: Mapping[str, str | float]) -> None:
+    texts = {name: value for name, value in extra.items() if isinstance(value, str)}
+    numbers = {name: float(value) for name, value in extra.items() if not isinstance(value, str)}
+    mlflow.set_tags(texts | {"promoted": str(found.verdict.promote).lower()})
+    measured = found.metrics | numbers
+    mlflow.log_metrics({name: value for name, value in measured.items() if value == value})  # noqa: PLR0124 - not NaN
+    mlflow.log_dict(found.verdict.to_dict(), "verdict.json")
+    mlflow.log_dict(found.weights.to_dict(), "weights.json")
+    mlflow.log_text(found.slices.to_csv(index=False), "slices.csv")
+    mlflow.log_figure(figures.gate_figure(found), "gate.png")
+    mlflow.log_figure(figures.calibration_figure(found), "calibration.png")
+    mlflow.log_figure(figures.weights_figure(found.weights), "weights.png")
+    mlflow.log_figure(figures.coefficients_figure(found.model), "coefficients.png")
+
+
+def _log_training_set(digest: str) -> None:
+    """Say which rows were read without showing any: a digest, no schema and no profile."""
+    source = CodeDatasetSource(tags={"sha256": digest})
+    short = digest[:DATASET_DIGEST_CHARACTERS]
+    # MLflow's own class; its abstract profile is None for metadata.
+    dataset = MetaDataset(source, name="training", digest=short)  # type: ignore[abstract]
+    mlflow.log_input(dataset, context="training")
+
+
+def _listed(entry: ModelVersion, aliases: list[str]) -> Version:
+    return Version(
+        version=str(entry.version),
+        aliases=tuple(sorted(aliases)),
+        digest=str(entry.tags.get("model_digest", "")),
+        promoted=entry.tags.get("promoted") == "true",
+        sentence=str(entry.description or ""),
+        run_id=str(entry.run_id),
+        created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
+    )

@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from schemas.errors import NotReady, UnsafeEngine
 from schemas.tables import metadata
+from warehouse import triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -124,7 +125,8 @@ def is_postgres(bind: Engine | Connection) -> bool:
 
 
 def create_tables(engine: Engine) -> None:
-    """Create the tables that are missing; existing ones stay as they are."""
+    """Create the tables that are missing, with their triggers; existing ones stay as they are."""
+    assert triggers.SQLITE  # noqa: S101  # importing them attaches them to the tables
     check_durable(engine)
     with _translated():
         metadata.create_all(engine)

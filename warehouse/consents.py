@@ -1,0 +1,279 @@
+"""The consent ledger and the state of now: append-only, chained by hash, failing closed.
+
+Every answer to the notice is one entry. An entry's hash covers its fields and the hash of the
+entry before it, so that a changed, reordered or removed entry shows; the number of entries is
+kept apart, so that a cut tail shows too. The entries of a person carry a random number that
+only their row in ``subjects`` knows: when that row is deleted they lead nowhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+from uuid import UUID, uuid4
+
+import msgspec
+from sqlalchemy import and_, not_, select, update
+
+from schemas.clock import micros
+from schemas.consents import Options
+from schemas.errors import ConsentRequired, SmartMatchError
+from schemas.tables import consents, subjects, versions
+from warehouse.engine import add_to, reading
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+    from warehouse.notices import Notice
+
+CHANGES, ENTRIES = "consents", "ledger"
+"""Rows of ``versions``: any change of what people allow, and the number of ledger entries."""
+
+GENESIS = bytes(32)
+"""What stands for the hash before the first entry."""
+
+_PURPOSES = ("analytics", "preferences", "improvement")
+
+
+class LedgerBroken(SmartMatchError):
+    """An entry of the consent ledger was changed, moved or removed."""
+
+
+class Person(NamedTuple):
+    """Somebody at the door: pseudonyms under every usable key, newest first."""
+
+    key_id: str
+    candidates: tuple[bytes, ...]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a subject allows now."""
+
+    subject: int
+    ledger_id: bytes
+    options: Options
+    notice_version: str
+    updated_at: int
+    erasing: bool
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is written into the ledger about one answer."""
+
+    consent_id: UUID
+    options: Options
+    notice: Notice
+    channel: str
+    address_hash: bytes | None
+    recorded_at: int
+
+
+@dataclass(frozen=True)
+class Head:
+    """The newest entry: its number and hash. Kept elsewhere it shows a cut tail."""
+
+    seq: int
+    entry_hash: bytes
+
+
+def record(connection: Connection, person: Person, entry: Entry) -> State:
+    """Append an answer to the ledger and make it the state of now.
+
+    The first answer of a person makes their subject, with a random number. An answer found
+    under an older key moves to the newest, so that rotation keeps people linked.
+
+    Args:
+        connection: The transaction; the answer holds from its commit on.
+        person: Who answered.
+        entry: What they answered.
+
+    Raises:
+        ConsentRequired: The person is being erased; nothing about them is taken any more.
+    """
+    # First of all: whoever counts up the entries keeps other writers out until the commit.
+    seq = _count_up(connection, ENTRIES)
+    _count_up(connection, CHANGES)
+    known = find(connection, person.candidates)
+    if known is not None and known.erasing:
+        raise ConsentRequired("an erasure of this person is under way")
+    subject = known.subject if known else secrets.randbits(63) or 1
+    ledger_id = known.ledger_id if known else secrets.token_bytes(16)
+    _append(connection, seq, ledger_id, entry)
+    values: dict[str, Any] = {
+        **msgspec.structs.asdict(entry.options),
+        "pseudonym": person.candidates[0],
+        "key_id": person.key_id,
+        "notice_version": entry.notice.version,
+        "updated_at": entry.recorded_at,
+    }
+    if known:
+        connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
+    else:
+        connection.execute(subjects.insert().values(subject=subject, ledger_id=ledger_id, **values))
+    return State(
+        subject, ledger_id, entry.options, entry.notice.version, entry.recorded_at, erasing=False
+    )
+
+
+def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> None:
+    last = connection.execute(
+        select(consents.c.entry_hash, consents.c.recorded_at).where(consents.c.seq == seq - 1)
+    ).one_or_none()
+    row = {
+        "seq": seq,
+        "consent_id": entry.consent_id.bytes,
+        "ledger_id": ledger_id,
+        **msgspec.structs.asdict(entry.options),
+        "notice_version": entry.notice.version,
+        "notice_sha256": entry.notice.sha256,
+        "channel": entry.channel,
+        "address_hash": entry.address_hash,
+        # A clock that is set back must not put an answer before the one that it replaces.
+        "recorded_at": max(entry.recorded_at, last.recorded_at if last else 0),
+        "previous_hash": last.entry_hash if last else GENESIS,
+    }
+    connection.execute(consents.insert().values(**row, entry_hash=entry_hash(row)))
+
+
+def entry_hash(row: dict[str, Any]) -> bytes:
+    """Return the SHA-256 of an entry: every column but the hash itself, in order, as JSON."""
+    fields = [
+        value.hex() if isinstance(value, bytes) else value
+        for value in (row[column.name] for column in consents.c if column.name != "entry_hash")
+    ]
+    return hashlib.sha256(msgspec.json.encode(fields)).digest()
+
+
+def find(connection: Connection, candidates: Collection[bytes]) -> State | None:
+    """Read what a person allows now, by any of their pseudonyms; None when they are unknown."""
+    row = connection.execute(
+        select(subjects).where(subjects.c.pseudonym.in_(list(candidates)))
+    ).first()
+    if row is None:
+        return None
+    options = Options(row.analytics, row.preferences, row.improvement)
+    return State(
+        row.subject, row.ledger_id, options, row.notice_version, row.updated_at, row.erasing
+    )
+
+
+def resolve(
+    connection: Connection, people: Collection[tuple[bytes, ...]]
+) -> dict[tuple[bytes, ...], int]:
+    """Return the subjects of those who allow their events to be collected, by pseudonyms."""
+    wanted = {pseudonym: candidates for candidates in people for pseudonym in candidates}
+    found: dict[tuple[bytes, ...], int] = {}
+    listed = list(wanted)
+    for start in range(0, len(listed), 500):
+        rows = connection.execute(
+            select(subjects.c.pseudonym, subjects.c.subject).where(
+                subjects.c.pseudonym.in_(listed[start : start + 500]),
+                and_(subjects.c.analytics, not_(subjects.c.erasing)),
+            )
+        )
+        found.update({wanted[pseudonym]: subject for pseudonym, subject in rows})
+    return found
+
+
+def options_at(engine: Engine, subject: int, at: datetime) -> Options | None:
+    """Return what a subject allowed at a past instant, or None before their first answer."""
+    with reading(engine) as connection:
+        row = connection.execute(
+            select(*(consents.c[name] for name in _PURPOSES))
+            .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+            .where(subjects.c.subject == subject, consents.c.recorded_at <= micros(at))
+            .order_by(consents.c.seq.desc())
+            .limit(1)
+        ).first()
+    return Options(*row) if row else None
+
+
+def head(engine: Engine) -> Head | None:
+    """Return the newest entry of the ledger, or None while it is empty."""
+    with reading(engine) as connection:
+        row = connection.execute(
+            select(consents.c.seq, consents.c.entry_hash).order_by(consents.c.seq.desc()).limit(1)
+        ).first()
+    return Head(*row) if row else None
+
+
+def verify(engine: Engine, kept: Head | None = None) -> int:
+    """Check every entry of the ledger, and the state of now against it.
+
+    Args:
+        engine: The database.
+        kept: A head that was noted earlier, such as in yesterday's log; its entry must still
+            be there as it was.
+
+    Returns:
+        Number of entries, all sound.
+
+    Raises:
+        LedgerBroken: Names the first entry that is not.
+    """
+    with reading(engine) as connection:
+        count, newest = _verify_chain(connection, kept)
+        entries = connection.execute(
+            select(versions.c.value).where(versions.c.name == ENTRIES)
+        ).scalar()
+        if count != (entries or 0):
+            raise LedgerBroken(f"the ledger ends at entry {count} of {entries or 0}")
+        columns = (subjects.c[name] for name in ("ledger_id", *_PURPOSES))
+        for ledger_id, *options in connection.execute(select(*columns)):
+            if newest.get(ledger_id) != options:
+                raise LedgerBroken("a person's state is not what their last entry says")
+    return count
+
+
+def _verify_chain(connection: Connection, kept: Head | None) -> tuple[int, dict[bytes, list[bool]]]:
+    previous, count, newest = GENESIS, 0, {}
+    rows = connection.execution_options(yield_per=5_000).execute(
+        select(consents).order_by(consents.c.seq)
+    )
+    for row in rows.mappings():
+        count += 1
+        if (
+            row["seq"] != count
+            or row["previous_hash"] != previous
+            or row["entry_hash"] != entry_hash(dict(row))
+            or (kept is not None and kept.seq == count and kept.entry_hash != row["entry_hash"])
+        ):
+            raise LedgerBroken(f"entry {count} is not what was written")
+        previous = row["entry_hash"]
+        newest[row["ledger_id"]] = [row[name] for name in _PURPOSES]
+    if kept is not None and kept.seq > count:
+        raise LedgerBroken(f"the ledger ends at entry {count}, but {kept.seq} was noted")
+    return count, newest
+
+
+def changed_since(connection: Connection, seq: int) -> list[bytes]:
+    """Return the pseudonyms of those who answered after an entry."""
+    return list(
+        connection.execute(
+            select(subjects.c.pseudonym)
+            .join(consents, consents.c.ledger_id == subjects.c.ledger_id)
+            .where(consents.c.seq > seq)
+        ).scalars()
+    )
+
+
+def counters(connection: Connection) -> dict[str, int]:
+    """Return every version counter by name; what is not there was never changed."""
+    return dict(connection.execute(select(versions.c.name, versions.c.value)).tuples().all())
+
+
+def new_consent_id() -> UUID:
+    """Return the id of a new answer."""
+    return uuid4()
+
+
+def _count_up(connection: Connection, name: str) -> int:
+    connection.execute(add_to(connection, versions, ["name"]), [{"name": name, "value": 1}])
+    return connection.execute(select(versions.c.value).where(versions.c.name == name)).scalar_one()

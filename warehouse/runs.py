@@ -1,0 +1,76 @@
+"""Flow runs that were asked for over HTTP: one row each, followed by its id."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sqlalchemy import select, update
+
+from schemas.clock import micros
+from schemas.tables import runs
+from warehouse.engine import reading, writing
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Engine
+
+REQUESTED, RUNNING, COMPLETED, FAILED = "requested", "running", "completed", "failed"
+OPEN = (REQUESTED, RUNNING)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run and how far it is; times in microseconds since 1970."""
+
+    run: str
+    flow: str
+    state: str
+    requested_at: int
+    finished_at: int | None
+    detail: str | None
+
+
+def request(engine: Engine, flow: str, now: datetime) -> str:
+    """Note that a flow shall run, and return the id to follow it by."""
+    run = str(uuid4())
+    with writing(engine) as connection:
+        connection.execute(
+            runs.insert().values(run=run, flow=flow, state=REQUESTED, requested_at=micros(now))
+        )
+    return run
+
+
+def start(engine: Engine, run: str) -> None:
+    """Note that a run has begun."""
+    with writing(engine) as connection:
+        connection.execute(
+            update(runs).where(runs.c.run == run, runs.c.state == REQUESTED).values(state=RUNNING)
+        )
+
+
+def finish(engine: Engine, run: str, state: str, now: datetime, detail: str | None = None) -> None:
+    """Note how a run ended; one that has ended already keeps its end.
+
+    Args:
+        engine: The database.
+        run: Its id.
+        state: ``completed`` or ``failed``.
+        now: The time, aware.
+        detail: Counts or the name of an error; nothing about a person.
+    """
+    with writing(engine) as connection:
+        connection.execute(
+            update(runs)
+            .where(runs.c.run == run, runs.c.state.in_(OPEN))
+            .values(state=state, finished_at=micros(now), detail=detail)
+        )
+
+
+def read(engine: Engine, run: str) -> Run | None:
+    """Read a run, or None when there is none of this id."""
+    with reading(engine) as connection:
+        row = connection.execute(select(runs).where(runs.c.run == run)).first()
+    return Run(*row) if row else None

@@ -1,0 +1,195 @@
+"""Store arriving events exactly once: the receipt is committed with the row.
+
+An event's id is unique without a window of time. What is stored carries pseudonyms, figures
+and sealed texts, never an identifier or a text as sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import IntEnum
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import select, text, union
+
+from schemas.clock import MICROS_PER_DAY, micros
+from schemas.tables import receipts, rejected, staged
+from warehouse import accounts, consents
+from warehouse.columns import insert_new, insert_rows
+from warehouse.engine import is_postgres, writing
+from warehouse.keyfile import days_with_keys, destroy_day_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+_COLUMNS = (
+    "event_id",
+    "kind",
+    "subject",
+    "match_key",
+    "session_key",
+    "occurred_at",
+    "received_at",
+    "payload",
+    "sealed",
+    "sealed_day",
+)
+UNRESOLVED = 0
+"""Subject of an arrival that is looked up in the transaction that stores it."""
+
+DAY_KEY_MARGIN_SECONDS = 300
+"""A day's key outlives its day by so much: nothing waits that long between sealing and commit."""
+
+
+class Staged(NamedTuple):
+    """A row of staging, in the order of its columns."""
+
+    event_id: bytes
+    kind: str
+    subject: int
+    match_key: int
+    session_key: int | None
+    occurred_at: int
+    received_at: int
+    payload: bytes
+    sealed: bytes | None
+    sealed_day: int | None
+
+
+class Arrival(NamedTuple):
+    """An event as it waits for its commit.
+
+    ``candidates`` are the pseudonyms of its person under every usable key, newest first; the
+    subject is looked up by them when the row's is ``UNRESOLVED``.
+    """
+
+    row: Staged
+    digest: bytes
+    candidates: tuple[bytes, ...]
+
+
+class Outcome(IntEnum):
+    """What became of an arrival."""
+
+    STORED = 0
+    DUPLICATE = 1
+    """Stored before with the same content; nothing changed."""
+    DIFFERS = 2
+    """Stored before with other content; nothing changed."""
+    FORBIDDEN = 3
+    """The person does not allow it, or is not known."""
+    AGAIN = 4
+    """Not decided here: the day of its seal is over, or it repeats one that was forbidden."""
+
+
+def stage(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Outcome]:
+    """Store arrivals and enter them into the books.
+
+    Args:
+        connection: The transaction; nothing is acknowledged before its commit.
+        arrivals: Events in order of arrival, each id as often as it likes.
+        now: Microseconds since 1970.
+
+    Returns:
+        What became of each, in the same order.
+    """
+    leaders = _leaders(arrivals, now // MICROS_PER_DAY)
+    allowed = _allowed(connection, [arrivals[place] for place in leaders.values()])
+    fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
+    known = insert_new(connection, receipts, "event_id", "digest", fresh)
+    rows = [arrival.row for arrival in allowed if arrival.row.event_id not in known]
+    insert_rows(connection, staged, _COLUMNS, rows)
+    if len(rows) == len(arrivals):
+        outcomes = [Outcome.STORED] * len(arrivals)
+    else:
+        outcomes = _verdicts(arrivals, leaders, dict(fresh), known)
+    accounts.add(connection, _counts(outcomes))
+    return outcomes
+
+
+def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:
+    """Return the place of the first arrival of each id whose seal is of today."""
+    leaders: dict[bytes, int] = {}
+    for place, arrival in enumerate(arrivals):
+        row = arrival.row
+        if row.sealed_day is None or row.sealed_day >= today:
+            leaders.setdefault(row.event_id, place)
+    return leaders
+
+
+def _allowed(connection: Connection, arrivals: list[Arrival]) -> list[Arrival]:
+    """Look subjects up where they are unknown, and leave out whom nobody allows."""
+    unknown = {arrival.candidates for arrival in arrivals if not arrival.row.subject}
+    if not unknown:
+        return arrivals
+    subjects = consents.resolve(connection, unknown)
+    allowed = []
+    for arrival in arrivals:
+        subject = arrival.row.subject or subjects.get(arrival.candidates)
+        if subject:
+            allowed.append(arrival._replace(row=arrival.row._replace(subject=subject)))
+    return allowed
+
+
+def _verdicts(
+    arrivals: Sequence[Arrival],
+    leaders: dict[bytes, int],
+    fresh: dict[bytes, bytes],
+    known: dict[bytes, bytes],
+) -> list[Outcome]:
+    """Judge each arrival against what is stored under its id now."""
+    outcomes = []
+    for place, arrival in enumerate(arrivals):
+        event_id = arrival.row.event_id
+        leads = leaders.get(event_id) == place
+        if event_id not in leaders or (event_id not in fresh and not leads):
+            outcomes.append(Outcome.AGAIN)
+        elif event_id not in fresh:
+            outcomes.append(Outcome.FORBIDDEN)
+        elif leads and event_id not in known:
+            outcomes.append(Outcome.STORED)
+        else:
+            same = known.get(event_id, fresh[event_id]) == arrival.digest
+            outcomes.append(Outcome.DUPLICATE if same else Outcome.DIFFERS)
+    return outcomes
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
+    number = Counter(outcomes)
+    counts = {
+        (accounts.RECEIVED, ""): len(outcomes) - number[Outcome.AGAIN],
+        (accounts.STORED, ""): number[Outcome.STORED],
+        (accounts.DUPLICATE, ""): number[Outcome.DUPLICATE],
+        (accounts.REFUSED, "event_id: was stored with other content"): number[Outcome.DIFFERS],
+        (accounts.REFUSED, "user_id: consent required"): number[Outcome.FORBIDDEN],
+    }
+    return {key: value for key, value in counts.items() if value}
+
+
+def destroy_idle_day_keys(engine: Engine, directory: Path, now: datetime) -> list[int]:
+    """Destroy the keys of past days under which no sealed text is left.
+
+    The day that is running keeps its key, and every day keeps it for some minutes longer: a
+    server looks at the day once more inside the transaction that stores a sealed text. On
+    PostgreSQL staging is locked meanwhile, on SQLite there is one writer anyway.
+
+    Returns:
+        The days whose key was destroyed, counted since 1970.
+    """
+    ended = (micros(now) - DAY_KEY_MARGIN_SECONDS * 1_000_000) // MICROS_PER_DAY
+    with writing(engine) as connection:
+        if is_postgres(connection):
+            connection.execute(text("LOCK TABLE staged IN SHARE MODE"))
+        used = set(
+            connection.execute(
+                union(select(staged.c.sealed_day), select(rejected.c.sealed_day))
+            ).scalars()
+        )
+        idle = [day for day in days_with_keys(directory) if day < ended and day not in used]
+        for day in idle:
+            destroy_day_key(directory, day)
+    return idle

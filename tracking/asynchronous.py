@@ -1,0 +1,57 @@
+"""The collector for programs that must not block their event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Self
+
+from tracking.collector import EventCollector
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tracking.counters import Counters
+    from tracking.privacy import PrivacyManager
+    from tracking.schema import Event
+
+
+class AsyncEventCollector:
+    """``EventCollector`` with the same spool, sender and promises, awaited in threads.
+
+    A cancelled ``collect_event`` may have accepted its event.
+
+    Args:
+        privacy_manager: Who consented to what; also knows the server.
+        options: As for ``EventCollector``.
+    """
+
+    def __init__(self, privacy_manager: PrivacyManager, **options: Any) -> None:
+        self._collector = EventCollector(privacy_manager, **options)
+
+    async def collect_event(self, event: Event) -> bool:
+        """Accept an event if its person allows it; see ``EventCollector.collect_event``."""
+        return await asyncio.to_thread(self._collector.collect_event, event)
+
+    async def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until the server has what was accepted; False when that took too long."""
+        return await asyncio.to_thread(self._collector.flush, timeout_seconds)
+
+    async def close(self) -> None:
+        """Send what can be sent now, and leave the rest to the next process."""
+        await asyncio.to_thread(self._collector.close)
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the events of this process."""
+        return self._collector.counters
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()

@@ -1,0 +1,247 @@
+"""Collect events: under consent, durably, and without keeping the caller waiting."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import msgspec
+
+from schemas.errors import InvalidInput, SmartMatchError
+from tracking.counters import Counters, Tally
+from tracking.errors import CollectorClosed, ConsentUnreadable, SpoolFull, SpoolUnusable
+from tracking.sender import Pace, Sender
+from tracking.spool import Spool, default_path
+from tracking.validation import prepare
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tracking.privacy import PrivacyManager
+    from tracking.schema import Event
+
+DAY_SECONDS = 86_400.0
+LOG_SECONDS = 60.0
+_OUTCOMES: dict[type[SmartMatchError], str] = {
+    InvalidInput: "invalid",
+    ConsentUnreadable: "consent_unreadable",
+    SpoolFull: "spool_full",
+    SpoolUnusable: "spool_unusable",
+    CollectorClosed: "after_close",
+}
+
+_logger = logging.getLogger(__name__)
+
+
+class EventCollector:
+    """Takes events of consenting people into a spool on disk, and sends them from there.
+
+    An accepted event is in the spool, so that it survives the death of this process and any
+    outage of the server, and reaches the server once. A thread sends batches and tries again
+    for as long as it takes; other processes may share the spool and send for one another.
+
+    Args:
+        privacy_manager: Who consented to what; also knows the server.
+        spool: SQLite file, or a directory for it; ``SMARTMATCH_SPOOL``, or
+            ``data/spool/events.db`` in ``SMARTMATCH_HOME``, or the user's state directory.
+        strict: Raise what would otherwise only be counted and logged.
+        fsync: Let accepted events survive a power cut too, at some ten times the cost.
+        max_spool_bytes: Size of the spool beyond which nothing is accepted.
+        retention_days: Events that nobody could deliver for so long are deleted.
+        batch_events: Most events in one request; at most what the server allows.
+        linger_seconds: How long the first event of a batch waits for others.
+        close_seconds: Longest wait, at the end of the process, for the last events to leave.
+
+    Raises:
+        SpoolUnusable: The spool cannot be opened, and ``strict`` is set.
+    """
+
+    def __init__(
+        self,
+        privacy_manager: PrivacyManager,
+        *,
+        spool: str | Path | None = None,
+        strict: bool = False,
+        fsync: bool = False,
+        max_spool_bytes: int = 256 * 1024 * 1024,
+        retention_days: float = 7.0,
+        batch_events: int = 500,
+        linger_seconds: float = 0.05,
+        close_seconds: float = 5.0,
+    ) -> None:
+        self._privacy = privacy_manager
+        self._strict = strict
+        self._close_seconds = close_seconds
+        self._closed = False
+        self._logged: dict[str, float] = {}
+        self._tally = Tally()
+        path = Path(spool) if spool else default_path()
+        self._spool = Spool(
+            path, privacy_manager.transport.target, max_bytes=max_spool_bytes, fsync=fsync
+        )
+        pace = Pace(batch_events, linger_seconds, retention_days * DAY_SECONDS)
+        self._sender = Sender(self._spool, privacy_manager.transport, self._tally, pace)
+        privacy_manager.on_withdrawal(self._drop)
+        atexit.register(self.close)
+        self._resume(pace)
+
+    def collect_event(self, event: Event) -> bool:
+        """Accept an event if its person allows it.
+
+        The answer takes a write to the spool, some tens of microseconds, and for a person
+        whose consent was not read lately a request to the server.
+
+        Returns:
+            True when the event is in the spool; False when its person did not consent, or for
+            a reason that ``counters`` counts and the log names.
+
+        Raises:
+            InvalidInput: A field breaks its rule; with ``strict`` only, as all others.
+            ConsentUnreadable: Nobody can say now whether the person consented.
+            SpoolFull: There is no room for it.
+            SpoolUnusable: It cannot be written.
+            CollectorClosed: ``close`` was called.
+        """
+        try:
+            accepted = self._accept(event)
+        except tuple(_OUTCOMES) as error:
+            self._note(error)
+            if self._strict:
+                raise
+            return False
+        self._tally.add("accepted" if accepted else "without_consent")
+        return accepted
+
+    def flush(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until the server has what was accepted; False when that took too long.
+
+        Events that other processes accepted into the same spool are waited for as well.
+
+        Raises:
+            SpoolUnusable: The spool cannot be read; with ``strict`` only.
+        """
+        return self._flush(timeout_seconds, once=False)
+
+    def close(self) -> None:
+        """Send what can be sent now, leave the rest to the next process, and stop.
+
+        Called at the end of the process by itself. Waits at most ``close_seconds``, and not
+        at all for a server that does not answer.
+        """
+        if self._closed:
+            return
+        if self._sender.started:
+            self._flush(self._close_seconds, once=True)
+        self._closed = True
+        atexit.unregister(self.close)
+        self._sender.stop(self._close_seconds)
+        try:
+            self._spool.close()
+        except (SpoolFull, SpoolUnusable) as error:
+            _logger.warning("The spool was not closed cleanly: %s", error)
+
+    @property
+    def counters(self) -> Counters:
+        """What became of the events of this process; ``waiting`` is -1 when it is unknown."""
+        try:
+            return self._tally.read(waiting=self._spool.count())
+        except (SpoolFull, SpoolUnusable):
+            return self._tally.read(waiting=-1)
+
+    def refused_events(self) -> list[dict[str, Any]]:
+        """Read the events that the server refused for good.
+
+        Returns:
+            Of each, oldest first: ``refused_at`` (aware), ``event`` as it was sent, ``field``
+            and ``rule``. The newest thousand are kept, for ``retention_days``.
+
+        Raises:
+            SpoolUnusable: The spool cannot be read.
+        """
+        return [
+            {
+                "refused_at": datetime.fromtimestamp(moment, UTC),
+                "event": msgspec.json.decode(body),
+                "field": field,
+                "rule": rule,
+            }
+            for moment, body, field, rule in self._spool.refused()
+        ]
+
+    def retry_refused(self) -> int:
+        """Send the refused events again, say after a change at the server; how many.
+
+        Raises:
+            SpoolUnusable: The spool cannot be written.
+        """
+        moved = self._spool.retry_refused(time.time())
+        self._sender.wake()
+        return moved
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _accept(self, event: Event) -> bool:
+        if self._closed:
+            raise CollectorClosed("the collector is closed")
+        body = prepare(event, datetime.now(UTC))
+        if not self._privacy.allows(event.user_id, "analytics"):
+            return False
+        self._spool.append(event.user_id, body, time.time())
+        self._sender.wake()
+        return True
+
+    def _note(self, error: SmartMatchError) -> None:
+        """Count every event that was not collected, and log one a minute of each kind."""
+        outcome, now = _OUTCOMES[type(error)], time.monotonic()
+        self._tally.add(outcome)
+        if now - self._logged.get(outcome, -LOG_SECONDS) >= LOG_SECONDS:
+            self._logged[outcome] = now
+            _logger.warning("An event was not collected: %s", error)
+
+    def _flush(self, timeout_seconds: float, *, once: bool) -> bool:
+        try:
+            return self._sender.flush(timeout_seconds, once=once)
+        except (SpoolFull, SpoolUnusable) as error:
+            _logger.warning("The spool cannot be read: %s", error)
+            if self._strict and not once:
+                raise
+            return False
+
+    def _resume(self, pace: Pace) -> None:
+        """Send what an earlier process left, if it left anything."""
+        try:
+            self._tally.add(
+                "dropped_for_age", self._spool.expire(time.time() - pace.retention_seconds)
+            )
+            left = self._spool.count()
+        except (SpoolFull, SpoolUnusable) as error:
+            _logger.error("No event can be collected: %s", error)  # noqa: TRY400 - its text says it all
+            if self._strict:
+                raise
+            return
+        if left:
+            _logger.info("An earlier process left %d events to send", left)
+            self._sender.wake()
+
+    def _drop(self, user_id: str) -> None:
+        """Delete what waits of a person who withdrew."""
+        try:
+            dropped = self._spool.drop_user(user_id)
+        except (SpoolFull, SpoolUnusable) as error:
+            _logger.warning("Events of a withdrawn consent wait for the server's no: %s", error)
+            return
+        self._tally.add("dropped_on_withdrawal", dropped)
+        self._sender.wake()

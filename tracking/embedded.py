@@ -1,0 +1,202 @@
+"""Run the server inside this process, for a platform that has none elsewhere.
+
+The application is found by the entry point ``server`` of the group ``smartmatch.embedded``
+and called in memory; its event loop has a thread of its own. It starts with the first
+request, which therefore takes seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import hashlib
+import logging
+import os
+import threading
+from concurrent.futures import Future
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any
+
+from schemas.errors import SmartMatchError
+from tracking import forking
+from tracking.errors import NoServer, Unreachable
+from tracking.transport import Reply, authorization, hide_identifiers, reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+GROUP = "smartmatch.embedded"
+START_SECONDS = 120.0
+STOP_SECONDS = 15.0
+
+_logger = logging.getLogger(__name__)
+
+
+class EmbeddedTransport:
+    """Requests to an application in this process, as if from the loopback interface.
+
+    A fork stops the server for its duration: a database that is open while a process forks
+    may be damaged by the child. Parent and child each start it again with their next request.
+
+    Args:
+        api_key: Sent as a bearer token, where the database has keys.
+    """
+
+    def __init__(self, api_key: str | None) -> None:
+        self._headers = authorization(api_key)
+        place = os.environ.get("SMARTMATCH_DATABASE_URL") or os.environ.get("SMARTMATCH_HOME", "")
+        self.target = "embedded-" + hashlib.sha256(place.encode()).hexdigest()[:16]
+        self._lock = threading.Lock()
+        self._server: _Server | None = None
+        forking.watch(self)
+        atexit.register(self.close)
+
+    def request(
+        self, method: str, path: str, *, content: bytes | None = None, timeout_seconds: float
+    ) -> Reply:
+        """Send one request; the time is for all of it, but not for starting the server."""
+        with self._lock:
+            if self._server is None or not self._server.runs:
+                self._server = _Server(self._headers)
+            server = self._server
+        return server.request(method, path, content, timeout_seconds)
+
+    def close(self) -> None:
+        """Stop the server when it has written what it accepted."""
+        with self._lock:
+            self._stop()
+
+    def before_fork(self) -> None:
+        """Stop the server, and keep others from starting it."""
+        self._lock.acquire()
+        self._stop()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the next request start it again."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Let the next request start one of the child's own."""
+        self._lock = threading.Lock()
+
+    def _stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            server.stop()
+
+
+class _Server:
+    """One application, its lifespan and its event loop, in one thread.
+
+    Raises:
+        NoServer: No application is installed, or it did not start.
+    """
+
+    def __init__(self, headers: dict[str, str]) -> None:
+        self._headers = headers
+        self._state: dict[str, Any] = {}
+        self._ready: Future[asyncio.AbstractEventLoop] = Future()
+        self._stopping: asyncio.Event
+        self._client: Any
+        self._thread = threading.Thread(target=self._run, name="smartmatch-embedded", daemon=True)
+        self._thread.start()
+        try:
+            self._loop = self._ready.result(START_SECONDS)
+        except TimeoutError:
+            raise NoServer("the embedded server did not start in time") from None
+
+    @property
+    def runs(self) -> bool:
+        return self._thread.is_alive()
+
+    def request(
+        self, method: str, path: str, content: bytes | None, timeout_seconds: float
+    ) -> Reply:
+        asked = self._ask(method, path, content)
+        try:
+            answered = asyncio.run_coroutine_threadsafe(asked, self._loop)
+        except RuntimeError:  # its loop was closed by another thread
+            asked.close()
+            raise Unreachable("stopped") from None
+        try:
+            return answered.result(timeout_seconds)
+        except (TimeoutError, asyncio.CancelledError):
+            answered.cancel()
+            raise Unreachable("timeout") from None
+
+    def stop(self) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+        except RuntimeError:  # it has stopped by itself
+            return
+        self._thread.join(STOP_SECONDS)
+
+    async def _ask(self, method: str, path: str, content: bytes | None) -> Reply:
+        import httpx  # doubles the time to import this package
+
+        try:
+            response = await self._client.request(method, path, content=content)
+        except httpx.HTTPError as error:
+            raise Unreachable(type(error).__name__) from None
+        return reply(response.status_code, response.content, response.headers)
+
+    def _run(self) -> None:
+        reason = "the embedded server stopped"
+        try:
+            asyncio.run(self._serve(_application()))
+        except SmartMatchError as error:
+            reason = str(error)
+        except (ImportError, OSError, ValueError, RuntimeError) as error:
+            reason = f"the embedded server failed: {type(error).__name__}"
+        finally:
+            if self._ready.done():
+                _logger.debug("The embedded server has stopped")
+            else:
+                self._ready.set_exception(NoServer(reason))
+
+    async def _serve(self, application: Callable[..., Any]) -> None:
+        import httpx  # doubles the time to import this package
+
+        self._stopping = asyncio.Event()
+
+        async def with_state(scope: Any, receive: Any, send: Any) -> None:
+            await application({**scope, "state": dict(self._state)}, receive, send)
+
+        hide_identifiers()
+        transport = httpx.ASGITransport(app=with_state, raise_app_exceptions=False)
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://localhost", headers=self._headers
+        ) as self._client:
+            await application(self._scope(), self._receive, self._send)
+
+    def _scope(self) -> dict[str, Any]:
+        versions = {"version": "3.0", "spec_version": "2.0"}
+        return {"type": "lifespan", "asgi": versions, "state": self._state}
+
+    async def _receive(self) -> dict[str, str]:
+        if not self._ready.done():
+            return {"type": "lifespan.startup"}
+        await self._stopping.wait()
+        return {"type": "lifespan.shutdown"}
+
+    async def _send(self, message: dict[str, str]) -> None:
+        if message["type"] == "lifespan.startup.complete":
+            self._ready.set_result(asyncio.get_running_loop())
+        elif message["type"] == "lifespan.startup.failed":
+            lines = message.get("message", "").strip().splitlines() or ["no reason given"]
+            raise NoServer(f"the embedded server did not start: {lines[-1]}")
+        elif message["type"] == "lifespan.shutdown.failed":
+            _logger.error("The embedded server did not stop cleanly")
+
+
+def _application() -> Callable[..., Any]:
+    """Make the application that is installed.
+
+    Raises:
+        NoServer: None is.
+    """
+    for entry in entry_points(group=GROUP):
+        if entry.name == "server":
+            made: Callable[..., Any] = entry.load()()
+            return made
+    raise NoServer("set SMARTMATCH_URL: no embedded server is installed")

@@ -1,0 +1,61 @@
+"""A lock between processes that the kernel lets go when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.0002, 0.01
+
+
+class FileLock:
+    """An exclusive lock on a file, for one thread at a time of each process.
+
+    Where the system has no ``flock`` only SQLite's own locks keep processes apart.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def acquire(self, timeout_seconds: float) -> bool:
+        """Wait for the lock; False when it was not to be had in time."""
+        if self._descriptor < 0:
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+        deadline, pause = time.monotonic() + timeout_seconds, SHORTEST_PAUSE
+        while not _locked(self._descriptor):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause)
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+        return True
+
+    def release(self) -> None:
+        """Let the next one in."""
+        if sys.platform != "win32":
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file, and so let go of the lock if it was held."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _locked(descriptor: int) -> bool:
+    if sys.platform == "win32":
+        return True
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -140,7 +140,7 @@ def propose(
     dealt = []
     for remaining in range(rounds, 0, -1):
         taken = flow(left, _deal_bounds(problem, left, remaining))
-        dealt.append(_assignment(problem, left.rows[taken], left.columns[taken], "highs"))
+        dealt.append(made_of(problem, left.rows[taken], left.columns[taken], "highs"))
         kept = np.ones(left.gains.size, dtype=bool)
         kept[taken] = False
         left = left.take(kept)
@@ -162,9 +162,7 @@ def solve(problem: Problem) -> Assignment:
     except NoFullMatching:
         raise explain_conflict(problem) from None
     required_rows, required_columns = problem.required.T
-    return _assignment(
-        problem, np.r_[rows, required_rows], np.r_[columns, required_columns], solver
-    )
+    return made_of(problem, np.r_[rows, required_rows], np.r_[columns, required_columns], solver)
 
 
 def _by_flow(problem: Problem) -> tuple[Integers, Integers, str]:
@@ -277,7 +275,8 @@ def _deal_bounds(problem: Problem, left: Pairs, remaining: int) -> Bounds:
     return Bounds(least[0], most[0], least[1], most[1])
 
 
-def _assignment(problem: Problem, rows: Integers, columns: Integers, solver: str) -> Assignment:
+def made_of(problem: Problem, rows: Integers, columns: Integers, solver: str) -> Assignment:
+    """Describe chosen pairs of a problem: their utilities, and the places left empty."""
     order = np.lexsort((columns, rows))
     rows, columns = rows[order], columns[order]
     width = problem.shape[1]

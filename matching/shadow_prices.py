@@ -72,15 +72,24 @@ class _Residual:
 
     def best_from(self, source: int) -> Floats:
         """Find the largest gain of a path from a node to each node."""
-        return self._best(source, self.tails, self.heads)
+        return self._best(self._only(source), self.tails, self.heads)
 
     def best_to(self, target: int) -> Floats:
         """Find the largest gain of a path from each node to a node."""
-        return self._best(target, self.heads, self.tails)
+        return self._best(self._only(target), self.heads, self.tails)
 
-    def _best(self, start: int, tails: Integers, heads: Integers) -> Floats:
-        best = np.full(self.nodes, -np.inf)
-        best[start] = 0.0
+    def best_from_anywhere(self) -> Floats:
+        """Find the largest gain of a path from any node to each node."""
+        return self._best(np.zeros(self.nodes), self.tails, self.heads)
+
+    def best_to_anywhere(self) -> Floats:
+        """Find the largest gain of a path from each node to any node."""
+        return self._best(np.zeros(self.nodes), self.heads, self.tails)
+
+    def _only(self, node: int) -> Floats:
+        return np.where(np.arange(self.nodes) == node, 0.0, -np.inf)
+
+    def _best(self, best: Floats, tails: Integers, heads: Integers) -> Floats:
         slack = PATH_TOLERANCE * (1.0 + float(np.abs(self.gains).max(initial=0.0)))
         # An optimum has no cycle of positive gain, so no best path visits a node twice.
         for _ in range(self.nodes):
@@ -126,6 +135,44 @@ def place_prices(utilities: Utilities, constraints: Constraints = UNCONSTRAINED)
             reach_column if changed[2].fills_columns else np.maximum(reach_column, 0.0)
         ),
         column_one_fewer=np.where(columns == 0, np.nan, np.where(empty_column, 0.0, leave_column)),
+    )
+
+
+def dual_prices(problem: Problem, found: Assignment) -> tuple[Floats, Floats]:
+    """Give prices of rows and columns that prove an assignment optimal.
+
+    No pair is worth more than its row and column cost together, a pair that is made is worth
+    exactly that (more, where both ends have several places and it could be made only once),
+    and a place that may stay empty and does has the price 0. So whatever another
+    assignment is short of the best is the sum of what its pairs are short of their prices, and
+    of the prices of the places that it leaves empty. Of all such prices these lie in the middle.
+
+    Args:
+        problem: A problem without required pairs.
+        found: An optimal assignment of it.
+
+    Returns:
+        Prices of the rows (above what their empty places cost) and of the columns.
+    """
+    residual = _residual(problem, problem, found)
+    if min(problem.row_places.max(initial=0), problem.column_places.max(initial=0)) <= 1:
+        residual = _with_pairs_repeated(residual, problem, found)
+    potential = (residual.best_from_anywhere() - residual.best_to_anywhere()) / 2
+    size = problem.shape[0]
+    outside = potential[-1]
+    return outside - potential[:size], potential[size:-1] - outside
+
+
+def _with_pairs_repeated(residual: _Residual, problem: Problem, found: Assignment) -> _Residual:
+    """Let pairs that are made be made again, which the places of one end forbid anyway."""
+    gains = found.utilities
+    if problem.empty_costs is not None:
+        gains = gains + problem.empty_costs[found.rows]
+    return replace(
+        residual,
+        tails=np.r_[residual.tails, found.rows],
+        heads=np.r_[residual.heads, problem.shape[0] + found.columns],
+        gains=np.r_[residual.gains, gains],
     )
 
 

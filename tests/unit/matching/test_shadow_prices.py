@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from matching.assignment import Constraints, InfeasibleAssignment, assign
+from matching.problem import read_problem
 from matching.shadow_prices import (
+    dual_prices,
     forbidden_pair_prices,
     place_prices,
     required_pair_prices,
@@ -114,6 +116,27 @@ def test_price_of_every_required_pair_equals_solving_again_without_it(problem: P
         rest = [other for other in constraints.required if list(other) != pair]
         again = best(utilities, replace(constraints, required=rest)) - now
         assert price == pytest.approx(again, abs=1e-9)
+
+
+@settings(max_examples=100, deadline=None)
+@given(feasible_problems())
+def test_dual_prices_prove_the_assignment_optimal(problem: Problem):
+    utilities, constraints = problem
+    column_capacity = np.minimum(constraints.column_capacity, 1).tolist()
+    constraints = replace(
+        constraints, required=(), column_capacity=column_capacity, unassigned_cost=0.5
+    )
+    found = assign(utilities, constraints)
+    read = read_problem(utilities, constraints)
+
+    rows, columns = dual_prices(read, found)
+
+    short = rows[read.pairs.rows] + columns[read.pairs.columns] - read.gains
+    assert short.min(initial=0) >= -1e-9
+    assert rows.min() >= -1e-9
+    assert columns.min() >= -1e-9
+    bound = rows @ constraints.row_capacity + columns @ constraints.column_capacity
+    assert found.utility == pytest.approx(bound - 0.5 * sum(constraints.row_capacity), abs=1e-9)
 
 
 def test_prices_of_a_market_of_random_worth_equal_solving_again():

@@ -159,8 +159,12 @@ def dual_prices(problem: Problem, found: Assignment) -> tuple[Floats, Floats]:
         residual = _with_pairs_repeated(residual, problem, found)
     potential = (residual.best_from_anywhere() - residual.best_to_anywhere()) / 2
     size = problem.shape[0]
-    outside = potential[-1]
-    return outside - potential[:size], potential[size:-1] - outside
+    rows, columns = potential[-1] - potential[:size], potential[size:-1] - potential[-1]
+    # Where nobody is there, a path may say less than nothing; an empty place is worth 0.
+    return (
+        rows if problem.fills_rows else np.maximum(rows, 0.0),
+        columns if problem.fills_columns else np.maximum(columns, 0.0),
+    )
 
 
 def _with_pairs_repeated(residual: _Residual, problem: Problem, found: Assignment) -> _Residual:

@@ -187,6 +187,11 @@ class Settings(BaseSettings):
         return self.database_url or SecretStr(f"sqlite:///{self.data / 'smartmatch.db'}")
 
     @property
+    def artifacts(self) -> Path:
+        """Directory of the registry's artefacts."""
+        return self.mlruns / "artifacts"
+
+    @property
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and the registry."""
         return f"sqlite:///{self.mlruns / 'mlflow.db'}"

@@ -40,6 +40,29 @@ class KeyRing(msgspec.Struct, frozen=True):
         """The key that makes new pseudonyms."""
         return self.pseudonym_keys[-1]
 
+    @property
+    def linking(self) -> PseudonymKey:
+        """The key of matches and sessions: the oldest that is kept.
+
+        A proposal and its decision meet across a rotation as long as the key under which the
+        proposal was made exists; destroying it cuts what it linked.
+        """
+        return self.pseudonym_keys[0]
+
+    def usable(self, now: int) -> list[PseudonymKey]:
+        """Return the keys under which a person may be known at a moment, newest first.
+
+        A key that begins later is left out: every server process has read it by then, so that
+        no two of them know one person under two keys.
+        """
+        begun = [key for key in reversed(self.pseudonym_keys) if key.since <= now]
+        return begun or [self.linking]
+
+
+def has_ring(directory: Path) -> bool:
+    """Tell whether there is a key file."""
+    return (directory / _RING).exists()
+
 
 def make_ring(directory: Path, now: int) -> KeyRing:
     """Make the key file unless there is one, and return its ring."""
@@ -63,6 +86,19 @@ def read_ring(directory: Path) -> KeyRing:
     if not ring.pseudonym_keys:
         raise KeyMissing("the key file holds no pseudonym key")
     return ring
+
+
+def ring_stamp(directory: Path) -> tuple[int, int, int]:
+    """Return what changes whenever the key file is replaced.
+
+    Raises:
+        KeyMissing: There is no key file.
+    """
+    try:
+        found = (directory / _RING).stat()
+    except OSError:
+        raise KeyMissing("the key file is absent; run `smartmatch init`") from None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
 
 
 def replace_ring(directory: Path, ring: KeyRing) -> None:

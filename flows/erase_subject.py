@@ -1,0 +1,61 @@
+"""Erase a person who asked for it."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from schemas.clock import micros
+from schemas.settings import Settings
+from tasks import erasure
+from warehouse.engine import connect
+from warehouse.erasure import Erasure
+from warehouse.leases import lease
+
+WAIT_SECONDS = 60.0
+
+
+@flow(name="erase-subject")
+def erase_subject(request: str) -> Erasure:
+    """Delete everything about one person, take it out of the metrics, and name the models.
+
+    Safe to run again after a failure at any step. Collection stopped when the request was
+    made.
+
+    Args:
+        request: Number of the request; a person's id is never a parameter.
+
+    Returns:
+        What was deleted, by table, and the model versions that had learned from the person.
+
+    Raises:
+        NoSuchErasure: There is no such request.
+        LeaseHeld: Another erasure was still at work after a minute.
+    """
+    settings = Settings()
+
+    with lease(
+        connect(settings.url), "erase_subject", settings.lease_seconds, wait_seconds=WAIT_SECONDS
+    ) as held:
+        erasure.delete(settings.url, request, held)
+        erasure.forget(settings.url, request)
+        done = erasure.finish(settings.url, request, micros(datetime.now(UTC)))
+
+    create_markdown_artifact(key="erasure", markdown=_report(done))
+    return done
+
+
+def _report(done: Erasure) -> str:
+    rows = "\n".join(f"| {table} | {count} |" for table, count in done.deleted.items())
+    models = ", ".join(done.models) or "none"
+    return (
+        f"Request {done.request} is {done.state}.\n\n| table | rows deleted |\n|---|---|\n{rows}\n\n"
+        f"Model versions that had learned from the person: {models}."
+    )
+
+
+if __name__ == "__main__":
+    erase_subject(sys.argv[1])

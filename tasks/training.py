@@ -1,0 +1,77 @@
+"""Steps of the retrain."""
+
+from __future__ import annotations
+
+from pydantic import SecretStr
+
+from matching import training as learning
+from matching.handback import weights_document
+from matching.model import Model
+from matching.registry import Recorded, Registry
+from matching.training import Retraining
+from schemas.clock import moment
+from tasks.policies import compute_task, io_task
+from warehouse import training
+from warehouse.engine import connect
+from warehouse.training import TrainingSet
+
+
+@io_task
+def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
+    """Read the proposals that the model may learn from."""
+    return training.read_training(connect(url), since_day=since_day, as_of=moment(now))
+
+
+@io_task
+def read_champion(registry: Registry) -> tuple[Model, str]:
+    """Load the champion and its version."""
+    return registry.champion()
+
+
+@compute_task
+def fit(rows: TrainingSet, champion: Model, seed: int) -> Retraining:
+    """Fit the candidates, choose one and let the gate judge it."""
+    return learning.retrain(rows.frame, champion, seed=seed)
+
+
+@io_task
+def register(registry: Registry, found: Retraining, rows: TrainingSet) -> Recorded:
+    """Register the candidate, and make it champion where the gate allows."""
+    return registry.record(
+        found,
+        training_digest=rows.digest,
+        consent_digest=rows.consent_digest,
+        as_of=rows.as_of,
+    )
+
+
+@io_task
+def register_refusal(registry: Registry, reason: str, rows: TrainingSet) -> str:
+    """Record why no candidate was made."""
+    return registry.record_refusal(
+        reason,
+        training_digest=rows.digest,
+        consent_digest=rows.consent_digest,
+        as_of=rows.as_of,
+    )
+
+
+@io_task
+def keep_books(url: SecretStr, recorded: Recorded, rows: TrainingSet, reason: str) -> None:
+    """Keep what the version learned from."""
+    training.record_training(
+        connect(url),
+        recorded.version,
+        rows,
+        outcome="promoted" if recorded.promoted else "refused",
+        reason=reason,
+    )
+
+
+@io_task
+def publish(url: SecretStr, registry: Registry, now: int) -> str:
+    """Publish the champion's weights, and return its version."""
+    champion, version = registry.champion()
+    document = weights_document(champion, version)
+    training.publish_weights(connect(url), version, document, at=moment(now))
+    return version

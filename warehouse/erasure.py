@@ -1,0 +1,236 @@
+"""Erase one person: stop, delete, subtract, name the models, prove.
+
+The state of a request says which step comes next, and every step may run again: requested,
+deleted, forgotten, done. The report holds counts and versions; once a request is done nothing
+in it leads back to the person.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import and_, delete, func, select, true, update
+
+from schemas.clock import micros
+from schemas.errors import SmartMatchError
+from schemas.tables import (
+    consents,
+    erasures,
+    events,
+    matches,
+    receipts,
+    rejected,
+    runs,
+    staged,
+    subjects,
+    training_sets,
+    versions,
+)
+from warehouse import accounts
+from warehouse.engine import add_to, reading, writing
+from warehouse.subtraction import subtract_subject
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine, Table
+
+    from warehouse.leases import Lease
+
+REQUESTED, DELETED, FORGOTTEN, DONE = "requested", "deleted", "forgotten", "done"
+
+
+class NoSuchErasure(SmartMatchError):
+    """No erasure was asked for under this number."""
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """One request, as it stands.
+
+    Attributes:
+        request: Its number.
+        state: The last step that is done.
+        subject: The subject's number; None once nothing is left to delete.
+        deleted: Rows deleted, by table.
+        models: Versions that had learned from the subject, oldest first.
+    """
+
+    request: str
+    state: str
+    subject: int | None
+    deleted: dict[str, int]
+    models: list[str]
+
+
+class _Report(msgspec.Struct):
+    deleted: dict[str, int] = msgspec.field(default_factory=dict)
+    models: list[str] = msgspec.field(default_factory=list)
+
+
+def begin_erasure(engine: Engine, subject: int, now: datetime) -> str:
+    """Stop collecting about a subject and open a request; asked twice, it is the same one."""
+    with writing(engine) as connection:
+        open_request = connection.execute(
+            select(erasures.c.request).where(
+                erasures.c.subject == subject, erasures.c.state != DONE
+            )
+        ).scalar()
+        if open_request is not None:
+            return str(open_request)
+        request = str(uuid.uuid4())
+        connection.execute(
+            update(subjects).where(subjects.c.subject == subject).values(erasing=true())
+        )
+        connection.execute(
+            add_to(connection, versions, ["name"]), [{"name": "consents", "value": 1}]
+        )
+        connection.execute(
+            erasures.insert().values(
+                request=request, subject=subject, state=REQUESTED, requested_at=micros(now)
+            )
+        )
+    return request
+
+
+def read_erasure(engine: Engine, request: str) -> Erasure:
+    """Read a request as it stands.
+
+    Raises:
+        NoSuchErasure: There is none of this number.
+    """
+    with reading(engine) as connection:
+        return _read(connection, request)
+
+
+def pending_erasures(engine: Engine) -> list[str]:
+    """List the requests that are not done, oldest first."""
+    with reading(engine) as connection:
+        return list(
+            connection.execute(
+                select(erasures.c.request)
+                .where(erasures.c.state != DONE)
+                .order_by(erasures.c.requested_at, erasures.c.request)
+            ).scalars()
+        )
+
+
+def delete_subject(engine: Engine, request: str, lease: Lease) -> Erasure:
+    """Delete everything about the subject and take it out of the sums, in one transaction.
+
+    The link between pseudonym and number goes last, so that the ledger's entries, which stay,
+    lead nowhere.
+    """
+    with writing(engine) as connection:
+        lease.check(connection)
+        erasure = _read(connection, request)
+        if erasure.state != REQUESTED or erasure.subject is None:
+            return erasure
+        subject = erasure.subject
+        models = _models_of(connection, subject)
+        subtract_subject(connection, subject)
+        deleted = {
+            "receipts": _delete_receipts(connection, subject),
+            **{
+                table.name: _delete_rows(connection, table, subject)
+                for table in (staged, rejected, events, matches)
+            },
+        }
+        accounts.add(
+            connection,
+            {(accounts.ERASED, name): deleted[name] for name in ("staged", "rejected", "events")},
+        )
+        deleted["subjects"] = _delete_rows(connection, subjects, subject)
+        connection.execute(
+            add_to(connection, versions, ["name"]), [{"name": "consents", "value": 1}]
+        )
+        report = msgspec.json.encode(_Report(deleted, models)).decode()
+        _set(connection, request, state=DELETED, subject=None, report=report)
+        return _read(connection, request)
+
+
+def mark_forgotten(engine: Engine, request: str) -> None:
+    """Note that no deleted byte of the subject is left in the database's files."""
+    with writing(engine) as connection:
+        _set(connection, request, state=FORGOTTEN)
+
+
+def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
+    """Queue the retrain where a model had learned from the subject, and close the request."""
+    with writing(engine) as connection:
+        erasure = _read(connection, request)
+        if erasure.state != DONE:
+            if erasure.models:
+                connection.execute(
+                    runs.insert().values(
+                        run=str(uuid.uuid4()),
+                        flow="retrain_model",
+                        state="queued",
+                        requested_at=micros(now),
+                        detail="after an erasure",
+                    )
+                )
+            _set(connection, request, state=DONE, finished_at=micros(now))
+        return _read(connection, request)
+
+
+def _models_of(connection: Connection, subject: int) -> list[str]:
+    """List the versions that learned from a subject.
+
+    A version learned from everyone who had a proposal before its training set was read and
+    whose newest ledger entry at that moment allowed improvement.
+    """
+    first = connection.execute(
+        select(func.min(matches.c.first_at)).where(
+            matches.c.subject == subject, matches.c.proposed_at.is_not(None)
+        )
+    ).scalar()
+    if first is None:
+        return []
+    newest = (
+        select(func.max(consents.c.seq))
+        .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+        .where(
+            and_(
+                subjects.c.subject == subject,
+                consents.c.recorded_at <= training_sets.c.as_of,
+            )
+        )
+        .correlate(training_sets)
+        .scalar_subquery()
+    )
+    allowed = select(consents.c.improvement).where(consents.c.seq == newest).scalar_subquery()
+    return list(
+        connection.execute(
+            select(training_sets.c.version)
+            .where(training_sets.c.as_of >= first, allowed)
+            .order_by(training_sets.c.as_of)
+        ).scalars()
+    )
+
+
+def _delete_receipts(connection: Connection, subject: int) -> int:
+    total = 0
+    for table in (staged, rejected, events):
+        ids = select(table.c.event_id).where(table.c.subject == subject)
+        total += connection.execute(delete(receipts).where(receipts.c.event_id.in_(ids))).rowcount
+    return total
+
+
+def _delete_rows(connection: Connection, table: Table, subject: int) -> int:
+    return connection.execute(delete(table).where(table.c.subject == subject)).rowcount
+
+
+def _read(connection: Connection, request: str) -> Erasure:
+    row = connection.execute(select(erasures).where(erasures.c.request == request)).one_or_none()
+    if row is None:
+        raise NoSuchErasure("no erasure was asked for under this number")
+    report = msgspec.json.decode(row.report, type=_Report) if row.report else _Report()
+    return Erasure(request, row.state, row.subject, report.deleted, report.models)
+
+
+def _set(connection: Connection, request: str, **values: object) -> None:
+    connection.execute(update(erasures).where(erasures.c.request == request).values(**values))

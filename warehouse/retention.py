@@ -1,0 +1,119 @@
+"""Delete what is past its retention: in chunks, beside writers, with evidence."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete, func, select, tuple_
+
+from schemas.clock import MICROS_PER_DAY, micros
+from schemas.tables import matches, purges
+from warehouse import accounts
+from warehouse.engine import is_postgres, reading, writing
+from warehouse.subtraction import purge_matches
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Engine
+
+    from schemas.retention import Rule
+    from warehouse.leases import Lease
+
+CHUNK_ROWS = 1_000
+PAUSE_SECONDS = 0.002
+"""Between two chunks other writers get their turn; measured: a writer's p99 stays near its own."""
+
+# Classes whose rows are events in the books, and the counter that they end in.
+_BOOKED = {
+    "staged": (accounts.EXPIRED, "staged"),
+    "rejected": (accounts.PURGED, "rejected"),
+    "events": (accounts.PURGED, "events"),
+}
+
+
+def count_expired(engine: Engine, rule: Rule) -> int:
+    """Count the rows that ``delete_expired`` would delete."""
+    with reading(engine) as connection:
+        return connection.execute(
+            select(func.count()).select_from(rule.table).where(rule.expired)
+        ).scalar_one()
+
+
+def delete_expired(engine: Engine, rule: Rule, lease: Lease) -> int:
+    """Delete the rows of one class that are past their retention.
+
+    Each chunk is one transaction, so a run that is killed has deleted whole chunks and the
+    next one goes on; the lease is checked inside each.
+
+    Returns:
+        Number of rows deleted.
+
+    Raises:
+        LeaseLost: Another purge has taken over.
+    """
+    total = 0
+    while True:
+        deleted = _delete_chunk(engine, rule, lease)
+        total += deleted
+        if not deleted:
+            return total
+        time.sleep(PAUSE_SECONDS)
+
+
+def _delete_chunk(engine: Engine, rule: Rule, lease: Lease) -> int:
+    with writing(engine) as connection:
+        lease.check(connection)
+        if rule.table is matches:
+            return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, CHUNK_ROWS)
+        key = tuple_(*rule.table.primary_key.columns)
+        oldest = select(*rule.table.primary_key.columns).where(rule.expired).limit(CHUNK_ROWS)
+        deleted = connection.execute(delete(rule.table).where(key.in_(oldest))).rowcount
+        if rule.data_class in _BOOKED:
+            accounts.add(connection, {_BOOKED[rule.data_class]: deleted})
+    return deleted
+
+
+def record_purge(
+    engine: Engine, run: str, deleted: dict[str, tuple[int, int]], at: datetime
+) -> None:
+    """Keep the evidence of a purge.
+
+    Args:
+        engine: The database.
+        run: Identifier of the run.
+        deleted: Cutoff and number of rows deleted, by class of data.
+        at: When it finished.
+    """
+    with writing(engine) as connection:
+        connection.execute(
+            purges.insert(),
+            [
+                {
+                    "run": run,
+                    "data_class": data_class,
+                    "cutoff": cutoff,
+                    "deleted": rows,
+                    "finished_at": micros(at),
+                }
+                for data_class, (cutoff, rows) in deleted.items()
+            ],
+        )
+
+
+def forget_bytes(engine: Engine) -> bool:
+    """Make SQLite overwrite what was deleted, in the database and in its write-ahead log.
+
+    Returns:
+        True when nothing deleted is left in the files; False when a reader kept the log open:
+        the next run tries again. PostgreSQL keeps its log whatever one does: nothing of a
+        person was ever plain in it.
+    """
+    if is_postgres(engine):
+        return True
+    with engine.connect().execution_options(read_only=True) as connection:
+        raw = connection.connection.driver_connection
+        assert raw is not None  # noqa: S101  # a connection that is checked out has a driver
+        busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+    return not busy

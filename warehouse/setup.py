@@ -1,0 +1,35 @@
+"""Make what an installation needs beside the code: the tables and the key file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from schemas.clock import micros
+from schemas.errors import KeyMissing
+from schemas.tables import subjects
+from warehouse.engine import connect, create_tables, reading
+from warehouse.keyfile import has_ring, make_ring
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+
+def set_up_database(settings: Settings) -> None:
+    """Create the tables and the key file that are missing; what exists stays.
+
+    Raises:
+        KeyMissing: There are people in the database but the key that made their pseudonyms is
+            gone; a new key would silently know none of them.
+        UnsafeEngine: The database would lose what it acknowledged.
+    """
+    engine = connect(settings.url)
+    create_tables(engine)
+    if not has_ring(settings.keys):
+        with reading(engine) as connection:
+            if connection.execute(select(subjects.c.subject).limit(1)).first():
+                raise KeyMissing("the database has subjects, but its key file is gone; restore it")
+        make_ring(settings.keys, micros(datetime.now(UTC)))
+    engine.dispose()

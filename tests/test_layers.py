@@ -21,6 +21,35 @@ ALLOWED: dict[str, set[str]] = {
     "ingest": {"warehouse", "privacy", "schemas"},
     "ingest_api": {"ingest", "warehouse", "privacy", "schemas"},
     "tracking": {"schemas"},
+    # The outermost ones: what a person starts.
+    "console": set(),
+    "installation": {"warehouse", "matching", "schemas"},
+    "replay": {"matching", "tracking", "schemas"},
+    "demo": {
+        "console",
+        "installation",
+        "deployments",
+        "flows",
+        "matching",
+        "replay",
+        "tracking",
+        "warehouse",
+        "schemas",
+    },
+    "cli": {
+        "console",
+        "demo",
+        "deployments",
+        "flows",
+        "ingest_api",
+        "installation",
+        "matching",
+        "privacy",
+        "replay",
+        "tracking",
+        "warehouse",
+        "schemas",
+    },
 }
 """Inner rooms that each room may import; every room may import itself."""
 

@@ -1,0 +1,158 @@
+"""What the demo shows at its end: a table, a picture, the weights, and where to look further."""
+
+from __future__ import annotations
+
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from matplotlib.figure import Figure
+
+from console import say, table
+from warehouse.proportions import wilson
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from demo.loop import Turn
+    from matching.weights import Weights
+    from schemas.settings import Settings
+
+LEARNED, OWN, POSSIBLE = "#1f6fb4", "#c06c2b", "#8a8a8a"
+
+
+def show_turns(turns: list[Turn]) -> None:
+    """Print a row a turn, and the sums."""
+    rows = [
+        (
+            turn.name,
+            turn.version,
+            turn.proposed,
+            turn.decided,
+            _acceptance(turn.accepted, turn.decided),
+            turn.mutual,
+            turn.own,
+            turn.possible,
+            "promoted" if turn.promoted else "kept",
+        )
+        for turn in turns
+    ]
+    sums = [
+        sum(getattr(turn, name) for turn in turns)
+        for name in ("proposed", "decided", "accepted", "mutual", "own", "possible")
+    ]
+    total = ("all", "", sums[0], sums[1], _acceptance(sums[2], sums[1]), *sums[3:], "")
+    table(
+        "Turns of the loop; mutual matches of one assignment by the champion of the turn, by the "
+        "matcher's own weights, and by somebody who knows every decision",
+        (
+            "turn",
+            "model",
+            "proposed",
+            "decided",
+            "acceptance (95 %)",
+            "mutual",
+            "own weights",
+            "possible",
+            "champion after",
+        ),
+        [*rows, total],
+    )
+
+
+def show_weights(found: Weights, version: str) -> None:
+    """Print the learned weights beside the first ones."""
+    rows = [
+        (row.name, f"{row.first:.3f}", f"{row.weight:.3f}", f"{row.lower:.3f} to {row.upper:.3f}")
+        for row in found.table.sort_values("weight", ascending=False).itertuples(index=False)
+    ]
+    table(
+        f"Weights for a weighted-sum cost matrix: version 1 and version {version}",
+        ("constraint", "first", "learned", "95 % interval"),
+        rows,
+    )
+
+
+def draw(turns: list[Turn], found: Weights, path: Path) -> None:
+    """Draw acceptance by turn, mutual matches so far, and the weights."""
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    acceptance, matches, weights = figure.subplots(1, 3)
+    _draw_acceptance(acceptance, turns)
+    _draw_matches(matches, turns)
+    _draw_weights(weights, found)
+    figure.savefig(path, dpi=110)
+
+
+def show_next(demo: Settings, picture: Path) -> None:
+    """Say where to look further."""
+    say("")
+    say(f"Picture:      {picture}")
+    say(f"MLflow UI:    .venv/bin/mlflow ui --backend-store-uri {demo.tracking_uri}")
+    say(
+        f"Load it:      MLFLOW_TRACKING_URI={demo.tracking_uri}, models:/{demo.model_name}@champion"
+    )
+    prefect = demo.keys.parent / "prefect"
+    say(f"Prefect UI:   PREFECT_HOME={prefect} .venv/bin/prefect server start")
+    say(f"API and docs: SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
+    say(f"              SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch serve")
+    say("              and then http://127.0.0.1:8001/docs")
+
+
+def _acceptance(accepted: int, decided: int) -> str:
+    rate = wilson(accepted, decided)
+    if rate is None:
+        return "none decided"
+    return f"{rate.value:.2f} ({rate.lower:.2f} to {rate.upper:.2f})"
+
+
+def _draw_acceptance(axes: Axes, turns: list[Turn]) -> None:
+    rates = [(n, wilson(t.accepted, t.decided)) for n, t in enumerate(turns, 1)]
+    known = [(n, rate) for n, rate in rates if rate is not None]
+    axes.errorbar(
+        [n for n, _ in known],
+        [rate.value for _, rate in known],
+        yerr=[
+            [rate.value - rate.lower for _, rate in known],
+            [rate.upper - rate.value for _, rate in known],
+        ],
+        fmt="o-",
+        color=LEARNED,
+        capsize=3,
+    )
+    for n, turn in enumerate(turns, 1):
+        axes.annotate(f"v{turn.version}", (n, 0.02), ha="center", fontsize=8)
+    axes.set(title="Acceptance of decided proposals (95 %)", xlabel="turn", ylim=(0, 1))
+
+
+def _draw_matches(axes: Axes, turns: list[Turn]) -> None:
+    numbers = range(1, len(turns) + 1)
+    for name, label, color in (
+        ("possible", "possible", POSSIBLE),
+        ("mutual", "champion of the turn", LEARNED),
+        ("own", "matcher's own weights", OWN),
+    ):
+        so_far = list(accumulate(getattr(turn, name) for turn in turns))
+        axes.plot(numbers, so_far, "o-", label=label, color=color)
+        axes.annotate(
+            str(so_far[-1]),
+            (len(turns), so_far[-1]),
+            xytext=(6, -3),
+            textcoords="offset points",
+            color=color,
+        )
+    axes.set(title="Mutual matches so far, one assignment a turn", xlabel="turn", ylim=(0, None))
+    axes.legend(frameon=False)
+
+
+def _draw_weights(axes: Axes, found: Weights) -> None:
+    ordered = found.table.sort_values("weight").reset_index(drop=True)
+    reach = [ordered["weight"] - ordered["lower"], ordered["upper"] - ordered["weight"]]
+    axes.errorbar(
+        ordered["weight"], ordered.index, xerr=reach, fmt="o", color=LEARNED, label="learned"
+    )
+    axes.plot(ordered["first"], ordered.index, "|", color=OWN, markersize=14, label="version 1")
+    axes.axvline(0, color=POSSIBLE, linewidth=0.8)
+    axes.set_yticks(ordered.index, ordered["name"])
+    axes.set(title="Weights for the cost matrix (95 %)")
+    axes.legend(frameon=False)

@@ -1,0 +1,60 @@
+"""Set an installation up: the tables, the keys, the first champion."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+import warehouse.setup
+from schemas.settings import Settings
+from warehouse.engine import connect
+
+DEMO_MARK = ".demo"
+"""A file of this name says that the directory's content was made by the demo."""
+
+
+def set_up_database(settings: Settings | None = None) -> None:
+    """Create the tables and the key file that are missing; what exists stays."""
+    warehouse.setup.set_up_database(settings or Settings())
+
+
+def set_up_model(settings: Settings | None = None) -> str:
+    """Register the first champion unless there is one, publish its weights, and return its version.
+
+    A registry that the demo made is emptied first: a platform begins with its own matcher.
+    """
+    from matching.registry import Registry  # imports MLflow, which takes seconds
+
+    settings = settings or Settings()
+    set_up_database(settings)
+    if (settings.mlruns / DEMO_MARK).exists():
+        clear_registry(settings)
+    settings.mlruns.mkdir(parents=True, exist_ok=True)
+    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    registry.register_first_champion()
+    return publish_champion(settings)
+
+
+def publish_champion(settings: Settings) -> str:
+    """Publish the champion's weights for the API to hand back, and return its version."""
+    from matching.handback import weights_document
+    from matching.registry import Registry  # imports MLflow, which takes seconds
+    from warehouse.training import publish_weights
+
+    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    champion, version = registry.champion()
+    engine = connect(settings.url)
+    publish_weights(engine, version, weights_document(champion, version), at=datetime.now(UTC))
+    engine.dispose()
+    return version
+
+
+def clear_registry(settings: Settings) -> None:
+    """Delete every run, model and artefact of the registry."""
+    for entry in settings.mlruns.iterdir():
+        if entry.name == ".gitkeep":
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,5 @@
+"""Serve the HTTP API: the same as ``smartmatch serve``."""
+
+from cli import main
+
+main(["serve"])

@@ -67,7 +67,7 @@ def solved_again(
     return changes
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(feasible_problems())
 def test_price_of_every_place_equals_solving_again(problem: Problem):
     utilities, constraints = problem
@@ -85,7 +85,7 @@ def test_price_of_every_place_equals_solving_again(problem: Problem):
         )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(feasible_problems())
 def test_price_of_every_forbidden_pair_equals_solving_again_without_it(problem: Problem):
     utilities, constraints = problem
@@ -103,7 +103,7 @@ def test_price_of_every_forbidden_pair_equals_solving_again_without_it(problem: 
         assert price == pytest.approx(again, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(feasible_problems())
 def test_price_of_every_required_pair_equals_solving_again_without_it(problem: Problem):
     utilities, constraints = problem
@@ -118,7 +118,7 @@ def test_price_of_every_required_pair_equals_solving_again_without_it(problem: P
         assert price == pytest.approx(again, abs=1e-9)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(feasible_problems())
 def test_dual_prices_prove_the_assignment_optimal(problem: Problem):
     utilities, constraints = problem

@@ -16,8 +16,8 @@ from schemas.settings import CHECKOUT, Settings
 
 EXAMPLE = CHECKOUT / ".env.example"
 HEAD = (
-    "# Every setting with its default. To change one, copy this file to .env in the directory that\n"
-    "# you start from, take the mark off the line and put the value behind the sign; or set the\n"
+    "# Every setting with its default. To change one, copy this file to .env in the directory\n"
+    "# where you start, take the mark off its line and put the value behind the sign; or set the\n"
     "# environment variable of the same name, which wins. Keys are no settings: `smartmatch init`\n"
     "# makes them into a key file that nobody else may read.\n"
 )
@@ -48,12 +48,16 @@ def render() -> str:
     return "".join(parts)
 
 
-def test_the_example_has_every_setting_with_its_comment_default_and_place():
+def test_the_example_has_every_setting_with_its_comment_default_and_place() -> None:
     assert EXAMPLE.read_text(encoding="utf-8") == render()
 
 
-def test_the_example_taken_as_it_is_changes_nothing(tmp_path, monkeypatch):
-    uncommented = re.sub(r"^# (\w+=)", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.M)
+def test_the_example_taken_as_it_is_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uncommented = re.sub(
+        r"^# (\w+=)", r"\1", EXAMPLE.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
     (tmp_path / ".env").write_text(uncommented, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SMARTMATCH_HOME")
@@ -71,7 +75,9 @@ def test_the_example_taken_as_it_is_changes_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - {"host", "port"}))
-def test_every_setting_is_read_from_the_variable_that_the_example_names(name, monkeypatch):
+def test_every_setting_is_read_from_the_variable_that_the_example_names(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     values = {
         "home": ("/srv/matching", Path("/srv/matching")),
         "key_directory": ("/srv/keys", Path("/srv/keys")),
@@ -94,7 +100,9 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(name, mo
 
 
 @pytest.mark.parametrize("prefix", ["", "SMARTMATCH_"])
-def test_host_and_port_have_the_names_that_every_platform_knows(prefix, monkeypatch):
+def test_host_and_port_have_the_names_that_every_platform_knows(
+    prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(f"{prefix}HOST", "127.0.0.1")
     monkeypatch.setenv(f"{prefix}PORT", "8123")
 
@@ -103,7 +111,7 @@ def test_host_and_port_have_the_names_that_every_platform_knows(prefix, monkeypa
     assert (settings.host, settings.port) == ("127.0.0.1", 8123)
 
 
-def test_every_setting_has_a_default_and_is_described():
+def test_every_setting_has_a_default_and_is_described() -> None:
     for name, field in Settings.model_fields.items():
         assert not field.is_required(), name
         assert field.description, name
@@ -111,15 +119,15 @@ def test_every_setting_has_a_default_and_is_described():
         assert len(field.description) < 98, name
 
 
-def test_a_number_names_its_unit():
+def test_a_number_names_its_unit() -> None:
     units = ("byte", "event", "request", "second", "day", "subject", "decision", "port", "seed")
 
     for name, field in Settings.model_fields.items():
         if field.annotation in (int, float):
-            assert any(unit in field.description.lower() for unit in units), name
+            assert any(unit in str(field.description).lower() for unit in units), name
 
 
-def test_settings_cannot_be_changed_once_they_are_read():
+def test_settings_cannot_be_changed_once_they_are_read() -> None:
     settings = Settings()
 
     with pytest.raises(ValidationError, match="frozen"):
@@ -148,14 +156,16 @@ def test_settings_cannot_be_changed_once_they_are_read():
         ("SMARTMATCH_SEED", "-1"),
     ],
 )
-def test_a_value_out_of_bounds_is_refused(name, value, monkeypatch):
+def test_a_value_out_of_bounds_is_refused(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(name, value)
 
     with pytest.raises(ValidationError):
         Settings()
 
 
-def test_the_password_of_the_database_is_shown_nowhere(monkeypatch, caplog):
+def test_the_password_of_the_database_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", "postgresql+psycopg://u:hunter2@localhost/x")
     settings = Settings()
 
@@ -165,7 +175,7 @@ def test_the_password_of_the_database_is_shown_nowhere(monkeypatch, caplog):
     assert "hunter2" in settings.url.get_secret_value()
 
 
-def test_all_that_is_written_lies_under_the_home(tmp_path):
+def test_all_that_is_written_lies_under_the_home(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path)
 
     assert settings.url.get_secret_value() == f"sqlite:///{tmp_path}/data/smartmatch.db"
@@ -174,7 +184,9 @@ def test_all_that_is_written_lies_under_the_home(tmp_path):
     assert settings.tracking_uri == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
 
 
-def test_a_relative_home_is_the_same_place_after_the_directory_changed(tmp_path, monkeypatch):
+def test_a_relative_home_is_the_same_place_after_the_directory_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     settings = Settings(home=Path("here"))
     monkeypatch.chdir("/")
@@ -182,7 +194,7 @@ def test_a_relative_home_is_the_same_place_after_the_directory_changed(tmp_path,
     assert settings.home == tmp_path / "here"
 
 
-def test_an_empty_variable_is_no_value(monkeypatch):
+def test_an_empty_variable_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", "")
     monkeypatch.setenv("PORT", "")
 

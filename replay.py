@@ -12,6 +12,7 @@ import pandas as pd
 
 from matching.features import with_context
 from matching.rounds import read_decisions
+from schemas.errors import NotReady
 from tracking.collector import EventCollector
 from tracking.privacy import PrivacyManager
 from tracking.schema import (
@@ -69,7 +70,7 @@ def replay_decisions(
     people: set[str] = set()
     with (
         PrivacyManager(url=url) as privacy,
-        EventCollector(privacy, url=url, strict=True) as collector,
+        EventCollector(privacy, strict=True) as collector,
     ):
         for number, round_ in enumerate(held):
             progress(number, len(held), round_.name)
@@ -80,7 +81,8 @@ def replay_decisions(
             day = today - timedelta(days=len(held) - number)
             for event in events_of(with_context(round_.pairs), name=round_.name, day=day):
                 collector.collect_event(event)
-            collector.flush(FLUSH_SECONDS)
+            if not collector.flush(FLUSH_SECONDS):
+                raise NotReady("the server did not take the events in time")
         counters = collector.counters
     return Replayed(len(held), len(people), counters.accepted, counters.without_consent)
 

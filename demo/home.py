@@ -40,7 +40,6 @@ def prepare_home(settings: Settings) -> Settings:
         SMARTMATCH_HOME=str(demo.home),
         SMARTMATCH_DATABASE_URL=demo.url.get_secret_value(),
         SMARTMATCH_KEY_DIRECTORY=str(demo.keys),
-        SMARTMATCH_SPOOL=str(own / "spool.db"),
         PREFECT_HOME=str(own / "prefect"),
     )
     return demo

@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
-from flows.process_events import process_events
 
+from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from matching.assignment import Constraints, propose
 from matching.features import with_context
@@ -16,6 +16,7 @@ from matching.model import Model, first_champion, score
 from matching.pairing import Pairing, read_pairing
 from matching.registry import Registry
 from replay import events_of
+from schemas.errors import NotReady
 from tracking.collector import EventCollector
 from tracking.privacy import PrivacyManager
 from tracking.schema import MatchDecisionEvent, MatchProposedEvent
@@ -81,7 +82,8 @@ class Loop:
         self.registry = Registry(demo.tracking_uri, str(demo.artifacts), demo.model_name)
         self._first = first_champion()
         self._privacy = PrivacyManager(url, cache_seconds=600.0)
-        self._collector = EventCollector(self._privacy, url, strict=True)
+        spool = demo.keys.parent / "spool.db"
+        self._collector = EventCollector(self._privacy, spool=spool, strict=True)
         self._today = today
         self._consents = consents
         self._asked: set[str] = set()
@@ -150,7 +152,8 @@ class Loop:
                 decision,
                 isinstance(event, MatchDecisionEvent) and event.decision,
             )
-        self._collector.flush(FLUSH_SECONDS)
+        if not self._collector.flush(FLUSH_SECONDS):
+            raise NotReady("the server did not take the events in time")
         return int(counts[0]), int(counts[1]), int(counts[2])
 
 

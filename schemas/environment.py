@@ -16,6 +16,8 @@ from schemas.settings import Settings
 def prepare() -> None:
     """Switch telemetry off and put what the dependencies write under our home."""
     settings = Settings()
+    # Prefect makes its own directory, but not the one above it.
+    settings.data.mkdir(parents=True, exist_ok=True)
     defaults = {
         "DO_NOT_TRACK": "1",
         "GX_ANALYTICS_ENABLED": "False",

@@ -1,0 +1,69 @@
+"""Run a suite over a frame and say which rows broke which rule; never a value.
+
+Great Expectations repeats offending values in every detailed result, so the cheap question is
+asked first, its answer is yes or no, and the detailed one is read for row labels alone.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import great_expectations as gx
+import numpy as np
+from great_expectations.core import ExpectationSuite
+
+from schemas.errors import BatchUnusable
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+RULE = "rule"
+"""Key of an expectation's meta: field and rule in words, as a person is told."""
+
+
+def broken_rules(frame: pd.DataFrame, suite: ExpectationSuite) -> dict[str, NDArray[Any]]:
+    """Find the rows that break a suite's expectations.
+
+    Args:
+        frame: The batch; its index labels rows.
+        suite: Expectations whose ``meta`` names their rule.
+
+    Returns:
+        Labels of the offending rows by rule, in the order of the suite; nothing where all
+        hold.
+
+    Raises:
+        BatchUnusable: An expectation about the batch as a whole failed, or could not be
+            evaluated at all.
+    """
+    if frame.empty:
+        return {}
+    # Labels of a named index come back as dictionaries.
+    frame = frame.rename_axis(index=None)
+    if _validate(frame, suite, "BOOLEAN_ONLY").success:
+        return {}
+    found: dict[str, NDArray[Any]] = {}
+    for result in _validate(frame, suite, "COMPLETE").results:
+        if result.success:
+            continue
+        rule = str(result.expectation_config.meta[RULE])
+        labels = (result.result or {}).get("unexpected_index_list")
+        if labels is None:
+            raise BatchUnusable(rule)
+        found[rule] = np.unique(np.array([*found.get(rule, ()), *labels]))
+    return found
+
+
+@cache
+def _asset() -> Any:
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False, "metric_calculations": False}
+    source = context.data_sources.add_pandas("partitions")
+    return source.add_dataframe_asset("partition").add_batch_definition_whole_dataframe("whole")
+
+
+def _validate(frame: pd.DataFrame, suite: ExpectationSuite, detail: str) -> Any:
+    batch = _asset().get_batch({"dataframe": frame})
+    return batch.validate(suite, result_format=detail)

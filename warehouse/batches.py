@@ -1,0 +1,383 @@
+"""One partition of staging: read it as columns, and commit what became of it.
+
+Reading and judging happen outside the write transaction, so that writers beside the flow wait
+for the commit only. The commit looks again: rows that are gone are left out, and consent counts
+as it stands inside that transaction.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+
+from schemas.events import EventKind
+from warehouse import accounts, bulk
+from warehouse.batch_frame import Batch, Partition, build
+from warehouse.contributions import change
+from warehouse.engine import is_postgres, reading, writing
+from warehouse.match_rows import add_to_sums, lock_sums, read_matches, write_matches
+from warehouse.matches import CODES, EVENT_COLUMNS, merge, split_id
+from warehouse.subtraction import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection, Engine
+
+    from warehouse.leases import Lease
+
+CONSENT = "consent"
+UNKNOWN_SUBJECT = "subject: must exist"
+
+_COPIED = "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload"
+_ACCEPTED, _REJECTED, _DROPPED, _GONE = range(4)
+_encode_map = msgspec.json.Encoder(order="sorted").encode
+
+
+@dataclass(frozen=True)
+class Counts:
+    """What became of some events: they add up to ``read``, but for what others took away."""
+
+    read: int = 0
+    processed: int = 0
+    dropped: int = 0
+    rejected: Mapping[str, int] = field(default_factory=dict)
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(
+            self.read + other.read,
+            self.processed + other.processed,
+            self.dropped + other.dropped,
+            dict(Counter(self.rejected) + Counter(other.rejected)),
+        )
+
+
+def count_staged(engine: Engine) -> int:
+    """Count the events that wait in staging."""
+    with reading(engine) as connection:
+        return int(bulk.fetch(connection, "SELECT COUNT(*) FROM staged")[0][0])
+
+
+def plan(engine: Engine, size: int, limit: int | None = None) -> list[Partition]:
+    """Cut what is staged now into partitions, oldest first.
+
+    Args:
+        engine: The database.
+        size: Events in a partition.
+        limit: Largest number of events in all; None for everything.
+    """
+    partitions: list[Partition] = []
+    after, left = -(2**63), limit if limit is not None else 2**63
+    with reading(engine) as connection:
+        while left > 0:
+            found = bulk.fetch(
+                connection,
+                "SELECT MIN(seq), MAX(seq), COUNT(*) FROM"
+                " (SELECT seq FROM staged WHERE seq > :after ORDER BY seq LIMIT :size) AS next",
+                {"after": after, "size": min(size, left)},
+            )
+            first, last, count = found[0]
+            if not count:
+                break
+            partitions.append(Partition(first, last))
+            after, left = last, left - count
+    return partitions
+
+
+def read(engine: Engine, partition: Partition, as_of: int) -> Batch:
+    """Read a partition as columns; what cannot be read is marked, not refused.
+
+    Args:
+        engine: The database.
+        partition: Where to read.
+        as_of: The time of this run, microseconds since 1970.
+    """
+    with reading(engine) as connection:
+        rows = bulk.columns(
+            connection,
+            f"SELECT {_COPIED} FROM staged WHERE seq BETWEEN :first AND :last ORDER BY seq",
+            {"first": partition.first, "last": partition.last},
+            9,
+        )
+    return build(partition, rows, as_of)
+
+
+def read_sealed(engine: Engine, partition: Partition) -> list[tuple[int, bytes, bytes, int]]:
+    """Read the sealed texts of a partition whose subjects consent to analytics now.
+
+    Returns:
+        Rows of seq, event id, sealed text and the day of its key.
+    """
+    with reading(engine) as connection:
+        return bulk.fetch(
+            connection,
+            "SELECT seq, event_id, sealed, sealed_day FROM staged"
+            " JOIN subjects ON subjects.subject = staged.subject"
+            " WHERE seq BETWEEN :first AND :last AND sealed IS NOT NULL"
+            " AND analytics AND NOT erasing ORDER BY seq",
+            {"first": partition.first, "last": partition.last},
+        )
+
+
+def commit(
+    engine: Engine,
+    lease: Lease,
+    batch: Batch,
+    broken: Mapping[str, Iterable[int]],
+    texts: Mapping[int, str],
+    *,
+    as_of: int,
+) -> Counts:
+    """Store what became of a partition, in one transaction, and clear it from staging.
+
+    Args:
+        engine: The database.
+        lease: Who may write.
+        batch: The partition.
+        broken: Events that broke an expectation, ``seq`` by rule.
+        texts: JSON list of redacted texts, by ``seq``.
+        as_of: The time of this run, microseconds since 1970.
+
+    Raises:
+        LeaseLost: Another run has taken over; nothing was written.
+    """
+    with writing(engine) as connection:
+        lease.check(connection)
+        lock_sums(connection)
+        reasons = _reasons(broken)
+        fate = _judge(connection, batch, reasons)
+        seq = batch.frame.index.to_numpy()
+        accepted = fate == _ACCEPTED
+        _store_matches(connection, batch, accepted)
+        _store_events(connection, batch.partition, seq[accepted], seq[~accepted], texts)
+        rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
+        _store_rejected(connection, rejected, as_of)
+        _clear(connection, batch.partition, seq[fate != _GONE])
+        counts = Counts(
+            read=len(seq),
+            processed=int(accepted.sum()),
+            dropped=int((fate == _DROPPED).sum()),
+            rejected=dict(Counter(rules[0] for rules in rejected.values())),
+        )
+        _book(connection, counts)
+    return counts
+
+
+def _reasons(broken: Mapping[str, Iterable[int]]) -> dict[int, list[str]]:
+    """Gather the rules that each event broke, in the order of the rules."""
+    reasons: dict[int, list[str]] = {}
+    for rule, numbers in broken.items():
+        for number in numbers:
+            reasons.setdefault(int(number), []).append(rule)
+    return reasons
+
+
+def _judge(
+    connection: Connection, batch: Batch, reasons: dict[int, list[str]]
+) -> NDArray[np.int64]:
+    """Decide what becomes of each event, by the consent of this transaction.
+
+    An event without consent is dropped even where it is broken: nothing of it is kept.
+    """
+    seq, subject = batch.frame.index.to_numpy(), batch.frame["subject"].to_numpy()
+    allowed, known = _consents(connection, batch.partition)
+    fate = np.full(len(seq), _ACCEPTED)
+    fate[np.isin(seq, np.fromiter(reasons, np.int64, len(reasons)))] = _REJECTED
+    strangers = ~np.isin(subject, known)
+    for number in seq[strangers].tolist():
+        reasons.setdefault(number, []).append(UNKNOWN_SUBJECT)
+    fate[strangers] = _REJECTED
+    fate[np.isin(subject, known) & ~np.isin(subject, allowed)] = _DROPPED
+    fate[~np.isin(seq, _claim(connection, batch.partition))] = _GONE
+    return fate
+
+
+def _consents(
+    connection: Connection, partition: Partition
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Lock the subjects of a partition; settle them; return who consents, and who is known."""
+    share = " FOR SHARE" if is_postgres(connection) else ""
+    rows = bulk.fetch(
+        connection,
+        "SELECT subject, CASE WHEN analytics AND NOT erasing THEN 1 ELSE 0 END,"
+        " CASE WHEN counted THEN 1 ELSE 0 END FROM subjects WHERE subject IN"
+        f" (SELECT subject FROM staged WHERE seq BETWEEN :first AND :last){share}",
+        {"first": partition.first, "last": partition.last},
+    )
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    settle(connection, table[table[:, 1] != table[:, 2], 0].tolist())
+    return table[table[:, 1] == 1, 0], table[:, 0]
+
+
+def _claim(connection: Connection, partition: Partition) -> NDArray[np.int64]:
+    """Claim the events of a partition that are still there; leave those another one holds."""
+    skip = " FOR UPDATE SKIP LOCKED" if is_postgres(connection) else ""
+    rows = bulk.fetch(
+        connection,
+        f"SELECT seq FROM staged WHERE seq BETWEEN :first AND :last{skip}",
+        {"first": partition.first, "last": partition.last},
+    )
+    return np.array(rows, dtype=np.int64).reshape(-1)
+
+
+def _store_matches(connection: Connection, batch: Batch, accepted: NDArray[np.bool_]) -> None:
+    """Fold the accepted events into their matches, and the difference into the sums."""
+    events = _events(batch, accepted)
+    if events.empty:
+        return
+    before = read_matches(
+        connection,
+        "m.match_key IN (SELECT match_key FROM staged WHERE seq BETWEEN :first AND :last)",
+        {"first": batch.partition.first, "last": batch.partition.last},
+    )
+    after = merge(before, events)
+    counted = np.concatenate([before.loc[before["counted"], "subject"], events["subject"]])
+    add_to_sums(
+        connection,
+        change(before[before["counted"]], after[np.isin(after["subject"], counted)]),
+    )
+    write_matches(connection, after[after["touched"]])
+
+
+def _events(batch: Batch, accepted: NDArray[np.bool_]) -> pd.DataFrame:
+    """Return the accepted events as ``merge`` takes them."""
+    frame = batch.frame[accepted]
+    rows = np.flatnonzero(accepted)
+    kind = frame["kind"].cat.codes.to_numpy()
+    high, low = split_id(frame["event_id"].tolist())
+    proposed = kind == CODES[EventKind.PROPOSED]
+    maps = {
+        column: _texts_of_maps(batch, field, rows, proposed)
+        for column, field in (
+            ("parameters", "match_parameters"),
+            ("constraints", "constraint_satisfaction"),
+        )
+    }
+    columns = {
+        "match_key": frame["match_key"],
+        "subject": frame["subject"],
+        "kind": kind,
+        "occurred_at": frame["occurred_at"],
+        "event_high": high,
+        "event_low": low,
+        "view_ms": _milliseconds(frame["view_duration_seconds"]),
+        "view_complete": np.array([batch.figures[row].view_complete for row in rows], np.int64),
+        "match_score": frame["match_score"],
+        "alternatives_count": frame["alternatives_count"].to_numpy().astype(np.int64),
+        "propensity": frame["propensity"],
+        "model_version": np.array([batch.figures[row].model_version for row in rows], object),
+        **maps,
+        "accepted": (kind == CODES[EventKind.ACCEPTED]).astype(np.int64),
+        "decision_ms": _milliseconds(frame["decision_time_seconds"]),
+        "rating": np.nan_to_num(frame["rating"].to_numpy()).astype(np.int64),
+        "completed": (kind == CODES[EventKind.COMPLETED]).astype(np.int64),
+        "duration_days": frame["duration_days"],
+        "completion_rate": frame["completion_rate"],
+    }
+    return pd.DataFrame({name: np.asarray(columns[name]) for name in EVENT_COLUMNS})
+
+
+def _texts_of_maps(
+    batch: Batch, field_name: str, rows: NDArray[np.int64], proposed: NDArray[np.bool_]
+) -> NDArray[np.object_]:
+    """Return a map of each proposal as JSON, names in order, so that equal maps are equal."""
+    texts = np.full(len(rows), "{}", dtype=object)
+    for place in np.flatnonzero(proposed).tolist():
+        entries = getattr(batch.figures[rows[place]], field_name)
+        if entries:
+            texts[place] = _encode_map(entries).decode()
+    return texts
+
+
+def _milliseconds(seconds: pd.Series[float]) -> NDArray[np.int64]:
+    return np.rint(np.nan_to_num(seconds.to_numpy()) * 1_000).astype(np.int64)
+
+
+def _store_events(
+    connection: Connection,
+    partition: Partition,
+    accepted: NDArray[np.int64],
+    others: NDArray[np.int64],
+    texts: Mapping[int, str],
+) -> None:
+    """Copy the accepted events inside the database, and put their redacted texts beside them."""
+    condition, parameters = _chosen(connection, partition, accepted, others)
+    bulk.run(
+        connection,
+        f"INSERT INTO events ({_COPIED}) SELECT {_COPIED} FROM staged WHERE {condition}",
+        parameters,
+    )
+    kept = set(accepted.tolist())
+    bulk.run_many(
+        connection,
+        "UPDATE events SET texts = :texts WHERE seq = :seq",
+        [{"seq": seq, "texts": one} for seq, one in texts.items() if seq in kept],
+    )
+
+
+def _store_rejected(connection: Connection, rejected: Mapping[int, list[str]], as_of: int) -> None:
+    """Keep rejected events sealed as they were; without the text where nobody could be asked."""
+    rows = [
+        {
+            "seq": seq,
+            "reasons": msgspec.json.encode(rules).decode(),
+            "at": as_of,
+            "stranger": UNKNOWN_SUBJECT in rules,
+        }
+        for seq, rules in rejected.items()
+    ]
+    bulk.run_many(
+        connection,
+        f"INSERT INTO rejected ({_COPIED}, sealed, sealed_day, reasons, rejected_at)"
+        f" SELECT {_COPIED}, CASE WHEN :stranger THEN NULL ELSE sealed END,"
+        " CASE WHEN :stranger THEN NULL ELSE sealed_day END, :reasons, :at"
+        " FROM staged WHERE seq = :seq",
+        rows,
+    )
+
+
+def _clear(connection: Connection, partition: Partition, settled: NDArray[np.int64]) -> None:
+    condition, parameters = _chosen(connection, partition, settled, np.empty(0, np.int64))
+    bulk.run(connection, f"DELETE FROM staged WHERE {condition}", parameters)
+
+
+def _chosen(
+    connection: Connection,
+    partition: Partition,
+    chosen: NDArray[np.int64],
+    others: NDArray[np.int64],
+) -> tuple[str, dict[str, Any]]:
+    """Return the condition that picks events of a partition.
+
+    On PostgreSQL a row may appear inside the stretch while it is processed, so the chosen are
+    named. On SQLite none can, and naming the few others is cheaper.
+    """
+    if is_postgres(connection):
+        return bulk.among(connection, "seq", "chosen"), {
+            "chosen": bulk.numbers(connection, chosen.tolist())
+        }
+    return (
+        f"seq BETWEEN :first AND :last AND NOT ({bulk.among(connection, 'seq', 'others')})",
+        {
+            "first": partition.first,
+            "last": partition.last,
+            "others": bulk.numbers(connection, others.tolist()),
+        },
+    )
+
+
+def _book(connection: Connection, counts: Counts) -> None:
+    accounts.add(
+        connection,
+        {
+            (accounts.PROCESSED, ""): counts.processed,
+            (accounts.DROPPED, CONSENT): counts.dropped,
+            **{(accounts.REJECTED, rule): n for rule, n in counts.rejected.items()},
+        },
+    )

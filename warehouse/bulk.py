@@ -1,0 +1,142 @@
+"""Move columns in and out of the database at the driver's speed, inside a transaction.
+
+SQLAlchemy's rows cost more than the database's work at fifty thousand a statement, so the
+flows go to the driver's cursor of the same connection: one statement text for both engines,
+numbers passed as one array, rows written with executemany (SQLite) or COPY (PostgreSQL).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from warehouse.engine import is_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from sqlalchemy import Connection
+
+_NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")
+
+
+def among(connection: Connection, column: str, name: str) -> str:
+    """Return the condition that a column is one of the numbers passed as ``name``.
+
+    Pass them with ``numbers``: one parameter, however many they are.
+    """
+    if is_postgres(connection):
+        return f"{column} = ANY(:{name})"
+    return f"{column} IN (SELECT value FROM json_each(:{name}))"
+
+
+def numbers(connection: Connection, values: Iterable[int]) -> Any:
+    """Return whole numbers as the parameter that ``among`` expects."""
+    listed = [int(value) for value in values]
+    return listed if is_postgres(connection) else msgspec.json.encode(listed).decode()
+
+
+def fetch(
+    connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None
+) -> list[tuple[Any, ...]]:
+    """Run a query and return its rows as plain tuples.
+
+    Args:
+        connection: The transaction.
+        statement: SQL that both engines know, parameters written ``:name``.
+        parameters: Their values.
+    """
+    return list(_execute(connection, statement, parameters).fetchall())
+
+
+def columns(
+    connection: Connection, statement: str, parameters: Mapping[str, Any] | None, width: int
+) -> list[tuple[Any, ...]]:
+    """Run a query and return its columns; ``width`` empty ones when it has no row."""
+    rows = fetch(connection, statement, parameters)
+    return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def run(connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None) -> int:
+    """Run a statement and return how many rows it changed."""
+    return int(_execute(connection, statement, parameters).rowcount)
+
+
+def run_many(connection: Connection, statement: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Run a statement once a row of parameters."""
+    if not rows:
+        return
+    if is_postgres(connection):
+        statement = _NAMED.sub(r"%(\1)s", statement)
+    _cursor(connection).executemany(statement, rows)
+
+
+def replace_rows(
+    connection: Connection,
+    table: str,
+    names: Sequence[str],
+    keys: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+) -> None:
+    """Insert rows, or replace those that have the same key.
+
+    Args:
+        connection: The transaction.
+        table: Name of the table.
+        names: Its columns, in the order of the rows' fields.
+        keys: Columns of its primary key.
+        rows: The rows; no key twice.
+    """
+    fields = ", ".join(names)
+    if not is_postgres(connection):
+        marks = ", ".join("?" * len(names))
+        _cursor(connection).executemany(
+            f"INSERT OR REPLACE INTO {table} ({fields}) VALUES ({marks})", rows
+        )
+        return
+    draft = copy_to_draft(connection, table, names, rows)
+    fresh = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    run(
+        connection,
+        f"INSERT INTO {table} ({fields}) SELECT {fields} FROM {draft}"
+        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {fresh}",
+    )
+
+
+def copy_to_draft(
+    connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> str:
+    """Copy rows into a temporary table like another, and return its name.
+
+    It lives until the transaction ends. On SQLite it is an ordinary temporary table.
+    """
+    draft = f"draft_{table}"
+    fields = ", ".join(names)
+    cursor = _cursor(connection)
+    if not is_postgres(connection):
+        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {draft} AS SELECT * FROM {table} LIMIT 0")
+        cursor.execute(f"DELETE FROM {draft}")
+        marks = ", ".join("?" * len(names))
+        cursor.executemany(f"INSERT INTO {draft} ({fields}) VALUES ({marks})", rows)
+        return draft
+    cursor.execute(f"DROP TABLE IF EXISTS {draft}")
+    cursor.execute(
+        f"CREATE TEMP TABLE {draft} ON COMMIT DROP AS SELECT {fields} FROM {table} LIMIT 0"
+    )
+    with cursor.copy(f"COPY {draft} ({fields}) FROM STDIN") as copy:
+        for row in rows:
+            copy.write_row(row)
+    return draft
+
+
+def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any] | None) -> Any:
+    cursor = _cursor(connection)
+    if is_postgres(connection):
+        statement = _NAMED.sub(r"%(\1)s", statement)
+    return cursor.execute(statement, dict(parameters or {}))
+
+
+def _cursor(connection: Connection) -> Any:
+    return connection.connection.cursor()

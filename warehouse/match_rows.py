@@ -1,0 +1,181 @@
+"""Read and write match rows as columns, and the sums that they add to."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from sqlalchemy import text
+
+from schemas.tables import metric_sums
+from warehouse import bulk
+from warehouse.contributions import KEYS
+from warehouse.engine import add_to, is_postgres
+from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, split_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection
+
+_NO_EVENT = bytes(16)
+_SUMS_LOCK = 0x5341_4D31
+_FACETS = ("proposed", "decided", "rated", "completed")
+
+
+def _truth(column: str) -> str:
+    return f"CASE WHEN {column} IS NULL THEN {UNKNOWN} WHEN {column} THEN 1 ELSE 0 END"
+
+
+_READ: dict[str, str] = {
+    "match_key": "m.match_key",
+    "subject": "m.subject",
+    "day": "m.day",
+    "first_at": "m.first_at",
+    "last_at": "m.last_at",
+    **{f"{facet}_at": f"COALESCE(m.{facet}_at, :absent)" for facet in _FACETS},
+    **{f"{facet}_event": f"COALESCE(m.{facet}_event, :no_event)" for facet in _FACETS},
+    "match_score": "m.match_score",
+    "alternatives_count": f"COALESCE(m.alternatives_count, {UNKNOWN})",
+    "propensity": "m.propensity",
+    "model_version": "m.model_version",
+    "parameters": "m.parameters",
+    "constraints": "m.constraints",
+    "views": "m.views",
+    "view_ms": "m.view_ms",
+    "viewed_whole": _truth("m.viewed_whole"),
+    "accepted": _truth("m.accepted"),
+    "decision_ms": f"COALESCE(m.decision_ms, {UNKNOWN})",
+    "rating": "COALESCE(m.rating, 0)",
+    "completed": _truth("m.completed"),
+    "duration_days": "m.duration_days",
+    "completion_rate": "m.completion_rate",
+    "counted": "CASE WHEN s.counted THEN 1 ELSE 0 END",
+}
+_SELECT = (
+    f"SELECT {', '.join(_READ.values())}"
+    " FROM matches m LEFT JOIN subjects s ON s.subject = m.subject"
+)
+_DTYPES = {name: kind for name, (kind, _) in DEFAULTS.items()}
+
+
+def read_matches(
+    connection: Connection, condition: str, parameters: Mapping[str, Any]
+) -> pd.DataFrame:
+    """Read match rows.
+
+    Args:
+        connection: The transaction.
+        condition: SQL condition on ``m`` (matches); parameters written ``:name``.
+        parameters: Their values.
+
+    Returns:
+        Columns of ``matches.empty_states``, and ``counted``: whether the sums include the
+        row's subject.
+    """
+    values = bulk.columns(
+        connection,
+        f"{_SELECT} WHERE {condition}",
+        {**parameters, "absent": ABSENT, "no_event": _NO_EVENT},
+        len(_READ),
+    )
+    return _frame(dict(zip(_READ, values, strict=True)))
+
+
+def _frame(values: dict[str, tuple[Any, ...]]) -> pd.DataFrame:
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for name, column in values.items():
+        facet, _, is_event = name.partition("_event")
+        if name.endswith("_event") and not is_event:
+            high, low = split_id(list(column))
+            arrays[f"{facet}_high"], arrays[f"{facet}_low"] = high, low
+        else:
+            arrays[name] = np.array(column, dtype=_DTYPES.get(name, np.dtype(np.int64)))
+    arrays["counted"] = arrays["counted"].astype(bool)
+    return pd.DataFrame(arrays)
+
+
+def _given(name: str, absent: object) -> Callable[[pd.DataFrame], list[Any]]:
+    def column(rows: pd.DataFrame) -> list[Any]:
+        return [None if value == absent else value for value in rows[name].tolist()]
+
+    return column
+
+
+def _number(name: str) -> Callable[[pd.DataFrame], list[Any]]:
+    def column(rows: pd.DataFrame) -> list[Any]:
+        # NaN is not equal to itself.
+        return [value if value == value else None for value in rows[name].tolist()]  # noqa: PLR0124
+
+    return column
+
+
+def _plain(name: str) -> Callable[[pd.DataFrame], list[Any]]:
+    def column(rows: pd.DataFrame) -> list[Any]:
+        return list(rows[name].tolist())
+
+    return column
+
+
+def _event_id(facet: str) -> Callable[[pd.DataFrame], list[Any]]:
+    def column(rows: pd.DataFrame) -> list[Any]:
+        halves = np.empty((len(rows), 2), dtype=">u8")
+        halves[:, 0], halves[:, 1] = rows[f"{facet}_high"], rows[f"{facet}_low"]
+        joined = halves.tobytes()
+        return [
+            joined[16 * row : 16 * row + 16] if at != ABSENT else None
+            for row, at in enumerate(rows[f"{facet}_at"].tolist())
+        ]
+
+    return column
+
+
+_WRITE: dict[str, Callable[[pd.DataFrame], list[Any]]] = {
+    **{name: _plain(name) for name in ("match_key", "subject", "day", "first_at", "last_at")},
+    **{f"{facet}_at": _given(f"{facet}_at", ABSENT) for facet in _FACETS},
+    **{f"{facet}_event": _event_id(facet) for facet in _FACETS},
+    **{name: _number(name) for name in ("match_score", "propensity")},
+    **{name: _number(name) for name in ("duration_days", "completion_rate")},
+    **{name: _plain(name) for name in ("model_version", "parameters", "constraints")},
+    **{name: _plain(name) for name in ("views", "view_ms", "viewed_whole")},
+    **{name: _given(name, UNKNOWN) for name in ("alternatives_count", "accepted", "completed")},
+    "decision_ms": _given("decision_ms", UNKNOWN),
+    "rating": _given("rating", 0),
+}
+
+
+def write_matches(connection: Connection, rows: pd.DataFrame) -> None:
+    """Insert match rows, or replace those of the same (match_key, subject)."""
+    columns = [column(rows) for column in _WRITE.values()]
+    bulk.replace_rows(
+        connection,
+        "matches",
+        list(_WRITE),
+        ["match_key", "subject"],
+        zip(*columns, strict=True),
+    )
+
+
+def lock_sums(connection: Connection) -> None:
+    """Be the only transaction that changes matches and sums until its end.
+
+    What one match adds depends on all its rows, so two transactions must not each change one
+    of them. On SQLite there is one writer anyway.
+    """
+    if is_postgres(connection):
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_SUMS_LOCK})"))
+
+
+def add_to_sums(connection: Connection, change: pd.DataFrame) -> None:
+    """Add a change of contributions to the running sums; a sum of 0 has no row."""
+    if change.empty:
+        return
+    rows: Sequence[dict[str, Any]] = change[[*KEYS, "value"]].to_dict("records")  # type: ignore[assignment]
+    connection.execute(add_to(connection, metric_sums, KEYS), rows)
+    if (change["value"] < 0).any():
+        touched = (metric_sums.c.day >= int(change["day"].min())) & (
+            metric_sums.c.day <= int(change["day"].max())
+        )
+        connection.execute(metric_sums.delete().where(metric_sums.c.value == 0, touched))

@@ -1,0 +1,112 @@
+"""List rejected events, and hand them back to staging after a fix."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from warehouse import accounts, bulk
+from warehouse.engine import reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from sqlalchemy import Engine
+
+_MOVED = (
+    "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload,"
+    " sealed, sealed_day"
+)
+_LISTED = 1_000
+
+
+@dataclass(frozen=True)
+class RejectedEvent:
+    """A rejected event: its number in staging, and the rules that it broke; no content."""
+
+    seq: int
+    event_id: str
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class RejectedEvents:
+    """All rejected events, counted by the first rule that each broke, and the newest of them."""
+
+    by_rule: Mapping[str, int]
+    newest: tuple[RejectedEvent, ...]
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(self.by_rule.values())
+
+
+def list_rejected(engine: Engine, *, limit: int = _LISTED) -> RejectedEvents:
+    """Read what was rejected and why.
+
+    Args:
+        engine: The database.
+        limit: How many of the newest are listed one by one.
+    """
+    with reading(engine) as connection:
+        groups = bulk.fetch(connection, "SELECT reasons, COUNT(*) FROM rejected GROUP BY reasons")
+        rows = bulk.fetch(
+            connection,
+            "SELECT seq, event_id, reasons FROM rejected ORDER BY seq DESC LIMIT :most",
+            {"most": limit},
+        )
+    by_rule: Counter[str] = Counter()
+    for reasons, count in groups:
+        by_rule[_rules(reasons)[0]] += count
+    newest = (
+        RejectedEvent(seq, _hex(event_id), _rules(reasons)) for seq, event_id, reasons in rows
+    )
+    return RejectedEvents(dict(by_rule.most_common()), tuple(newest))
+
+
+def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
+    """Move rejected events back to staging, where the next run judges them anew.
+
+    One transaction: an event is in one of the two tables at any time, and the books follow.
+
+    Args:
+        engine: The database.
+        seqs: Numbers of the events; None for all.
+
+    Returns:
+        How many were moved.
+    """
+    with writing(engine) as connection:
+        here, which = "seq IS NOT NULL", {}
+        if seqs is not None:
+            here = bulk.among(connection, "seq", "seqs")
+            which = {"seqs": bulk.numbers(connection, seqs)}
+        groups = bulk.fetch(
+            connection,
+            f"SELECT reasons, COUNT(*) FROM rejected WHERE {here} GROUP BY reasons",
+            which,
+        )
+        moved: Counter[tuple[str, str]] = Counter()
+        for reasons, count in groups:
+            moved[accounts.REJECTED, _rules(reasons)[0]] -= count
+        bulk.run(
+            connection,
+            f"INSERT INTO staged ({_MOVED}) SELECT {_MOVED} FROM rejected WHERE {here}",
+            which,
+        )
+        bulk.run(connection, f"DELETE FROM rejected WHERE {here}", which)
+        accounts.add(connection, moved)
+    return -sum(moved.values())
+
+
+def _rules(reasons: str) -> tuple[str, ...]:
+    return msgspec.json.decode(reasons, type=tuple[str, ...])
+
+
+def _hex(event_id: object) -> str:
+    # SQLite may hold anything where a poisoned row was put in by hand.
+    return event_id.hex() if isinstance(event_id, bytes) else ""

@@ -1,0 +1,140 @@
+"""Whom the sums include: settle changes of consent, and take people and old rows out.
+
+``subjects.counted`` says whose rows the running sums include. A change of consent does not
+touch the sums; the flow settles it: counted becomes what the consent says, and in the same
+transaction the sums change by the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from warehouse import bulk
+from warehouse.contributions import change
+from warehouse.match_rows import add_to_sums, lock_sums, read_matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pandas as pd
+    from sqlalchemy import Connection
+
+_WANTED = "(analytics AND NOT erasing)"
+_CHUNK_SUBJECTS = 500
+
+
+@dataclass(frozen=True)
+class Settled:
+    """How many subjects the sums now include, and no longer include."""
+
+    added: int
+    removed: int
+
+    def __add__(self, other: Settled) -> Settled:
+        return Settled(self.added + other.added, self.removed + other.removed)
+
+
+def settle(connection: Connection, subjects: Iterable[int]) -> Settled:
+    """Make the sums include exactly those of these subjects who consent to analytics.
+
+    Args:
+        connection: The transaction; it holds ``lock_sums`` afterwards.
+        subjects: Numbers of subjects; who is settled already stays as they are.
+    """
+    lock_sums(connection)
+    which = {"subjects": bulk.numbers(connection, subjects)}
+    here = bulk.among(connection, "subject", "subjects")
+    rows = bulk.fetch(
+        connection,
+        f"SELECT subject, CASE WHEN {_WANTED} THEN 1 ELSE 0 END FROM subjects"
+        f" WHERE {here} AND counted <> {_WANTED}",
+        which,
+    )
+    added = [subject for subject, wanted in rows if wanted]
+    removed = [subject for subject, wanted in rows if not wanted]
+    if rows:
+        _recount_matches(connection, added, removed)
+        bulk.run(
+            connection,
+            f"UPDATE subjects SET counted = {_WANTED} WHERE {here} AND counted <> {_WANTED}",
+            which,
+        )
+    return Settled(len(added), len(removed))
+
+
+def unsettled(connection: Connection) -> list[int]:
+    """List up to some hundred subjects whose consent the sums do not follow yet."""
+    rows = bulk.fetch(
+        connection,
+        f"SELECT subject FROM subjects WHERE counted <> {_WANTED}"
+        f" ORDER BY subject LIMIT {_CHUNK_SUBJECTS}",
+    )
+    return [subject for (subject,) in rows]
+
+
+def subtract_subject(connection: Connection, subject: int) -> None:
+    """Take one subject out of the sums, as if they had never been counted.
+
+    Rows of others in the same matches are counted anew, because whether theirs are mutual has
+    changed. The subject's own rows may then be deleted in the same transaction.
+    """
+    lock_sums(connection)
+    which = {"subjects": bulk.numbers(connection, [subject])}
+    here = bulk.among(connection, "subject", "subjects")
+    if bulk.fetch(connection, f"SELECT subject FROM subjects WHERE counted AND {here}", which):
+        _recount_matches(connection, [], [subject])
+        bulk.run(connection, f"UPDATE subjects SET counted = false WHERE {here}", which)
+
+
+def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
+    """Delete match rows of old days, and leave the sums of those days as they are.
+
+    A match may have one row on either side of the boundary. The younger row stays, and what it
+    adds to its own day is counted anew without its partner.
+
+    Args:
+        connection: The transaction; it holds ``lock_sums`` afterwards.
+        before_day: Rows of days before this one go, days since 1970.
+        limit: Largest number of rows to delete.
+
+    Returns:
+        How many rows were deleted.
+    """
+    lock_sums(connection)
+    oldest = bulk.fetch(
+        connection,
+        "SELECT match_key, subject FROM matches WHERE day < :before ORDER BY day LIMIT :most",
+        {"before": before_day, "most": limit},
+    )
+    if not oldest:
+        return 0
+    keys = bulk.numbers(connection, {match_key for match_key, _ in oldest})
+    rows = read_matches(connection, bulk.among(connection, "m.match_key", "keys"), {"keys": keys})
+    here = bulk.among(connection, "match_key", "keys")
+    gone = rows["day"] < before_day
+    deleted = bulk.run(
+        connection,
+        f"DELETE FROM matches WHERE {here} AND day < :before",
+        {"keys": keys, "before": before_day},
+    )
+    difference = change(rows[rows["counted"]], rows[rows["counted"] & ~gone])
+    add_to_sums(connection, difference[difference["day"] >= before_day])
+    return deleted
+
+
+def _recount_matches(connection: Connection, added: list[int], removed: list[int]) -> None:
+    """Change the sums by what some subjects' being counted or not makes of their matches."""
+    which = {"subjects": bulk.numbers(connection, [*added, *removed])}
+    here = bulk.among(connection, "subject", "subjects")
+    rows = read_matches(
+        connection, f"m.match_key IN (SELECT match_key FROM matches WHERE {here})", which
+    )
+    add_to_sums(connection, change(rows[rows["counted"]], rows[_counted(rows, added, removed)]))
+
+
+def _counted(rows: pd.DataFrame, added: list[int], removed: list[int]) -> pd.Series[bool]:
+    subject = rows["subject"]
+    return (rows["counted"] | np.isin(subject, added)) & ~np.isin(subject, removed)

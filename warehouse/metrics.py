@@ -1,0 +1,235 @@
+"""The metrics that the API and the command line show; a query reads days times groups.
+
+Every rate comes with its count and its 95 % interval. A window of ``days`` ends with the day of
+``as_of``; it is half-open, ``[since, until)``. Published metrics read sealed blocks only, and
+say which whole blocks they cover.
+
+Undecided proposals are not rejections: rates of acceptance stand on decided proposals. A
+decision without a known proposal is an orphan, counted apart.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from schemas.clock import day_number
+from warehouse import measures as m
+from warehouse.engine import reading
+from warehouse.proportions import Estimate, correlation, mean, wilson
+from warehouse.sums import (
+    Window,
+    exact_window,
+    published_window,
+    sums_by_constraint,
+    sums_by_version,
+    whole_sums,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+_MS = 1_000
+_ORPHANS = {
+    "viewed": m.ORPHAN_VIEWED,
+    "decided": m.ORPHAN_DECIDED,
+    "rated": m.ORPHAN_RATED,
+    "completed": m.ORPHAN_COMPLETED,
+}
+
+
+def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Tell how often decided proposals are accepted, by one party and by all parties.
+
+    Args:
+        engine: The database.
+        days: Length of the window, days.
+        as_of: Its last day.
+        published: Read sealed blocks only.
+
+    Returns:
+        Ready for JSON. ``acceptance_rate`` is accepted / decided, None when nothing was
+        decided; ``mutual`` stands on rows of matches all of whose parties decided.
+    """
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+    rate = wilson(total[m.ACCEPTED], total[m.DECIDED])
+    mutual = wilson(total[m.MUTUAL], total[m.PAIRED])
+    return {
+        "total_proposed": total[m.PROPOSED],
+        "total_decided": total[m.DECIDED],
+        "total_accepted": total[m.ACCEPTED],
+        "total_rejected": total[m.REJECTED],
+        "total_undecided": total[m.PROPOSED] - total[m.DECIDED],
+        "acceptance_rate": _value(rate),
+        "acceptance_interval": _interval(rate),
+        "mutual": {"count": total[m.MUTUAL], "of": total[m.PAIRED], "rate": _dict(mutual)},
+        "avg_match_score": _dict(
+            mean(total[m.PROPOSED], total[m.SCORE], total[m.SCORE_SQUARES], unit=m.UNIT)
+        ),
+        "avg_decision_seconds": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
+        "orphan_decisions": total[m.ORPHAN_DECIDED],
+        "window": window.to_dict() | {"days": days},
+    }
+
+
+def satisfaction(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Tell how matches were rated.
+
+    Arguments as in ``acceptance``. Each rated (match, subject) counts once, with its latest
+    rating, whether or not its proposal is known.
+    """
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+    counts = {stars: total[name] for stars, name in zip(m.RATINGS, m.RATING, strict=True)}
+    stars_sum = sum(stars * count for stars, count in counts.items())
+    squares = sum(stars * stars * count for stars, count in counts.items())
+    rating = mean(total[m.RATED], stars_sum, squares)
+    return {
+        "avg_rating": _value(rating),
+        "rating_interval": _interval(rating),
+        "rating_counts": {str(stars): count for stars, count in counts.items()},
+        "total_feedbacks": total[m.RATED],
+        "rated_of_proposed": _dict(wilson(total[m.RATED_PROPOSED], total[m.PROPOSED])),
+        "window": window.to_dict() | {"days": days},
+    }
+
+
+def constraints(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Tell how the satisfaction of each constraint goes with acceptance.
+
+    Arguments as in ``acceptance``. ``correlation`` is Pearson's, of satisfaction and
+    acceptance over the decided proposals that name the constraint, with Fisher's interval;
+    ``avg_satisfaction`` is over all proposals that name it; ``bands`` hold acceptance by
+    fifths of satisfaction. ``total_matches`` counts all proposals.
+    """
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        total = Counter(whole_sums(connection, window, (m.PROPOSED, m.DECIDED)))
+        found = sums_by_constraint(connection, window, m.OF_CONSTRAINTS)
+    return {
+        "constraints": {name: _constraint(Counter(sums)) for name, sums in found.items()},
+        "total_matches": total[m.PROPOSED],
+        "total_decided": total[m.DECIDED],
+        "window": window.to_dict() | {"days": days},
+    }
+
+
+def funnel(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Tell how far proposals get: viewed, decided, accepted, completed, rated.
+
+    Arguments as in ``acceptance``. Each step stands on proposals, ``rate`` being its share of
+    ``of``. ``orphans`` count what came for a match whose proposal is not known.
+    """
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+    finished = total[m.COMPLETED] + total[m.ABANDONED]
+    steps = {
+        "viewed": (total[m.VIEWED], total[m.PROPOSED], "proposed"),
+        "decided": (total[m.DECIDED], total[m.PROPOSED], "proposed"),
+        "accepted": (total[m.ACCEPTED], total[m.DECIDED], "decided"),
+        "mutual": (total[m.MUTUAL], total[m.PAIRED], "paired"),
+        "rated": (total[m.RATED_PROPOSED], total[m.PROPOSED], "proposed"),
+        "completed": (total[m.COMPLETED], finished, "finished"),
+    }
+    return {
+        "proposed": total[m.PROPOSED],
+        "steps": {
+            name: {"count": count, "of": of, "rate": _dict(wilson(count, whole))}
+            for name, (count, whole, of) in steps.items()
+        },
+        "abandoned": total[m.ABANDONED],
+        "views_per_viewed": _per(total[m.VIEWS], total[m.VIEWED]),
+        "seconds_per_view": _per(total[m.VIEW_MS], total[m.VIEWS] * _MS),
+        "seconds_to_decide": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
+        "orphans": {name: total[measure] for name, measure in _ORPHANS.items()},
+        "window": window.to_dict() | {"days": days},
+    }
+
+
+def models(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Compare the model versions that proposed; ``""`` is the matcher's own score.
+
+    Arguments as in ``acceptance``.
+    """
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        found = sums_by_version(connection, window, m.OF_WHOLE)
+    return {
+        "models": {version: _model(Counter(sums)) for version, sums in found.items()},
+        "window": window.to_dict() | {"days": days},
+    }
+
+
+@contextmanager
+def _window(
+    engine: Engine, days: int, as_of: datetime, *, published: bool
+) -> Iterator[tuple[Connection, Window]]:
+    today = day_number(as_of)
+    with reading(engine) as connection:
+        find = published_window if published else lambda _, *span: exact_window(*span)
+        yield connection, find(connection, days, today)
+
+
+def _constraint(total: Mapping[str, int]) -> dict[str, Any]:
+    decided = sum(total[name] for name in m.BAND_DECIDED)
+    accepted = sum(total[name] for name in m.BAND_ACCEPTED)
+    found = correlation(
+        decided, total[m.DECIDED_SUM], total[m.DECIDED_SQUARES], accepted, total[m.ACCEPTED_SUM]
+    )
+    return {
+        "correlation": _value(found),
+        "correlation_interval": _interval(found),
+        "sample_size": decided,
+        "avg_satisfaction": _per(
+            total[m.SATISFACTION_SUM], total[m.SATISFACTION_PROPOSED] * m.UNIT
+        ),
+        "proposed": total[m.SATISFACTION_PROPOSED],
+        "avg_satisfaction_accepted": _per(total[m.ACCEPTED_SUM], accepted * m.UNIT),
+        "avg_satisfaction_rejected": _per(
+            total[m.DECIDED_SUM] - total[m.ACCEPTED_SUM], (decided - accepted) * m.UNIT
+        ),
+        "bands": [_band(total, band) for band in range(m.BANDS)],
+    }
+
+
+def _band(total: Mapping[str, int], band: int) -> dict[str, Any]:
+    decided, accepted = total[m.BAND_DECIDED[band]], total[m.BAND_ACCEPTED[band]]
+    return {
+        "from": band / m.BANDS,
+        "to": (band + 1) / m.BANDS,
+        "decided": decided,
+        "accepted": accepted,
+        "rate": _dict(wilson(accepted, decided)),
+    }
+
+
+def _model(total: Mapping[str, int]) -> dict[str, Any]:
+    stars = sum(s * total[name] for s, name in zip(m.RATINGS, m.RATING, strict=True))
+    return {
+        "proposed": total[m.PROPOSED],
+        "decided": total[m.DECIDED],
+        "accepted": total[m.ACCEPTED],
+        "acceptance": _dict(wilson(total[m.ACCEPTED], total[m.DECIDED])),
+        "mutual": _dict(wilson(total[m.MUTUAL], total[m.PAIRED])),
+        "avg_rating": _per(stars, total[m.RATED]),
+        "total_feedbacks": total[m.RATED],
+    }
+
+
+def _dict(found: Estimate | None) -> dict[str, float | int] | None:
+    return found.to_dict() if found else None
+
+
+def _value(found: Estimate | None) -> float | None:
+    return round(found.value, 6) if found else None
+
+
+def _interval(found: Estimate | None) -> list[float] | None:
+    return [round(found.lower, 6), round(found.upper, 6)] if found else None
+
+
+def _per(total: int, count: int) -> float | None:
+    return round(total / count, 6) if count else None

@@ -1,0 +1,127 @@
+"""Recount the metrics from the matches, and compare with the running sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from schemas.clock import iso_day
+from schemas.errors import SumsDiffer
+from warehouse import bulk
+from warehouse.contributions import KEYS, contributions
+from warehouse.engine import reading
+from warehouse.match_rows import read_matches
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+CHUNK_ROWS = 50_000
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Reconciled:
+    """A recount that agreed.
+
+    Attributes:
+        since_day: First day that was compared, days since 1970; older matches may be purged.
+        matches: Match rows that were counted anew.
+        sums: Running sums that they were compared with.
+    """
+
+    since_day: int
+    matches: int
+    sums: int
+
+
+def reconcile(engine: Engine, since_day: int, *, chunk: int = CHUNK_ROWS) -> Reconciled:
+    """Compare the running sums with a recount of everything, on one snapshot.
+
+    Memory is bounded by the chunk and by days times groups. Sums of days before ``since_day``
+    are left as they are, because their matches may have been purged.
+
+    Args:
+        engine: The database.
+        since_day: First day to compare, days since 1970.
+        chunk: About how many match rows are held at once.
+
+    Raises:
+        SumsDiffer: Says in how many places, and which days and measures; names no person.
+    """
+    with reading(engine) as connection:
+        counted, matches = recount(connection, since_day, chunk=chunk)
+        running = read_sums(connection, since_day)
+    difference = _difference(running, counted)
+    if not difference.empty:
+        raise SumsDiffer(_places(difference))
+    return Reconciled(since_day, matches, len(running))
+
+
+def recount(
+    connection: Connection, since_day: int, *, chunk: int = CHUNK_ROWS
+) -> tuple[pd.DataFrame, int]:
+    """Count the matches of counted subjects anew, in stretches of match keys.
+
+    Returns:
+        The contributions of days from ``since_day`` on, and how many match rows were read.
+    """
+    total = contributions(read_matches(connection, "m.match_key IS NULL", {}))
+    rows, after = 0, -(2**63)
+    while (until := _stretch_end(connection, after, chunk)) is not None:
+        part = read_matches(
+            connection,
+            "m.match_key > :after AND m.match_key <= :until",
+            {"after": after, "until": until},
+        )
+        added = contributions(part[part["counted"]])
+        total = _add(total, added[added["day"] >= since_day])
+        rows, after = rows + len(part), until
+    return total, rows
+
+
+def read_sums(connection: Connection, since_day: int) -> pd.DataFrame:
+    """Read the running sums of days from ``since_day`` on, as ``contributions`` gives them."""
+    rows = bulk.fetch(
+        connection,
+        "SELECT measure, facet, day, model_version, value FROM metric_sums"
+        " WHERE day >= :since AND value <> 0",
+        {"since": since_day},
+    )
+    return pd.DataFrame(rows, columns=[*KEYS, "value"])
+
+
+def _stretch_end(connection: Connection, after: int, chunk: int) -> int | None:
+    """Return the last key of the next stretch; a match is never cut in two."""
+    ends = bulk.fetch(
+        connection,
+        "SELECT MAX(match_key) FROM (SELECT match_key FROM matches WHERE match_key > :after"
+        " ORDER BY match_key LIMIT :size) AS stretch",
+        {"after": after, "size": chunk},
+    )
+    return None if ends[0][0] is None else int(ends[0][0])
+
+
+def _add(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
+    both = pd.concat([one, other], ignore_index=True)
+    return both.groupby(KEYS, as_index=False, sort=True)["value"].sum()
+
+
+def _difference(running: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:
+    """Return the places where the two differ, with running minus counted."""
+    if running.empty and counted.empty:
+        return counted
+    both = _add(running, counted.assign(value=-counted["value"]))
+    return both[both["value"] != 0]
+
+
+def _places(difference: pd.DataFrame) -> str:
+    days = sorted(difference["day"].unique().tolist())
+    measures = difference["measure"].value_counts().sort_index()
+    shown_days = ", ".join(iso_day(int(day)) for day in days[:_SHOWN])
+    shown = ", ".join(f"{measure} ({count})" for measure, count in measures.head(_SHOWN).items())
+    return (
+        f"{len(difference)} running sums differ from a recount, on {len(days)} days"
+        f" (first {shown_days}), in {len(measures)} measures (first {shown})"
+    )

@@ -1,0 +1,93 @@
+"""Words that stand beside people's names, and words that never are one."""
+
+import re
+
+from privacy.lexicon import listed
+
+CIVILITIES = listed("""m mr mrs ms mme mmes mlle mlles mm monsieur madame mademoiselle messieurs mesdames dr docteur
+    docteure pr professeur professeure me maître maitre sir mister miss veuve sieur""")
+PARTICLES = listed("""de du des d la le les l van von der den dem ter ten ben bin ibn ould el al ait aït da dos das
+    do di del della lo san saint sainte mc mac abd abu abou bel bou sidi st""")
+"""Words that join the parts of a name; they belong to it only between or before other parts."""
+
+DETERMINERS = listed("le la les un une des ce cet cette ces notre votre leur ma ta sa en")
+
+STOP = listed("""à a ai au aux avec avait avez avoir bien bonjour bonsoir c car ce ceci cela celle celui ces
+    cet cette chez ci comme comment d dans de depuis des donc dont du elle elles en encore entre est
+    et étaient était être eu eux faire fait furent hier ici il ils j je jamais l la le les leur leurs
+    lui là m ma mais me mes moi mon même n ne ni non nos notre nous on ont ou oui où par parce pas
+    pendant peut plus pour pourquoi qu quand que quel quelle qui quoi s sa sans se ses si son sont
+    sous sur t ta te tes toi ton toujours tous tout toute très trop tu un une vers veut voici voilà
+    vos votre vous y ça cordialement merci salut coucou hello demain aujourd'hui puis alors aussi
+    the and of is at to for with my your his her our their this that it i he she we they was were
+    hi hey dear thanks thank regards best please but not no yes call from in on by as an be have has
+    had will would can could should just very too who what when where why how ok""")
+
+ACRONYMS = listed("""rh drh cdi cdd cv pdg dg daf dsi rssi bts dut but cap bac mba ceo cto cfo coo hr it ux ui qa
+    seo crm erp sap sql php html css api aws gcp ios btp rse cse vae cpf tjm rtt usa uk ue eu onu
+    faq pme pmi tpe eti sas sarl sa eurl smic tva csp hlm ter rer tgv vtc gps cfa esat ehpad chu
+    siret siren iban nir rib bic vat asap fyi nb ps ras svp stp ok""")
+
+ALSO_SHORT_FORMS = listed("max sam tim ted rob will mark ken jan dan fred ali jim kim yan han")
+"""Given names that in lower case are as often something else."""
+
+STRONG_CUE = re.compile(
+    r"(?:(?<![\w.])(?:M|MM|Dr|Pr|Me|Mr|Mrs|Ms|Mme|Mmes|Mlle|Mlles|Vve)\.?\s{0,2}"
+    r"|(?i:\b(?:monsieur|madame|mademoiselle|docteure?|professeure?|ma[iî]tre|mister|mrs?|ms|mme|mlle|dr)"
+    r"\.?\s"
+    r"|\b(?:je\s(?:m'appell?e|me\s(?:nomme|pr[ée]nomme))|(?:il|elle|qui)\ss'appell?e|s'appelant|s'appelait"
+    r"|(?:mon|son|le)\s(?:nom|pr[ée]nom)(?:\s(?:complet|de\sfamille))?\s(?:est|c'est|:)"
+    r"|nomm[ée]e?|pr[ée]nomm[ée]e?|(?:nom|pr[ée]nom|name|signature|contact|candidate?|tuteur"
+    r"|tutrice|interlocut(?:eur|rice)|r[ée]f[ée]rent|destinataire|exp[ée]diteur)s?"
+    r"(?:\s(?:de\sfamille|complet|et\spr[ée]nom))?\s?:|sign[ée]\s?:?|dixit|alias|ici"
+    r"|my\s(?:full\s)?name\sis|i\sam\scalled|named|signed:?)\s))$"
+)
+"""Ends right before a name, even one that is also an ordinary word or written in lower case."""
+
+WEAK_CUE = re.compile(
+    r"\b(?:appell?e[zr]?|appel[ée]e?|rappel(?:ez|er|[ée])|contact(?:ez|er|[ée])|joindre|joignez|demande[zr]"
+    r"|voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
+    r"|de\sla\spart\sde|[àa]\sl'attention\sde|de\snom\sde|rencontr(?:er|[ée])|re[çc]u[e]?\spar|[ée]chang[ée]r?\savec"
+    r"|bonjour|bonsoir|salut|coucou|hello|merci|ch[èe]re?|dear|hi|thanks|avec|par|via|gr[âa]ce\s[àa]"
+    r"|merci\s[àa]|moi\sc'est|c'est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentore?"
+    r"|manager|manageuse|recruteu[rs]e?|tuteur|tutrice|conseill[eè]re?|format(?:eur|rice)|chef(?:fe)?"
+    r"|responsable|patronn?e?|directeur|directrice|fr[èe]re|s[oœ]eur|fils|fille|mari|femme|voisine?"
+    r"|copain|copine|cousine?|boss|coach|professeure?|prof|stagiaire|assistante?)"
+    r"|cordialement|amicalement|bien\s[àa]\s(?:vous|toi)|bonne\sjourn[ée]e|salutations|regards|cheers"
+    r"|call|ask\sfor|contact|with|spoke\sto|met)\b(?:\s(?:de|du|à|a))?[\s,.:!]{1,3}$",
+    re.IGNORECASE,
+)
+"""Ends before what is often a name: a capitalised or listed word is one there."""
+
+ORGANISATION_CUE = re.compile(
+    r"\b(?:chez|soci[ée]t[ée]|entreprise|groupe|cabinet|agence|bo[îi]te|start-?up|marque|enseigne"
+    r"|magasin|restaurant|filiale|[ée]diteur|banque|assureur|logiciel|outil|langage|framework"
+    r"|garage|boulangerie|pharmacie|h[ôo]tel|startup)\s(?:de\s|l'|la\s|le\s)?$",
+    re.IGNORECASE,
+)
+PLACE_CUE = re.compile(
+    r"\b(?:[àÀ]|en|vers|sur|depuis|r[ée]gion|ville\sde|bassin\sde|pr[èe]s\sde|proche\sde|autour\sde"
+    r"|c[ôo]t[ée]\sde|direction|banlieue\sde|loin\sde|agglom[ée]ration\sde|d[ée]partement\sd[eu])\s$",
+    re.IGNORECASE,
+)
+ACTS = re.compile(
+    r"\s(?:m'a|m'ont|l'a|nous\sa|vous\sa|n'a|n'est|a\s|est\s|était|avait|ne\s|va\s|dit|pense|semble"
+    r"|travaille|répond|cherche|doit|peut|veut|et\s[A-ZÀ-Þ])|,\s(?:le|la|mon|ma|notre|votre|une?)\s"
+)
+"""What follows a name that opens a sentence: somebody does something."""
+
+NAMED_AFTER_PEOPLE = frozenset(
+    """leroy merlin|yves rocher|louis vuitton|christian dior|yves saint laurent|pierre fabre
+    pierre et vacances|jacques dessange|franck provost|jean louis david|marcel dassault|michael page
+    robert half|robert walters|ernst young|morgan stanley|charles de gaulle|saint laurent|paul smith
+    mary cohr|jacques vabre|bonne maman|calvin klein|ralph lauren|hugo boss|daniel hechter|zadig voltaire
+    nina ricci|guy hoquet|stephane plaza|alain afflelou|jean coutu|jacadi|petit bateau|thierry mugler
+    marie claire|elie saab|claudie pierlot|julien d'orcel|martin margiela|eric bompard|bernard loiseau
+    val thorens|mont blanc|ile de france|buffalo grill|jack daniels|johnson johnson|ben jerry|uncle ben
+    claude code|jean jaures|victor hugo|jules ferry|jules verne|marie curie|sophia antipolis|petit prince|pierre et marie curie""".replace(
+        "\n", "|"
+    )
+    .replace("    ", "")
+    .split("|")
+)
+"""Companies and places that carry a person's name, folded."""

@@ -1,0 +1,92 @@
+"""One spelling for what people and machines write in many: full width, zero width, odd spaces."""
+
+import unicodedata
+from dataclasses import dataclass
+
+from privacy.spans import PLACEHOLDER, Span
+
+_ALIKE = {
+    **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
+    **dict.fromkeys("\u2018\u2019\u02bc\u00b4\u2032`", "'"),
+    **dict.fromkeys("\u00b7\u2022\u2219\u22c5\u3002\u30fb", "."),
+    **dict.fromkeys("\u2028\u2029\u0085\u000b\u000c", "\n"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A text in one spelling, and where each of its characters was in the original.
+
+    Attributes:
+        text: What the recognisers read.
+        starts: Offset in the original where each character of ``text`` begins.
+        ends: Offset in the original where it ends; a zero-width run belongs to its left.
+        kept: Stretches of ``text`` that are placeholders of an earlier redaction.
+    """
+
+    text: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+    kept: tuple[tuple[int, int], ...]
+
+    def original(self, span: Span) -> Span:
+        """Carry a span of ``text`` back to the original text."""
+        return Span(self.starts[span.start], self.ends[span.end - 1], span.type)
+
+
+def view(text: str) -> View:
+    """Spell a text in NFKC, without invisible characters, with plain dashes, dots and spaces.
+
+    Compatibility forms are folded cluster by cluster (a letter with its accents), so that
+    every offset can be carried back. Digits of other scripts become ASCII digits.
+    Placeholders pass unchanged.
+    """
+    letters: list[str] = []
+    starts: list[int] = []
+    ends: list[int] = []
+    kept: list[tuple[int, int]] = []
+    position = 0
+    for found in PLACEHOLDER.finditer(text):
+        _spell(text, position, found.start(), letters, starts, ends)
+        kept.append((len(letters), len(letters) + len(found.group())))
+        letters += found.group()
+        starts += range(found.start(), found.end())
+        ends += range(found.start() + 1, found.end() + 1)
+        position = found.end()
+    _spell(text, position, len(text), letters, starts, ends)
+    return View("".join(letters), tuple(starts), tuple(ends), tuple(kept))
+
+
+def _spell(
+    text: str, start: int, end: int, letters: list[str], starts: list[int], ends: list[int]
+) -> None:
+    """Append the spelling of ``text[start:end]`` to ``letters`` with its offsets."""
+    position = start
+    while position < end:
+        after = position + 1
+        while after < end and unicodedata.combining(text[after]):
+            after += 1
+        for letter in _plain(text[position:after]):
+            letters.append(letter)
+            starts.append(position)
+            ends.append(after)
+        position = after
+
+
+def _plain(cluster: str) -> str:
+    if cluster.isascii():
+        return cluster
+    if unicodedata.category(cluster[0]) == "Cf":
+        return ""
+    # The acute accent as an apostrophe is looked up first: NFKC makes it a space.
+    folded = _ALIKE.get(cluster) or unicodedata.normalize("NFKC", cluster)
+    return "".join(_ALIKE.get(letter, _digit(letter)) for letter in folded)
+
+
+def _digit(letter: str) -> str:
+    if letter.isascii():
+        return letter
+    if letter.isspace():
+        return " "
+    value = unicodedata.decimal(letter, None)
+    return letter if value is None else str(value)

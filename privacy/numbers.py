@@ -1,0 +1,223 @@
+"""Numbers that name a person or an account: IBAN, card, NIR, SIREN, SIRET, telephone.
+
+Every function reads the text of a ``normalisation.View`` and yields spans of it. Check
+digits decide wherever there are any; the writing decides elsewhere.
+"""
+
+import re
+from collections.abc import Iterator
+
+import phonenumbers
+from stdnum import iban, luhn
+from stdnum.fr import nir, siren, siret, tva
+from stdnum.iso7064 import mod_97_10
+
+from privacy.spans import Span
+
+_S = r"(?:[ \t]{0,2}[-._/]?[ \t]{0,2}|[ \t]*\r?\n[ \t]*)"
+"""What may stand between two digits: spaces, one sign, or one line break."""
+
+
+def _digits(*parts: str) -> str:
+    return _S.join(parts)
+
+
+_IBAN_START = re.compile(rf"(?<![A-Za-z0-9])(?:IBAN{_S}:?{_S})?([A-Za-z]{_S}[A-Za-z]{_S}\d{_S}\d)")
+_IBAN_STEP = re.compile(rf"{_S}([A-Za-z0-9])")
+_IBAN_LENGTHS = range(15, 35)
+
+_NIR = re.compile(
+    r"(?<!\d)(?=("
+    + _digits(r"[1-478]", *[r"\d"] * 5, r"[\dABab]", *[r"\d"] * 6)
+    + rf"(?:{_S}(?:cl[ée]{_S}:?{_S})?(\d{_S}\d))?(?!\d)))"
+)
+_NIR_CUE = re.compile(r"s[ée]cu|\bnir\b|\binsee\b|\bnss\b|assur[ée]|carte\svitale", re.IGNORECASE)
+
+_GROUP = re.compile(r"\d+")
+_GROUP_GAP = re.compile(_S)
+_CARD_GROUPINGS = frozenset(
+    {
+        *((4,) * n + (tail,) for n in (3, 4) for tail in (1, 2, 3, 4)),
+        (4, 6, 5),
+        (4, 6, 4),
+        (6, 13),
+        (8, 8),
+    }
+)
+_MONEY = re.compile(r"\s?(?:€|euros?\b|eur\b|k€|\$|habitants|km\b)", re.IGNORECASE)
+_COMPANY_GROUPINGS = frozenset(
+    {(9,), (3, 3, 3), (14,), (3, 3, 3, 5), (9, 5), (3, 3, 3, 3, 2), (3, 3, 3, 2, 3)}
+)
+_TVA = re.compile(rf"\bFR{_S}" + _digits(*[r"[0-9A-HJ-NP-Z]"] * 2, *[r"\d"] * 9) + r"(?!\d)")
+
+_PHONE_FR = re.compile(
+    r"(?<![\d€])(?<!\d[,.])(?:"
+    rf"\(?(?:\+|00){_S}\(?33\)?{_S}(?:\({_S}0{_S}\)|0)?{_S}|\(?0{_S}|(?<![\w.])33{_S}(?:\(0\)|0)?{_S}"
+    r"|(?<![A-Za-z0-9])[Oo](?=[ .-]?[67]))"
+    rf"[1-9]\)?{_S}" + _digits(*[r"\d"] * 8) + r"(?!\d|[A-Za-z]+\d)"
+)
+_PHONE_COMMAS = re.compile(r"(?<![\d,])0[1-9](?:,\s?\d\d){4}(?![\d,])")
+_PHONE_SHORN = re.compile(r"(?<![\w,.])(?<!\d )[67](?:[ .-]\d\d){4}(?!\d)")
+_PHONE_ABROAD = re.compile(
+    r"(?<![\w.])(?:(?:\+?1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}"
+    r"|0\d{2,4}[ -]\d{3,4}[ -]\d{3,4})(?!\d)"
+)
+_ABROAD = re.compile(r"\+|\b00")
+_DATED = re.compile(r"\b[0-3]?\d[/.-][01]?\d[/.-](?:19|20)\d\d\b|\b(?:19|20)\d\d-[01]\d-[0-3]\d\b")
+_MINIMUM_ABROAD = 8
+
+_WORD_1_9 = r"(?:un|une|deux|trois|quatre|cinq|six|sept|huit|neuf)"
+_NUMBER_WORD = (
+    rf"(?:z[ée]ro|{_WORD_1_9}|dix|onze|douze|treize|quatorze|quinze|seize|vingts?|trente|quarante"
+    r"|cinquante|soixante|septante|huitante|octante|nonante|et)"
+)
+_SPOKEN_GAP = r"[\s,.-]{1,3}"
+_PHONE_SPOKEN = re.compile(
+    rf"\b(?:(?:z[ée]ro|0){_SPOKEN_GAP}(?:{_WORD_1_9}|[1-9])|0[1-9])\b"
+    rf"(?:{_SPOKEN_GAP}(?:{_NUMBER_WORD}|\d{{1,2}})\b){{4,16}}",
+    re.IGNORECASE,
+)
+
+
+def find_ibans(text: str) -> Iterator[Span]:
+    """Find account numbers of ISO 13616, spaced or not, in either case, by their checksum.
+
+    The length of a country that is not in the register is tried out; a number in capitals
+    that passes modulo 97 at a word's end is taken, since a miss costs more than an excess.
+    """
+    for found in _IBAN_START.finditer(text):
+        letters, ends = _collect(text, found.start(1))
+        fits = [n for n in _IBAN_LENGTHS if n <= len(letters) and _is_iban(letters[:n])]
+        whole = [n for n in fits if iban.is_valid(letters[:n], check_country=False)]
+        for length in (whole or fits)[:1]:
+            end = ends[length - 1]
+            written = text[found.start(1) : end]
+            if whole or not (text[end : end + 1].isalnum() or re.search("[a-z]", written)):
+                yield Span(found.start(1), end, "IBAN")
+
+
+def _collect(text: str, start: int) -> tuple[str, list[int]]:
+    """Read letters and digits across separators, at most the longest IBAN."""
+    letters, ends, position = text[start].upper(), [start + 1], start + 1
+    while len(letters) < _IBAN_LENGTHS[-1] and (step := _IBAN_STEP.match(text, position)):
+        letters += step.group(1).upper()
+        position = step.end()
+        ends.append(position)
+    return letters, ends
+
+
+def _is_iban(number: str) -> bool:
+    """Tell whether a compact number passes modulo 97 and is mostly digits, as words are not."""
+    if not number.isascii() or sum(letter.isdigit() for letter in number) < 10:  # noqa: PLR2004
+        return False
+    return bool(mod_97_10.is_valid(number[4:] + number[:4]))
+
+
+def find_nirs(text: str) -> Iterator[Span]:
+    """Find social security numbers (NIR), by their key; without one only where named as such.
+
+    Sex 1 to 4, 7 or 8; the month may be one of those given to people whose birth date
+    is incomplete; Corsica is 2A or 2B.
+    """
+    for found in _NIR.finditer(text):
+        written, key = found.group(1), found.group(2)
+        number = re.sub(r"[^0-9ABab]", "", re.sub(r"cl[ée]", "", written))
+        if _has_birth_month(number) and (
+            (key and nir.is_valid(number))
+            or _NIR_CUE.search(text, max(0, found.start(1) - 60), found.end(1) + 40)
+        ):
+            yield Span(found.start(1), found.end(1), "NIR")
+
+
+def _has_birth_month(number: str) -> bool:
+    month = int(number[3:5])
+    return 1 <= month <= 12 or 20 <= month <= 42 or month >= 50  # noqa: PLR2004
+
+
+def find_accounts_in_runs(text: str) -> Iterator[Span]:
+    """Find cards, SIREN and SIRET in runs of digits, by Luhn and by how they are grouped.
+
+    A window of a longer run counts only when it is grouped as such numbers are, so that
+    two telephone numbers in a row are no card.
+    """
+    for run in _runs(text):
+        for i in range(len(run)):
+            for j in range(i + 1, min(len(run), i + 20) + 1):
+                kind = _kind(text, run, i, j)
+                if kind is not None:
+                    yield Span(run[i].start(), run[j - 1].end(), kind)
+
+
+def _runs(text: str) -> Iterator[list[re.Match[str]]]:
+    run: list[re.Match[str]] = []
+    for group in _GROUP.finditer(text):
+        if run and _GROUP_GAP.fullmatch(text, run[-1].end(), group.start()) is None:
+            yield run
+            run = []
+        run.append(group)
+    if run:
+        yield run
+
+
+def _kind(text: str, run: list[re.Match[str]], i: int, j: int) -> str | None:
+    """Name what the groups ``i`` to ``j`` of a run make together, if anything."""
+    grouping = tuple(len(group.group()) for group in run[i:j])
+    total = sum(grouping)
+    whole = j - i == len(run)
+    if total not in range(9, 20):
+        return None
+    number = "".join(group.group() for group in run[i:j])
+    start, end = run[i].start(), run[j - 1].end()
+    if _touches_letters(text, start, end):
+        return None
+    if grouping in _COMPANY_GROUPINGS or whole:
+        if total == 14 and siret.is_valid(number) and grouping != (4, 6, 4):  # noqa: PLR2004
+            return "SIRET"
+        if total == 9 and grouping in _COMPANY_GROUPINGS and siren.is_valid(number):  # noqa: PLR2004
+            return None if _MONEY.match(text, end) or number[0] == "0" else "SIREN"
+    if total >= 12 and number[0] in "23456" and luhn.is_valid(number):  # noqa: PLR2004
+        compact = len(grouping) == 1 and total != 12  # noqa: PLR2004
+        return "CARD" if compact or whole or grouping in _CARD_GROUPINGS else None
+    return None
+
+
+def _touches_letters(text: str, start: int, end: int) -> bool:
+    """Tell whether digits are part of a code: letters on the right, or glued on the left."""
+    right = re.compile(r"[A-Za-z]+\d").match(text, end)
+    left = re.compile(r"\d[A-Za-z]+$").search(text[max(0, start - 6) : start])
+    return bool(right or left)
+
+
+def find_vat_numbers(text: str) -> Iterator[Span]:
+    """Find French VAT numbers, which hold the SIREN of a company or of a person alone."""
+    for found in _TVA.finditer(text):
+        if tva.is_valid(re.sub(r"[^0-9A-Z]", "", found.group())):
+            yield Span(found.start(), found.end(), "SIREN")
+
+
+def find_phones(text: str) -> Iterator[Span]:
+    """Find telephone numbers: French in all usual writings, international ones by their prefix.
+
+    Numbers said in words count (``zéro six douze...``). Dates that happen to hold ten
+    digits do not.
+    """
+    for pattern in (_PHONE_FR, _PHONE_COMMAS, _PHONE_SHORN, _PHONE_ABROAD):
+        for found in pattern.finditer(text):
+            if not _DATED.search(found.group()):
+                yield Span(found.start(), found.end(), "PHONE")
+    for found in _PHONE_SPOKEN.finditer(text):
+        if any(letter.isalpha() for letter in found.group()):
+            yield Span(found.start(), found.end(), "PHONE")
+    if _ABROAD.search(text):
+        yield from _phones_abroad(text)
+
+
+def _phones_abroad(text: str) -> Iterator[Span]:
+    possible = phonenumbers.Leniency.POSSIBLE
+    for found in phonenumbers.PhoneNumberMatcher(text, "FR", leniency=possible):
+        national = str(found.number.national_number)
+        if (
+            found.raw_string.lstrip("( ").startswith(("+", "00"))
+            and len(national) >= _MINIMUM_ABROAD
+        ):
+            yield Span(found.start, found.end, "PHONE")

@@ -1,0 +1,95 @@
+"""Spans of personal data in a text, and how overlapping ones are settled."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+RANKS = {
+    "EMAIL": 0,
+    "URL": 1,
+    "IBAN": 2,
+    "NIR": 3,
+    "CARD": 4,
+    "ADDRESS": 5,
+    "DATE_OF_BIRTH": 6,
+    "PHONE": 7,
+    "SIRET": 8,
+    "SIREN": 9,
+    "HANDLE": 10,
+    "PERSON": 11,
+}
+"""Every type that is found, the one that wins where two overlap first."""
+
+PLACEHOLDER = re.compile(rf"<(?:{'|'.join(RANKS)}|DROPPED language=(?:[a-z]{{2}}|und) length=\d+)>")
+"""What redaction leaves behind: never found, changed or counted as a word again."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A stretch ``[start, end)`` of a text, in characters, and the type of what it holds."""
+
+    start: int
+    end: int
+    type: str
+
+
+def settle(text: str, spans: Iterable[Span], kept: Iterable[tuple[int, int]] = ()) -> list[Span]:
+    """Make spans disjoint, so that nothing that any of them covers is left over.
+
+    The higher rank wins, then the longer, then the earlier. A loser is cut, not
+    discarded: what stays of it is kept where it still holds a letter or a digit.
+
+    Args:
+        text: What the spans point into.
+        spans: In any order, overlapping or not.
+        kept: Stretches that no span may touch (placeholders of an earlier pass).
+
+    Returns:
+        Disjoint spans, sorted by position.
+    """
+    settled: list[Span] = []
+    taken = list(kept)
+    order = sorted(set(spans), key=lambda s: (RANKS[s.type], s.start - s.end, s.start))
+    for span in order:
+        for start, end in _outside(span.start, span.end, taken):
+            piece = _trim(text, Span(start, end, span.type))
+            if piece is not None:
+                settled.append(piece)
+                taken.append((piece.start, piece.end))
+    return sorted(settled)
+
+
+def replace(text: str, spans: Iterable[Span]) -> str:
+    """Write ``<TYPE>`` in the place of each of some disjoint, sorted spans."""
+    parts, position = [], 0
+    for span in spans:
+        parts += [text[position : span.start], f"<{span.type}>"]
+        position = span.end
+    return "".join([*parts, text[position:]])
+
+
+def _outside(start: int, end: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    free = [(start, end)]
+    for low, high in taken:
+        free = [
+            piece
+            for a, b in free
+            for piece in ((a, min(b, low)), (max(a, high), b))
+            if piece[0] < piece[1]
+        ]
+    return sorted(set(free))
+
+
+def _trim(text: str, span: Span) -> Span | None:
+    solid = [i for i in range(span.start, span.end) if text[i].isalnum()]
+    if not solid:
+        return None
+    if solid[0] == span.start and solid[-1] == span.end - 1:
+        return span
+    # A bracket or a sign at the edge belongs to a number or an address, a space to nobody.
+    start, end = span.start, span.end
+    while text[start].isspace():
+        start += 1
+    while text[end - 1].isspace():
+        end -= 1
+    return Span(start, end, span.type)

@@ -6,6 +6,7 @@ asked first, its answer is yes or no, and the detailed one is read for row label
 
 from __future__ import annotations
 
+import logging
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,9 @@ from schemas.errors import BatchUnusable
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
+
+# It announces its temporary directory on every start.
+logging.getLogger("great_expectations").setLevel(logging.WARNING)
 
 RULE = "rule"
 """Key of an expectation's meta: field and rule in words, as a person is told."""

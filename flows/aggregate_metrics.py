@@ -1,0 +1,93 @@
+"""Seal finished days for publication, and prove the running sums."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from schemas.clock import iso_day, micros
+from schemas.settings import Settings
+from tasks import metrics
+from warehouse.engine import connect
+from warehouse.leases import AGGREGATE_METRICS, LeaseHeld, lease
+
+REPORT_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Aggregated:
+    """What a run sealed and compared.
+
+    Attributes:
+        sealed: Blocks of finished days that may be published from now on.
+        compared_since: First day whose sums were compared, ISO.
+        matches: Match rows that were counted anew.
+        sums: Running sums that they were compared with; none differed.
+        skipped: True when another run was at work.
+    """
+
+    sealed: int = 0
+    compared_since: str = ""
+    matches: int = 0
+    sums: int = 0
+    skipped: bool = False
+
+
+@flow(name="aggregate-metrics")
+def aggregate_metrics() -> Aggregated:
+    """Seal finished days, reconcile the running sums with a recount, publish the report.
+
+    Returns:
+        How many blocks were sealed, and what was compared.
+
+    Raises:
+        SumsDiffer: The running sums are not what a recount gives; says where.
+    """
+    settings = Settings()
+    as_of = micros(datetime.now(UTC))
+    engine = connect(settings.url)
+
+    try:
+        with lease(engine, AGGREGATE_METRICS, settings.lease_seconds) as held:
+            sealed = metrics.seal(settings.url, held, settings.smallest_group, as_of)
+            agreed = metrics.reconcile(settings.url, settings.events_retention_days, as_of)
+    except LeaseHeld:
+        return Aggregated(skipped=True)
+    finally:
+        engine.dispose()
+
+    published = metrics.read_published(settings.url, REPORT_DAYS, as_of)
+    result = Aggregated(len(sealed), iso_day(agreed.since_day), agreed.matches, agreed.sums)
+    create_markdown_artifact(key="metrics-report", markdown=_report(result, published))
+    return result
+
+
+def _report(result: Aggregated, published: dict[str, Any]) -> str:
+    acceptance, satisfaction = published["acceptance"], published["satisfaction"]
+    window = acceptance["window"]
+    return "\n".join(
+        [
+            f"Blocks sealed: {result.sealed}.",
+            f"Match rows counted anew since {result.compared_since}: {result.matches}.",
+            f"Sums compared: {result.sums}; none differs.",
+            "",
+            f"Published for {window['since']} to {window['until']} (whole blocks only):",
+            "",
+            "| figure | value |",
+            "|---|---|",
+            f"| proposed | {acceptance['total_proposed']} |",
+            f"| decided | {acceptance['total_decided']} |",
+            f"| acceptance rate | {acceptance['acceptance_rate']} |",
+            f"| 95 % interval | {acceptance['acceptance_interval']} |",
+            f"| ratings | {satisfaction['total_feedbacks']} |",
+            f"| average rating | {satisfaction['avg_rating']} |",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    aggregate_metrics()

@@ -146,6 +146,8 @@ class Sender:
         Raises:
             Unreachable: They are in the spool again, and this is worth repeating.
         """
+        if self._closing.is_set():  # it ended a pause that the server may have asked for
+            raise Unreachable("closing")
         try:
             self._keep_house()
             taken = self._spool.claim(

@@ -1,0 +1,247 @@
+"""The spool by itself: bounds, claims, threads."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tracking import owners
+from tracking.errors import SpoolFull, SpoolUnusable
+from tracking.spool import MOST_REFUSED, Refusal, Spool, default_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+NOW = 1_800_000_000.0
+
+
+@pytest.fixture
+def spool(tmp_path: Path) -> Iterator[Spool]:
+    spool = open_spool(tmp_path)
+    yield spool
+    spool.close()
+
+
+def open_spool(directory: Path, target: str = "here", max_bytes: int = 10_000_000) -> Spool:
+    return Spool(directory / "spool.db", target, max_bytes=max_bytes, fsync=False)
+
+
+def claim(spool: Spool, now: float = NOW, limit: int = 100, max_bytes: int = 10**6) -> list[bytes]:
+    taken = spool.claim(now, limit=limit, max_bytes=max_bytes, lease_seconds=60)
+    return [event.body for event in taken]
+
+
+def test_events_are_claimed_oldest_first_up_to_number_and_size(spool: Spool) -> None:
+    for number in range(5):
+        spool.append("ana", b"x" * 99 + str(number).encode(), NOW)
+
+    assert [body[-1:] for body in claim(spool, limit=3)] == [b"0", b"1", b"2"]
+    spool.release()
+    assert len(claim(spool, max_bytes=250)) == 2
+    spool.release()
+    assert len(claim(spool, max_bytes=1)) == 1
+
+
+def test_claimed_event_is_nobody_elses_until_it_is_released(spool: Spool, tmp_path: Path) -> None:
+    other = open_spool(tmp_path)
+    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"2", NOW)
+
+    assert claim(spool) == [b"1", b"2"]
+    assert claim(other) == []
+    spool.release()
+
+    assert claim(other) == [b"1", b"2"]
+    other.close()
+
+
+def test_claim_ends_with_its_lease(spool: Spool, tmp_path: Path) -> None:
+    other = open_spool(tmp_path)
+    spool.append("ana", b"1", NOW)
+    claim(spool)
+
+    assert claim(other, NOW + 59) == []
+    assert claim(other, NOW + 61) == [b"1"]
+    spool.settle([], NOW)
+
+    assert spool.count() == 1  # what another took over is not settled by the first
+    other.close()
+
+
+def test_claim_ends_with_its_process(spool: Spool) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", "pass"])
+    spool.append("ana", b"1", NOW)
+    spool.owner = f"{dead.pid}.0"
+    claim(spool)
+    dead.wait()
+    spool.owner = owners.new()
+
+    assert claim(spool) == [b"1"]
+
+
+def test_claim_of_an_earlier_process_with_our_number_ends(spool: Spool) -> None:
+    spool.append("ana", b"1", NOW)
+    earlier = spool.owner
+    claim(spool)
+    owners.discard(earlier)
+    spool.owner = owners.new()
+
+    assert claim(spool) == [b"1"]
+
+
+def test_process_that_is_dead_but_not_waited_for_does_not_live() -> None:
+    zombie = subprocess.Popen([sys.executable, "-c", "pass"], stdout=subprocess.PIPE)
+    assert zombie.stdout is not None
+    zombie.stdout.read()
+
+    for _ in range(100):
+        if not owners.lives(f"{zombie.pid}.0"):
+            break
+        threading.Event().wait(0.02)
+    else:
+        pytest.fail("it counts as alive")
+    zombie.wait()
+    zombie.stdout.close()
+
+
+def test_full_spool_has_room_again_when_events_left(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, max_bytes=200_000)
+
+    def fill() -> None:
+        for _ in range(10_000):
+            spool.append("ana", b"x" * 500, NOW)
+
+    with pytest.raises(SpoolFull):
+        fill()
+    accepted = spool.count()
+
+    while claim(spool):
+        spool.settle([], NOW)
+    spool.append("ana", b"x" * 500, NOW)
+
+    assert 200 < accepted < 400
+    assert spool.count() == 1
+    spool.close()
+
+
+def test_refused_events_are_bounded_and_the_newest_stay(spool: Spool) -> None:
+    for number in range(MOST_REFUSED + 10):
+        spool.append("ana", str(number).encode(), NOW)
+    taken = spool.claim(NOW, limit=10_000, max_bytes=10**9, lease_seconds=60)
+
+    spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
+
+    refused = spool.refused()
+    assert (len(refused), spool.count()) == (MOST_REFUSED, 0)
+    assert refused[-1] == (NOW, str(MOST_REFUSED + 9).encode(), "rating", "must be less")
+
+
+def test_threads_append_claim_and_settle_without_loss(spool: Spool, tmp_path: Path) -> None:
+    other = open_spool(tmp_path)
+    sent: list[bytes] = []
+
+    def collect(thread: int) -> None:
+        for number in range(200):
+            spool.append("ana", f"{thread}-{number}".encode(), NOW)
+
+    def send(spool: Spool) -> None:
+        while not done.is_set() or spool.count():
+            sent.extend(claim(spool, limit=17))
+            spool.settle([], NOW)
+
+    done = threading.Event()
+    with ThreadPoolExecutor(6) as pool:
+        senders = [pool.submit(send, each) for each in (spool, other)]
+        for collected in [pool.submit(collect, thread) for thread in range(4)]:
+            collected.result()
+        done.set()
+        for sender in senders:
+            sender.result()
+
+    assert sorted(sent) == sorted(f"{t}-{n}".encode() for t in range(4) for n in range(200))
+    other.close()
+
+
+def test_spool_that_another_holds_too_long_is_refused_not_waited_for(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tracking.spool.LOCK_SECONDS", 0.1)
+    spool.append("ana", b"1", NOW)
+    other = sqlite3.connect(tmp_path / "spool.db", isolation_level=None)
+    spool._shut()
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(SpoolUnusable, match="SQLITE_BUSY"):
+        spool.append("ana", b"2", NOW)
+
+    other.execute("ROLLBACK")
+    other.close()
+    spool.append("ana", b"2", NOW)
+    assert spool.count() == 2
+
+
+def test_spool_of_another_version_is_left_as_it_is(spool: Spool, tmp_path: Path) -> None:
+    spool.append("ana", b"1", NOW)
+    spool.close()
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("PRAGMA user_version = 2")
+    connection.close()
+
+    with pytest.raises(SpoolUnusable, match="another version"):
+        spool.append("ana", b"2", NOW)
+    with sqlite3.connect(tmp_path / "spool.db") as connection:
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+
+@pytest.mark.parametrize("fsync", [False, True])
+def test_durability_is_as_documented(tmp_path: Path, fsync: bool) -> None:
+    spool = Spool(tmp_path / "spool.db", "here", max_bytes=10**6, fsync=fsync)
+    spool.append("ana", b"1", NOW)
+
+    with spool._locked() as connection:
+        (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+        (synchronous,) = connection.execute("PRAGMA synchronous").fetchone()
+        (secure_delete,) = connection.execute("PRAGMA secure_delete").fetchone()
+
+    assert (mode, synchronous, secure_delete) == ("wal", 2 if fsync else 1, 1)
+    spool.close()
+
+
+def test_file_shrinks_when_it_is_empty(spool: Spool, tmp_path: Path) -> None:
+    for _ in range(2_000):
+        spool.append("ana", b"x" * 4_000, NOW)
+    while claim(spool, limit=1_000, max_bytes=10**8):
+        spool.settle([], NOW)
+
+    spool.tidy()
+
+    assert (tmp_path / "spool.db").stat().st_size < 100_000
+    assert (tmp_path / "spool.db-wal").stat().st_size == 0
+
+
+def test_default_place_follows_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_SPOOL", "/somewhere/spool.db")
+    assert str(default_path()) == "/somewhere/spool.db"
+    monkeypatch.delenv("SMARTMATCH_SPOOL")
+    assert default_path() == tmp_path / "data" / "spool" / "events.db"
+    monkeypatch.delenv("SMARTMATCH_HOME")
+    monkeypatch.setenv("XDG_STATE_HOME", "/state")
+    assert str(default_path()) == "/state/smartmatch/events.db"
+
+
+def test_directory_holds_the_file_by_its_usual_name(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, "here", max_bytes=10**6, fsync=False)
+    spool.append("ana", b"1", NOW)
+
+    assert spool.path == tmp_path / "events.db"
+    spool.close()

@@ -45,20 +45,20 @@ class Options(Struct, frozen=True):
     improvement: bool
 
 
-class ConsentReply(Struct, frozen=True):
+class ConsentReply(Struct, frozen=True, kw_only=True):
     """A consent that was recorded."""
 
+    status: str = "success"
     consent_id: str
     options: Options
     notice_version: str
     recorded_at: str
-    status: str = "success"
 
 
-class ConsentState(Struct, frozen=True):
+class ConsentState(Struct, frozen=True, kw_only=True):
     """What a person allows now."""
 
+    status: str = "success"
     options: Options
     notice_version: str
     updated_at: str
-    status: str = "success"

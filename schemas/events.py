@@ -35,8 +35,11 @@ Satisfactions = Annotated[dict[Name, Unit], Meta(max_length=64)]
 RULE_AWARE = "must be a time with an offset from UTC"
 
 
-class _Common(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+class _Common(Struct, kw_only=True, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What every event carries.
+
+    What has its default is not encoded, so that an event looks the same to a server that
+    knows a field more.
 
     ``occurred_at`` is aware; the server's clock stands in when it is absent.
     ``event_id`` is made by the server when it is absent, but only a client that makes

@@ -38,13 +38,11 @@ def insert_rows(
     if not rows:
         return
     if is_postgres(connection):
-        statement = _unnest(table, tuple(names))
-        _cursor(connection).execute(statement, _transposed(rows))
+        connection.exec_driver_sql(_unnest(table, tuple(names)), _transposed(rows))
         return
-    cursor = _cursor(connection)
     for chunk in _chunks(rows):
         statement = _values(table.name, tuple(names), len(chunk))
-        cursor.execute(statement, list(chain.from_iterable(chunk)))
+        connection.exec_driver_sql(statement, tuple(chain.from_iterable(chunk)))
 
 
 def insert_new(
@@ -70,15 +68,14 @@ def insert_new(
         return {}
     if is_postgres(connection):
         return _insert_new_postgres(connection, table, key, value, rows)
-    cursor = _cursor(connection)
     existing: dict[bytes, bytes] = {}
     for chunk in _chunks(rows):
         marks = ",".join("?" * len(chunk))
-        cursor.execute(
+        found = connection.exec_driver_sql(
             f"SELECT {key}, {value} FROM {table.name} WHERE {key} IN ({marks})",
-            [row[0] for row in chunk],
+            tuple(row[0] for row in chunk),
         )
-        existing.update(cursor.fetchall())
+        existing.update(found.tuples().all())
     fresh = [row for row in rows if row[0] not in existing] if existing else rows
     insert_rows(connection, table, (key, value), fresh)
     return existing
@@ -93,21 +90,18 @@ def _insert_new_postgres(
 ) -> dict[bytes, bytes]:
     # In order of the key: two servers that insert the same keys must not wait for each other.
     ordered = sorted(rows)
-    cursor = _cursor(connection)
-    cursor.execute(
+    inserted = connection.exec_driver_sql(
         f"{_unnest(table, (key, value))} ON CONFLICT DO NOTHING RETURNING {key}",
         _transposed(ordered),
-        binary=True,
     )
-    if cursor.rowcount == len(rows):
+    stored = set(inserted.scalars()) if inserted.rowcount < len(rows) else None
+    if stored is None:
         return {}
-    stored = {row[0] for row in cursor.fetchall()}
-    cursor.execute(
+    found = connection.exec_driver_sql(
         f"SELECT {key}, {value} FROM {table.name} WHERE {key} = ANY(%b)",
-        [[row[0] for row in rows if row[0] not in stored]],
-        binary=True,
+        ([row[0] for row in rows if row[0] not in stored],),
     )
-    return dict(cursor.fetchall())
+    return dict(found.tuples().all())
 
 
 def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -141,9 +135,5 @@ def _postgres_type(table: Table, name: str) -> str:
     return {"INTEGER": "int4", "BIGINT": "int8"}[str(table.c[name].type)]
 
 
-def _transposed(rows: Sequence[tuple[Any, ...]]) -> list[list[Any]]:
-    return [list(column) for column in zip(*rows, strict=True)]
-
-
-def _cursor(connection: Connection) -> Any:
-    return connection.connection.cursor()
+def _transposed(rows: Sequence[tuple[Any, ...]]) -> tuple[list[Any], ...]:
+    return tuple(list(column) for column in zip(*rows, strict=True))

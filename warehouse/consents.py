@@ -44,6 +44,10 @@ class LedgerBroken(SmartMatchError):
     """An entry of the consent ledger was changed, moved or removed."""
 
 
+class NoSuchPerson(SmartMatchError):
+    """Nobody of this id ever answered the notice."""
+
+
 class Person(NamedTuple):
     """Somebody at the door: pseudonyms under every usable key, newest first."""
 
@@ -164,6 +168,19 @@ def find(connection: Connection, candidates: Collection[bytes]) -> State | None:
     )
 
 
+def find_subject(engine: Engine, candidates: Collection[bytes]) -> int:
+    """Return the subject of a person, by any of their pseudonyms.
+
+    Raises:
+        NoSuchPerson: Nobody of these pseudonyms ever answered the notice.
+    """
+    with reading(engine) as connection:
+        state = find(connection, candidates)
+    if state is None:
+        raise NoSuchPerson("nobody of this id ever answered the notice")
+    return state.subject
+
+
 def resolve(
     connection: Connection, people: Collection[tuple[bytes, ...]]
 ) -> dict[tuple[bytes, ...], int]:
@@ -276,4 +293,7 @@ def new_consent_id() -> UUID:
 
 def _count_up(connection: Connection, name: str) -> int:
     connection.execute(add_to(connection, versions, ["name"]), [{"name": name, "value": 1}])
-    return connection.execute(select(versions.c.value).where(versions.c.name == name)).scalar_one()
+    value: int = connection.execute(
+        select(versions.c.value).where(versions.c.name == name)
+    ).scalar_one()
+    return value

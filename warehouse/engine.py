@@ -91,7 +91,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     if is_postgres(engine):
         options = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     with (
-        _translated(),
+        translated(),
         engine.connect().execution_options(**options) as connection,
         connection.begin(),
     ):
@@ -105,12 +105,13 @@ def writing(engine: Engine) -> Iterator[Connection]:
     Raises:
         NotReady: The database cannot be reached, is locked, full or of another schema.
     """
-    with _translated(), engine.begin() as connection:
+    with translated(), engine.begin() as connection:
         yield connection
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise what a driver says about a database that does not answer as ``NotReady``."""
     try:
         yield
     except (OperationalError, DBAPIError) as error:
@@ -128,7 +129,7 @@ def create_tables(engine: Engine) -> None:
     """Create the tables that are missing, with their triggers; existing ones stay as they are."""
     assert triggers.SQLITE  # noqa: S101  # importing them attaches them to the tables
     check_durable(engine)
-    with _translated():
+    with translated():
         metadata.create_all(engine)
 
 
@@ -140,7 +141,7 @@ def check_ready(engine: Engine) -> None:
         UnsafeEngine: It would lose what it acknowledged.
     """
     check_durable(engine)
-    with _translated():
+    with translated():
         missing = set(metadata.tables) - set(inspect(engine).get_table_names())
     if missing:
         raise NotReady(f"{len(missing)} tables are missing; run `smartmatch init` first")
@@ -152,7 +153,7 @@ def check_durable(engine: Engine) -> None:
     Raises:
         UnsafeEngine: Names the setting that is off.
     """
-    with _translated(), engine.connect() as connection:
+    with translated(), engine.connect() as connection:
         if is_postgres(engine):
             for name in _POSTGRES_DURABLE:
                 if connection.execute(text(f"SHOW {name}")).scalar_one() == "off":

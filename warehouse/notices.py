@@ -45,7 +45,8 @@ def read_notice(version: str, directory: Path = NOTICES) -> Notice:
     return Notice(version, digest.digest())
 
 
-def read_notices(directory: Path = NOTICES) -> dict[str, Notice]:
-    """Read every version of the notice, by version."""
+def read_notices(current: str, directory: Path = NOTICES) -> dict[str, Notice]:
+    """Read every version of the notice, by version; the current one must be there."""
+    read_notice(current, directory)
     versions = {path.name[: -len(".fr.md")] for path in directory.glob("*.??.md")}
     return {version: read_notice(version, directory) for version in sorted(versions)}

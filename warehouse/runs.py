@@ -33,13 +33,23 @@ class Run:
     detail: str | None
 
 
-def request(engine: Engine, flow: str, now: datetime) -> str:
-    """Note that a flow shall run, and return the id to follow it by."""
-    run = str(uuid4())
+def request(engine: Engine, flow: str, now: datetime, run: str | None = None) -> str:
+    """Note that a flow shall run, and return the id to follow it by.
+
+    Args:
+        engine: The database.
+        flow: Name of the flow.
+        now: The time, aware.
+        run: The id where it has one already; what was noted under it starts anew.
+    """
+    run = run or str(uuid4())
+    values = {"flow": flow, "state": REQUESTED, "requested_at": micros(now)}
     with writing(engine) as connection:
-        connection.execute(
-            runs.insert().values(run=run, flow=flow, state=REQUESTED, requested_at=micros(now))
+        again = connection.execute(
+            update(runs).where(runs.c.run == run).values(**values, finished_at=None, detail=None)
         )
+        if again.rowcount == 0:
+            connection.execute(runs.insert().values(run=run, **values))
     return run
 
 

@@ -7,8 +7,9 @@ and sealed texts, never an identifier or a text as sent.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Collection, Mapping
 from enum import IntEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from sqlalchemy import select, text, union
 
@@ -41,6 +42,9 @@ _COLUMNS = (
 UNRESOLVED = 0
 """Subject of an arrival that is looked up in the transaction that stores it."""
 
+RULE_CONSENT = "user_id: consent required"
+RULE_DIFFERS = "event_id: was stored with other content"
+
 DAY_KEY_MARGIN_SECONDS = 300
 """A day's key outlives its day by so much: nothing waits that long between sealing and commit."""
 
@@ -72,6 +76,12 @@ class Arrival(NamedTuple):
     candidates: tuple[bytes, ...]
 
 
+Lookup: TypeAlias = Callable[
+    ["Connection", Collection[tuple[bytes, ...]]], Mapping[tuple[bytes, ...], int]
+]
+"""Subjects that allow collection, by the pseudonyms of their person."""
+
+
 class Outcome(IntEnum):
     """What became of an arrival."""
 
@@ -86,29 +96,30 @@ class Outcome(IntEnum):
     """Not decided here: the day of its seal is over, or it repeats one that was forbidden."""
 
 
-def stage(connection: Connection, arrivals: Sequence[Arrival], now: int) -> list[Outcome]:
-    """Store arrivals and enter them into the books.
+def stage(
+    connection: Connection, arrivals: Sequence[Arrival], now: int, lookup: Lookup | None = None
+) -> list[Outcome]:
+    """Store arrivals; ``counts`` says what to enter into the books about them.
 
     Args:
         connection: The transaction; nothing is acknowledged before its commit.
         arrivals: Events in order of arrival, each id as often as it likes.
         now: Microseconds since 1970.
+        lookup: Finds the subjects that allow it, by pseudonyms; the ledger's by default.
 
     Returns:
         What became of each, in the same order.
     """
     leaders = _leaders(arrivals, now // MICROS_PER_DAY)
-    allowed = _allowed(connection, [arrivals[place] for place in leaders.values()])
+    led = [arrivals[place] for place in leaders.values()]
+    allowed = _allowed(connection, led, lookup or consents.resolve)
     fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
     known = insert_new(connection, receipts, "event_id", "digest", fresh)
     rows = [arrival.row for arrival in allowed if arrival.row.event_id not in known]
     insert_rows(connection, staged, _COLUMNS, rows)
     if len(rows) == len(arrivals):
-        outcomes = [Outcome.STORED] * len(arrivals)
-    else:
-        outcomes = _verdicts(arrivals, leaders, dict(fresh), known)
-    accounts.add(connection, _counts(outcomes))
-    return outcomes
+        return [Outcome.STORED] * len(arrivals)
+    return _verdicts(arrivals, leaders, dict(fresh), known)
 
 
 def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:
@@ -121,12 +132,12 @@ def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:
     return leaders
 
 
-def _allowed(connection: Connection, arrivals: list[Arrival]) -> list[Arrival]:
+def _allowed(connection: Connection, arrivals: list[Arrival], lookup: Lookup) -> list[Arrival]:
     """Look subjects up where they are unknown, and leave out whom nobody allows."""
     unknown = {arrival.candidates for arrival in arrivals if not arrival.row.subject}
     if not unknown:
         return arrivals
-    subjects = consents.resolve(connection, unknown)
+    subjects = lookup(connection, unknown)
     allowed = []
     for arrival in arrivals:
         subject = arrival.row.subject or subjects.get(arrival.candidates)
@@ -158,16 +169,17 @@ def _verdicts(
     return outcomes
 
 
-def _counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
+def counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
+    """Return what to enter into the books, in the same transaction, by (counter, rule)."""
     number = Counter(outcomes)
-    counts = {
+    entries = {
         (accounts.RECEIVED, ""): len(outcomes) - number[Outcome.AGAIN],
         (accounts.STORED, ""): number[Outcome.STORED],
         (accounts.DUPLICATE, ""): number[Outcome.DUPLICATE],
-        (accounts.REFUSED, "event_id: was stored with other content"): number[Outcome.DIFFERS],
-        (accounts.REFUSED, "user_id: consent required"): number[Outcome.FORBIDDEN],
+        (accounts.REFUSED, RULE_DIFFERS): number[Outcome.DIFFERS],
+        (accounts.REFUSED, RULE_CONSENT): number[Outcome.FORBIDDEN],
     }
-    return {key: value for key, value in counts.items() if value}
+    return {key: value for key, value in entries.items() if value}
 
 
 def destroy_idle_day_keys(engine: Engine, directory: Path, now: datetime) -> list[int]:

@@ -1,0 +1,96 @@
+"""One JSON line a request, without anything that the sender chose, and errors likewise."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+_METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
+_FLUSH_SECONDS = 0.25
+
+
+class AccessLog:
+    """Collects lines and writes them a few times a second: a write a request costs too much.
+
+    Args:
+        stream: Where lines go; nowhere when None.
+    """
+
+    def __init__(self, stream: TextIO | None) -> None:
+        self._stream = stream
+        self._lines: list[tuple[float, str, str, int, float]] = []
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Note an answer: its method, route as documented, status and time."""
+        if self._stream is None:
+            return
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+            self._thread.start()
+        self._lines.append((time.time(), method, route, status, seconds))
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+        self._flush()
+
+    def _run(self) -> None:
+        while not self._stop.wait(_FLUSH_SECONDS):
+            self._flush()
+
+    def _flush(self) -> None:
+        lines, self._lines = self._lines, []
+        if not lines or self._stream is None:
+            return
+        self._stream.write("".join(map(_line, lines)))
+        self._stream.flush()
+
+
+def _line(entry: tuple[float, str, str, int, float]) -> str:
+    at, method, route, status, seconds = entry
+    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    name = method if method in _METHODS else "-"
+    return (
+        f'{{"time":"{moment}","log":"access","method":"{name}","route":"{route}",'
+        f'"status":{status},"ms":{seconds * 1_000:.1f}}}\n'
+    )
+
+
+class JsonLines(logging.Formatter):
+    """A log record as one JSON line; of an error its type and place, never its message."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "log": record.name,
+            "level": record.levelname.lower(),
+            "message": str(record.msg).strip() if record.exc_info else record.getMessage(),
+        }
+        if record.exc_info and record.exc_info[0] is not None:
+            line["error"] = record.exc_info[0].__name__
+            frames = traceback.extract_tb(record.exc_info[2])[-5:]
+            line["at"] = " < ".join(
+                f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames)
+            )
+        return json.dumps(line)
+
+
+def configure_logging() -> None:
+    """Send every log record of this process to standard error, as JSON lines."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines())
+    logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)

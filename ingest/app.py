@@ -1,0 +1,130 @@
+"""Put the routes together: the hot ones at the door, the rest in FastAPI behind it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+
+from ingest.access_log import AccessLog
+from ingest.door import Door
+from ingest.figures import metric_routes, model_routes
+from ingest.launcher import Launcher
+from ingest.openapi import document
+from ingest.operation import run_routes, watch_routes
+from ingest.people import consent_routes, privacy_routes
+from ingest.replies import NOT_READY, Refusal, Refused, invalid, refusal
+from ingest.service import Service
+from schemas.errors import InvalidInput, NotReady
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from schemas.settings import Settings
+
+VERSION = "1"
+_RULES = {
+    "greater_than_equal": "must be at least {ge}",
+    "int_parsing": "must be a whole number",
+    "less_than_equal": "must be at most {le}",
+    "missing": "is required",
+}
+
+
+def make_app(settings: Settings, log: TextIO | None) -> Any:
+    """Return the ASGI application.
+
+    Args:
+        settings: Of the installation.
+        log: Where a line a request is written; nowhere when None.
+
+    Raises:
+        SmartMatchError: Something that it needs is absent or unsafe.
+    """
+    service = Service(settings)
+    access_log = AccessLog(log)
+    door: Any = Door(service, _cold(service), access_log)
+    if settings.cors_origins:
+        door = CORSMiddleware(
+            door,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["authorization", "content-type", "x-api-key"],
+            max_age=600,
+        )
+    return door
+
+
+def _cold(service: Service) -> FastAPI:
+    app = FastAPI(
+        title="SmartMatch",
+        version=VERSION,
+        redirect_slashes=False,
+        redoc_url=None,
+        docs_url="/docs",
+        openapi_url="/openapi.json",
+    )
+    launcher = Launcher(service)
+    for router in (
+        consent_routes(service),
+        metric_routes(service),
+        model_routes(service),
+        run_routes(service, launcher),
+        privacy_routes(service, launcher),
+        watch_routes(service),
+    ):
+        app.include_router(router)
+    for kind, answer in (
+        (Refused, _refused),
+        (InvalidInput, _invalid),
+        (NotReady, _not_ready),
+        (RequestValidationError, _not_valid),
+        (HTTPException, _http),
+    ):
+        app.add_exception_handler(kind, answer)
+    page: dict[str, Any] = {}
+
+    def openapi() -> dict[str, Any]:
+        if not page:
+            page.update(document(app))
+        return page
+
+    app.openapi = openapi  # type: ignore[method-assign]
+    return app
+
+
+def _response(found: Refusal) -> Response:
+    headers = {name.decode(): value.decode() for name, value in found.headers}
+    return Response(found.body, found.status, headers, "application/json")
+
+
+def _refused(_request: Request, error: Any) -> Response:
+    return _response(error.refusal)
+
+
+def _invalid(_request: Request, error: Any) -> Response:
+    return _response(invalid(error))
+
+
+def _not_ready(_request: Request, _error: Exception) -> Response:
+    return _response(NOT_READY)
+
+
+def _not_valid(_request: Request, error: Any) -> Response:
+    """Say which parameter breaks which rule; pydantic's own words repeat what was sent."""
+    found = []
+    for one in error.errors():
+        rule = _RULES.get(one["type"], "is not valid").format(**one.get("ctx", {}))
+        found.append(InvalidInput(str(one["loc"][-1]), rule))
+    return _response(invalid(*found))
+
+
+def _http(_request: Request, error: Any) -> Response:
+    names = {404: "Not Found", 405: "Method Not Allowed"}
+    headers = tuple(
+        (name.encode(), value.encode()) for name, value in (error.headers or {}).items()
+    )
+    return _response(refusal(error.status_code, names.get(error.status_code, "Refused"), headers))

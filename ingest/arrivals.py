@@ -1,0 +1,174 @@
+"""Make an event what may be written: pseudonyms, figures and sealed texts.
+
+Raw identifiers and texts end here; nothing that this module returns holds one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+from msgspec import UNSET
+
+from privacy.pseudonyms import content_digest, match_key, session_key, subject_pseudonym
+from privacy.sealing import seal
+from schemas.clock import MICROS_PER_DAY, micros
+from schemas.errors import ConsentRequired, InvalidInput
+from schemas.events import (
+    MatchCompletedEvent,
+    MatchDecisionEvent,
+    MatchFeedbackEvent,
+    MatchProposedEvent,
+    MatchViewedEvent,
+    StagedPayload,
+    kind_of,
+    texts_of,
+)
+from warehouse.keyfile import day_key
+from warehouse.staging import UNRESOLVED, Arrival, Staged
+from warehouse.watch import REFUSED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.events import Event
+    from warehouse.keyfile import KeyRing
+    from warehouse.watch import Watch
+
+AHEAD_SECONDS = 300
+"""A client's clock may be ahead of ours by so much."""
+
+_MICROS = 1_000_000
+_encode = msgspec.json.Encoder().encode
+_encode_content = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Intake:
+    """Turns events into arrivals, with the keys and the consent of now.
+
+    Args:
+        watch: What is known of consent, and the key ring.
+        keys: Directory of the day keys.
+        retention_days: Events are kept for so long; an older one is not taken.
+    """
+
+    def __init__(self, watch: Watch, keys: Path, retention_days: int) -> None:
+        self._watch = watch
+        self._keys = keys
+        self._retention_days = retention_days
+        self._oldest = retention_days * MICROS_PER_DAY
+        self._day = -1
+        self._day_key = b""
+
+    def arrive(self, event: Event, now: int, *, fresh: bool) -> Arrival:
+        """Return what is written of an event.
+
+        Args:
+            event: As sent.
+            now: Microseconds since 1970.
+            fresh: Whether the consent state in memory may be used; otherwise the transaction
+                looks it up.
+
+        Raises:
+            InvalidInput: It happened too long ago, or has not happened yet.
+            ConsentRequired: The person does not allow it.
+        """
+        ring = self._watch.ring
+        candidates = pseudonyms(ring, event.user_id, now)
+        subject = self._watch.consents.get(candidates[0]) if fresh else None
+        if subject == REFUSED:
+            raise ConsentRequired("Consent required for tracking")
+        occurred_at = self._occurred_at(event, now)
+        linking = ring.linking.secret
+        event_id = event.event_id.bytes if event.event_id else new_event_id(now)
+        sealed, sealed_day = self._seal(event, event_id, now)
+        row = Staged(
+            event_id,
+            kind_of(event),
+            subject or UNRESOLVED,
+            match_key(linking, event.match_id),
+            session_key(linking, event.session_id) if event.session_id is not None else None,
+            occurred_at,
+            now,
+            _encode(payload_of(event)),
+            sealed,
+            sealed_day,
+        )
+        return Arrival(row, content_digest(ring.digest_key, _encode_content(event)), candidates)
+
+    def _occurred_at(self, event: Event, now: int) -> int:
+        if event.occurred_at is None:
+            return now
+        occurred_at = micros(event.occurred_at)
+        if occurred_at > now + AHEAD_SECONDS * _MICROS:
+            raise InvalidInput("occurred_at", "must not be more than 5 minutes ahead")
+        if occurred_at < now - self._oldest:
+            days = self._retention_days
+            raise InvalidInput("occurred_at", f"must not be more than {days} days ago")
+        return occurred_at
+
+    def _seal(self, event: Event, event_id: bytes, now: int) -> tuple[bytes | None, int | None]:
+        texts = texts_of(event)
+        if not texts:
+            return None, None
+        day = now // MICROS_PER_DAY
+        if day != self._day:
+            self._day_key = day_key(self._keys, day, make=True)
+            self._day = day
+        return seal(self._day_key, _encode(texts), event_id), day
+
+
+def pseudonyms(ring: KeyRing, user_id: str, now: int) -> tuple[bytes, ...]:
+    """Return a person's pseudonyms under every usable key, newest first."""
+    return tuple(subject_pseudonym(key.secret, user_id) for key in ring.usable(now))
+
+
+def new_event_id(now: int) -> bytes:
+    """Return a time-ordered event id, a UUID of version 7: an index takes it in quickly.
+
+    Args:
+        now: Microseconds since 1970.
+
+    References:
+        RFC 9562, section 5.7.
+    """
+    number = int.from_bytes(os.urandom(10), "big") | ((now // 1_000) << 80)
+    number = number & ~(0xF << 76) | 0x7 << 76
+    number = number & ~(0x3 << 62) | 0x2 << 62
+    return number.to_bytes(16, "big")
+
+
+def text_of(event_id: bytes) -> str:
+    """Return an event id as text."""
+    return str(UUID(bytes=event_id))
+
+
+def payload_of(event: Event) -> StagedPayload:
+    """Return the figures of an event."""
+    match event:
+        case MatchProposedEvent():
+            return StagedPayload(
+                match_score=event.match_score,
+                match_parameters=event.match_parameters,
+                alternatives_count=event.alternatives_count,
+                constraint_satisfaction=event.constraint_satisfaction,
+                propensity=UNSET if event.propensity is None else event.propensity,
+                model_version=event.model_version or "",
+            )
+        case MatchViewedEvent():
+            return StagedPayload(
+                view_duration_seconds=event.view_duration_seconds,
+                view_complete=event.view_complete,
+            )
+        case MatchDecisionEvent():
+            return StagedPayload(decision_time_seconds=event.decision_time_seconds)
+        case MatchFeedbackEvent():
+            return StagedPayload(rating=event.rating, specific_aspects=event.specific_aspects)
+        case MatchCompletedEvent():
+            return StagedPayload(
+                duration_days=event.duration_days,
+                completion_rate=event.completion_rate,
+                success_indicators=event.success_indicators,
+            )

@@ -1,0 +1,195 @@
+"""The outermost application: one way in for every request.
+
+Finds out who calls, reads a bounded body, answers the hot routes itself and hands the rest to
+FastAPI. Every answer is counted and logged by its route, never by its path.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ingest.gate import Gate, demand
+from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
+from ingest.permission import CALLER
+from ingest.replies import (
+    NOT_READY,
+    TOO_LARGE,
+    UNSUPPORTED_CODING,
+    UNSUPPORTED_TYPE,
+    Refused,
+    refusal,
+    reply,
+)
+from schemas.errors import NotReady
+from schemas.events import ROUTES
+from warehouse.api_keys import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, MutableMapping
+
+    from ingest.access_log import AccessLog
+    from ingest.service import Service
+
+OPEN_PATHS = frozenset({"/health", "/ready"})
+PAGES = frozenset({"/docs", "/openapi.json"})
+WRONG_METHOD = refusal(405, "Method Not Allowed", headers=((b"allow", b"POST"),))
+_JSON_TYPES = (b"application/json", *NDJSON)
+
+
+class Door:
+    """The ASGI application.
+
+    Args:
+        service: What is behind the routes.
+        cold: The application of all other routes.
+        log: Where answers are noted.
+    """
+
+    def __init__(self, service: Service, cold: Any, log: AccessLog) -> None:
+        settings = service.settings
+        self._service = service
+        self._cold = cold
+        self._log = log
+        self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
+        self._largest = settings.max_body_bytes
+        self._hot: dict[str, EventRoute | BatchRoute] = {
+            EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
+        }
+        self._hot[BATCH_PATH] = BatchRoute(service)
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
+        """Answer one request."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
+            return
+        begun = time.perf_counter()
+        route = self._hot.get(scope["path"])
+        if route is None:
+            status = await self._answer_cold(scope, receive, send)
+            found = scope.get("route")
+            name = getattr(found, "path", "-")
+        else:
+            status = await self._answer_hot(route, scope, receive, send)
+            name = scope["path"]
+        self._service.observed.answer(status)
+        self._log.note(scope["method"], name, status, time.perf_counter() - begun)
+
+    async def _answer_hot(
+        self,
+        route: EventRoute | BatchRoute,
+        scope: MutableMapping[str, Any],
+        receive: Any,
+        send: Any,
+    ) -> int:
+        headers: Any = ()
+        try:
+            demand(self._gate.admit(scope), Scope.INGEST)
+            _demand_post(scope["method"])
+            content_type, length = self._inspect(scope)
+            body = await self._read(receive, length)
+            answer = await route.handle(scope["query_string"], body, content_type)
+            status = 200
+        except Refused as refused:
+            status, answer, headers = refused.refusal
+        except NotReady:
+            status, answer, headers = NOT_READY
+        except ClientGone:
+            return GONE
+        await reply(send, status, answer, headers)
+        return status
+
+    async def _answer_cold(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> int:
+        path = scope["path"]
+        status = GONE
+
+        async def send_noted(message: Any) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if path not in OPEN_PATHS:
+                scope[CALLER] = self._gate.admit(scope, page=path in PAGES)
+            _, length = self._inspect(scope)
+            body = await self._read(receive, length)
+            await self._cold(scope, _replay(body, receive), send_noted)
+        except Refused as refused:
+            await reply(send_noted, *refused.refusal)
+        except ClientGone:
+            pass
+        return status
+
+    def _inspect(self, scope: MutableMapping[str, Any]) -> tuple[bytes, int]:
+        """Return type and announced length of the body, if both may be."""
+        content_type, length = b"", -1
+        for name, value in scope["headers"]:
+            if name == b"content-length":
+                length = int(value) if value.isdigit() else -1
+            elif name == b"content-type":
+                content_type = value
+            elif name == b"content-encoding" and value.lower() != b"identity":
+                raise Refused(UNSUPPORTED_CODING)
+        if length > self._largest:
+            raise Refused(TOO_LARGE)
+        if length and content_type and not content_type.lower().startswith(_JSON_TYPES):
+            raise Refused(UNSUPPORTED_TYPE)
+        return content_type, length
+
+    async def _read(self, receive: Any, length: int) -> bytes:
+        if length == 0:
+            return b""
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        body: bytes = message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+        parts, size = [body], len(body)
+        while message.get("more_body"):
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            parts.append(message.get("body", b""))
+            size += len(parts[-1])
+            if size > self._largest:
+                raise Refused(TOO_LARGE)
+        return b"".join(parts)
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        self._service.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def _demand_post(method: str) -> None:
+    if method != "POST":
+        raise Refused(WRONG_METHOD)
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its request was read."""
+
+
+GONE = 499
+"""Noted where nobody was left to answer to."""
+
+
+def _replay(body: bytes, receive: Any) -> Callable[[], Any]:
+    """Return what hands a body that was read to another application."""
+    sent = False
+
+    async def again() -> Any:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again

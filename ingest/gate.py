@@ -1,0 +1,186 @@
+"""Who may come in: keys with scopes, or direct loopback clients while no key was ever made."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import time
+from typing import TYPE_CHECKING
+
+from ingest.replies import (
+    FORBIDDEN,
+    NOT_READY,
+    TOO_FAST,
+    UNAUTHORIZED,
+    UNAUTHORIZED_PAGE,
+    Refused,
+)
+from warehouse.api_keys import KeyHash, Scope, match
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from warehouse.watch import Watch
+
+EVERYTHING = frozenset(Scope)
+_FORWARDED = frozenset(
+    {
+        b"cf-connecting-ip",
+        b"client-ip",
+        b"forwarded",
+        b"true-client-ip",
+        b"via",
+        b"x-client-ip",
+        b"x-real-ip",
+    }
+)
+_CROSS_SITE = frozenset({b"cross-site", b"same-site"})
+
+
+class Caller:
+    """Who sent a request: what it may do, and how fast.
+
+    A bucket of tokens is refilled continuously and holds one second's worth.
+    """
+
+    __slots__ = ("_at", "_rate", "_tokens", "scopes")
+
+    def __init__(self, scopes: frozenset[Scope], rate: int) -> None:
+        self.scopes = scopes
+        self._rate = rate
+        self._tokens = float(rate)
+        self._at = time.monotonic()
+
+    def spend(self) -> None:
+        """Take one request from the bucket.
+
+        Raises:
+            Refused: It is empty.
+        """
+        now = time.monotonic()
+        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._at = now
+        if self._tokens < 1:
+            raise Refused(TOO_FAST)
+        self._tokens -= 1
+
+
+class Gate:
+    """Finds out who sent a request.
+
+    Args:
+        watch: The valid keys.
+        rate: Requests a second and caller.
+        origins: Origins whose pages may call.
+    """
+
+    def __init__(self, watch: Watch, rate: int, origins: tuple[str, ...]) -> None:
+        self._watch = watch
+        self._rate = rate
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._loopback = Caller(EVERYTHING, rate)
+        self._callers: dict[bytes, tuple[KeyHash, Caller]] = {}
+
+    def admit(self, scope: Mapping[str, Any], *, page: bool = False) -> Caller:
+        """Return who sent a request, and count it.
+
+        Args:
+            scope: Of ASGI.
+            page: Whether a browser's own window for keys may be asked for.
+
+        Raises:
+            Refused: Nobody we know, or too fast.
+        """
+        keys = self._watch.api_keys
+        if time.monotonic() > self._watch.api_keys_until:
+            raise Refused(NOT_READY)
+        caller: Caller | None
+        if keys is None:
+            caller = self._loopback if self._is_direct(scope) else None
+        else:
+            caller = self._known(keys, _presented(scope["headers"]))
+        if caller is None:
+            raise Refused(UNAUTHORIZED_PAGE if page else UNAUTHORIZED)
+        caller.spend()
+        return caller
+
+    def _allows(self, origin: bytes) -> bool:
+        return origin in self._origins or b"*" in self._origins
+
+    def _known(self, keys: Mapping[bytes, KeyHash], presented: bytes) -> Caller | None:
+        found = match(keys, presented)
+        if found is None:
+            return None
+        held = self._callers.get(found.digest)
+        if held is None or held[0] is not found:
+            if len(self._callers) > len(keys):
+                self._callers.clear()
+            held = (found, Caller(found.scopes, self._rate))
+            self._callers[found.digest] = held
+        return held[1]
+
+    def _is_direct(self, scope: Mapping[str, Any]) -> bool:
+        """Tell whether a program on this machine calls, not a proxy and no foreign page."""
+        client = scope.get("client")
+        if not client or not _is_loopback(client[0]):
+            return False
+        for name, value in scope["headers"]:
+            if name in _FORWARDED or name.startswith(b"x-forwarded-"):
+                return False
+            if name == b"host" and not _is_local_name(value):
+                # A foreign name that resolves to this machine: a page that was rebound.
+                return False
+            if name == b"origin" and not (self._allows(value) or _is_own(value, scope)):
+                return False
+            if name == b"sec-fetch-site" and value in _CROSS_SITE and not self._origins:
+                return False
+        return True
+
+
+def _presented(headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the key that a request presents: as bearer, as X-API-Key or as a password."""
+    for name, value in headers:
+        if name == b"authorization":
+            method, _, credentials = value.partition(b" ")
+            if method.lower() == b"bearer":
+                return credentials.strip()
+            if method.lower() == b"basic":
+                return _password(credentials)
+        elif name == b"x-api-key":
+            return value.strip()
+    return b""
+
+
+def _password(credentials: bytes) -> bytes:
+    try:
+        return base64.b64decode(credentials, validate=True).partition(b":")[2]
+    except binascii.Error:
+        return b""
+
+
+def _is_loopback(address: str) -> bool:
+    address = address.removeprefix("::ffff:")
+    return address == "::1" or (address.startswith("127.") and address.count(".") == 3)  # noqa: PLR2004
+
+
+def _is_local_name(host: bytes) -> bool:
+    name = host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
+    text = name.decode("latin-1").lower()
+    return text == "localhost" or text.endswith(".localhost") or _is_loopback(text)
+
+
+def _is_own(origin: bytes, scope: Mapping[str, Any]) -> bool:
+    """Tell whether a page of this server calls."""
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return bool(host) and origin == b"%s://%s" % (scope.get("scheme", "http").encode(), host)
+
+
+def demand(caller: Caller, scope: Scope) -> None:
+    """Check that a caller may use what a scope opens.
+
+    Raises:
+        Refused: It may not.
+    """
+    if scope not in caller.scopes and not (scope is Scope.METRICS and Scope.ADMIN in caller.scopes):
+        raise Refused(FORBIDDEN)

@@ -1,0 +1,207 @@
+"""The hot routes: one event a request, and batches; straight from bytes to the writer.
+
+Each is documented in OpenAPI from the same types that read it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import msgspec
+
+from ingest.decoding import Form, explain
+from ingest.replies import (
+    CONSENT_REQUIRED,
+    DIFFERS,
+    TOO_MANY,
+    Refusal,
+    Refused,
+    encode,
+    invalid,
+)
+from schemas.errors import ConsentRequired, InvalidInput
+from schemas.events import ROUTES, Event
+from warehouse.staging import RULE_CONSENT, Outcome
+
+if TYPE_CHECKING:
+    from ingest.service import Service
+    from warehouse.staging import Arrival
+
+EVENT_PATH = "/api/tracking/event/"
+BATCH_PATH = "/api/tracking/events"
+BARE = {"match-decision": "reasons", "match-feedback": "specific_aspects"}
+"""Fields that the first module sent as the whole body."""
+
+NDJSON = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
+_BREATH_EVENTS = 128
+"""A batch lets other requests pass after so many events."""
+
+_decode_event = msgspec.json.Decoder(Event).decode
+_decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+class RefusedEvent(msgspec.Struct, frozen=True):
+    """An event of a batch that was not stored, by its place in the batch."""
+
+    index: int
+    status: Literal[403, 409, 422]
+    field: str
+    rule: str
+
+
+class BatchReply(msgspec.Struct, frozen=True):
+    """What became of a batch: received = stored + duplicate + refused."""
+
+    status: Literal["success", "partial"]
+    received: int
+    stored: int
+    duplicate: int
+    refused: list[RefusedEvent]
+
+
+class EventRoute:
+    """Stores one event.
+
+    Args:
+        service: What is behind the routes.
+        name: Last part of the path.
+    """
+
+    def __init__(self, service: Service, name: str) -> None:
+        self._service = service
+        self._form: Form[Any] = Form(ROUTES[name], BARE.get(name, ""))
+
+    async def handle(self, query: bytes, body: bytes, _content_type: bytes) -> bytes:
+        """Return the reply to an event that was stored.
+
+        Raises:
+            Refused: It was not; the reply says why.
+            NotReady: It may not have been.
+        """
+        service = self._service
+        try:
+            event = self._form.read(query, body)
+            arrival = service.arrive(event)
+        except InvalidInput as error:
+            service.committer.refuse(str(error))
+            raise Refused(invalid(error)) from None
+        except ConsentRequired:
+            service.committer.refuse(RULE_CONSENT)
+            raise Refused(CONSENT_REQUIRED) from None
+        arrivals = [arrival]
+        outcomes = await service.store((event,), arrivals)
+        if outcomes[0] > Outcome.DUPLICATE:
+            raise Refused(_REFUSALS[outcomes[0]])
+        return b'{"status":"success","event_id":"%b"}' % _text(arrivals[0].row.event_id)
+
+
+class BatchRoute:
+    """Stores many events; each that is refused is refused by itself.
+
+    Args:
+        service: What is behind the routes.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def handle(self, query: bytes, body: bytes, content_type: bytes) -> bytes:
+        """Return the reply to a batch: how many were stored, and what was wrong with the rest.
+
+        Raises:
+            Refused: The batch as a whole cannot be read.
+            NotReady: Whether it was stored is unknown; sending it again is safe.
+        """
+        if query:
+            raise Refused(invalid(InvalidInput("query", "must not have unknown parameters")))
+        parts = _split(body, content_type)
+        if len(parts) > self._service.settings.max_batch_events:
+            raise Refused(TOO_MANY)
+        events: list[Event] = []
+        places: list[int] = []
+        arrivals: list[Arrival] = []
+        refused: list[RefusedEvent] = []
+        for index, part in enumerate(parts):
+            if index % _BREATH_EVENTS == _BREATH_EVENTS - 1:
+                await asyncio.sleep(0)
+            try:
+                event = _decode(part)
+                arrivals.append(self._service.arrive(event))
+            except InvalidInput as error:
+                refused.append(RefusedEvent(index, 422, error.field, error.rule))
+                continue
+            except ConsentRequired:
+                refused.append(_forbidden(index))
+                continue
+            events.append(event)
+            places.append(index)
+        outcomes = await self._store(events, arrivals, refused)
+        return _verdict(len(parts), places, outcomes, refused)
+
+    async def _store(
+        self, events: list[Event], arrivals: list[Arrival], refused: list[RefusedEvent]
+    ) -> list[Outcome]:
+        outcomes = await self._service.store(events, arrivals) if events else []
+        for one in refused:
+            # In the books only now: a batch that is sent again is not refused twice.
+            rule = RULE_CONSENT if one.status == _CONSENT else f"{one.field}: {one.rule}"
+            self._service.committer.refuse(rule)
+        return outcomes
+
+
+_CONSENT = 403
+
+
+def _forbidden(index: int) -> RefusedEvent:
+    return RefusedEvent(index, 403, "user_id", "Consent required for tracking")
+
+
+_REFUSALS: dict[Outcome, Refusal] = {
+    Outcome.DIFFERS: DIFFERS,
+    Outcome.FORBIDDEN: CONSENT_REQUIRED,
+}
+
+
+def _split(body: bytes, content_type: bytes) -> list[Any]:
+    """Cut a batch into its events, each still JSON."""
+    if content_type.partition(b";")[0].strip().lower() in NDJSON:
+        return [line for line in body.split(b"\n") if line.strip()]
+    try:
+        return _decode_array(body)
+    except (ValueError, RecursionError) as error:
+        raise Refused(invalid(explain(error))) from None
+
+
+def _decode(part: Any) -> Event:
+    try:
+        event: Event = _decode_event(part)
+    except (ValueError, RecursionError) as error:
+        raise explain(error) from None
+    return event
+
+
+def _verdict(
+    received: int, places: list[int], outcomes: list[Outcome], refused: list[RefusedEvent]
+) -> bytes:
+    for index, outcome in zip(places, outcomes, strict=True):
+        if outcome is Outcome.DIFFERS:
+            rule = "was stored with other content"
+            refused.append(RefusedEvent(index, 409, "event_id", rule))
+        elif outcome is Outcome.FORBIDDEN:
+            refused.append(_forbidden(index))
+    refused.sort(key=lambda one: one.index)
+    return encode(
+        BatchReply(
+            status="partial" if refused else "success",
+            received=received,
+            stored=outcomes.count(Outcome.STORED),
+            duplicate=outcomes.count(Outcome.DUPLICATE),
+            refused=refused,
+        )
+    )
+
+
+def _text(event_id: bytes) -> bytes:
+    return str(UUID(bytes=event_id)).encode()

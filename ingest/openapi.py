@@ -1,0 +1,217 @@
+"""The OpenAPI page, from the same types that read requests and write replies."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi.openapi.utils import get_openapi
+
+from ingest.examples import EXAMPLES
+from ingest.hot import BATCH_PATH, EVENT_PATH, BatchReply
+from schemas.events import ROUTES, Event
+from warehouse.api_keys import Scope
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+_REF = "#/components/schemas/{name}"
+_JSON = "application/json"
+_EITHER = (
+    "\n\nParameters may also travel in the query, in part or all of them; where both name one, "
+    "the body wins. Texts belong in the body."
+)
+_REFUSALS = {
+    401: "No valid API key was presented.",
+    403: "The key does not open this route, or the person does not allow it.",
+    404: "Unknown.",
+    409: "Conflicts with what is stored: another content of the same event, or an erasure.",
+    413: "The body is too large.",
+    415: "The body is compressed, or not JSON.",
+    422: "A field breaks a rule; both are named, the value is not.",
+    429: "Too many requests of this key; try again.",
+    503: "The database did not answer in time, or too much waits; try again.",
+}
+_RETRIED = (429, 503)
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+DESCRIPTION = """Record what happens to the matches that a platform proposes, within what each
+person allows; read what it shows; hand the learned model back.
+
+Errors are `{"detail": "..."}`, and `{"detail": [{"field": ..., "rule": ...}]}` where a field
+breaks a rule (422). With API keys every route but `/health` and `/ready` asks for one, as
+`Authorization: Bearer KEY` or `X-API-Key: KEY`; while no key was ever made only programs on this
+machine are served."""
+
+_documented: dict[str, Any] = {}
+
+
+class FieldError(msgspec.Struct, frozen=True):
+    """A field and the rule that it breaks."""
+
+    field: str
+    rule: str
+
+
+class Invalid(msgspec.Struct, frozen=True):
+    """Fields that break rules."""
+
+    detail: list[FieldError]
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """Why a request was refused."""
+
+    detail: str
+
+
+def describe(
+    scope: Scope | None,
+    *,
+    reply: Any,
+    request: Any = None,
+    status: int = 200,
+    refusals: tuple[int, ...] = (),
+    content_type: str = _JSON,
+) -> dict[str, Any]:
+    """Return what a route of FastAPI says about itself.
+
+    Args:
+        scope: What its key needs; None for a route that is open to all.
+        reply: Type of the reply.
+        request: Type of the body, if it takes one.
+        status: Of the reply when all is well.
+        refusals: Statuses of its own, beside those that every route knows.
+        content_type: Of the reply.
+    """
+    extra: dict[str, Any] = {"security": _security(scope)}
+    if request is not None:
+        extra["requestBody"] = _body(_schema(request), EXAMPLES[request])
+    return {
+        "response_model": None,
+        "status_code": status,
+        "responses": _responses(scope, reply, status, refusals, content_type),
+        "openapi_extra": extra,
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document of every route, those that FastAPI does not know included."""
+    page = get_openapi(
+        title="SmartMatch",
+        version=app.version,
+        description=DESCRIPTION,
+        routes=app.routes,
+        separate_input_output_schemas=False,
+    )
+    paths = {EVENT_PATH + name: {"post": _event_operation(name)} for name in ROUTES}
+    paths[BATCH_PATH] = {"post": _batch_operation()}
+    page["paths"] = {**paths, **page["paths"]}
+    for path, operations in page["paths"].items():
+        for operation in operations.values():
+            if "requestBody" in operation and path != BATCH_PATH:
+                operation["description"] = operation.get("description", "") + _EITHER
+    _, components = msgspec.json.schema_components(
+        [*_documented.values(), Invalid, Problem, Event, BatchReply], ref_template=_REF
+    )
+    page["components"] = {"schemas": _portable(components), "securitySchemes": _SECURITY}
+    return page
+
+
+def _event_operation(name: str) -> dict[str, Any]:
+    model = ROUTES[name]
+    summary = f"Record: {name.replace('-', ' ')}"
+    return {
+        "tags": ["events"],
+        "summary": summary,
+        "description": f"{model.__doc__}\n\nThe same `event_id` again with the same content gets "
+        "the same reply and changes nothing; with other content it is refused with 409.",
+        "operationId": name.replace("-", "_"),
+        "security": _security(Scope.INGEST),
+        "requestBody": _body(_untagged(model), EXAMPLES[model]),
+        "responses": _responses(Scope.INGEST, EventReply, 200, (409, 422), _JSON),
+    }
+
+
+def _batch_operation() -> dict[str, Any]:
+    variants = [{"$ref": _REF.format(name=model.__name__)} for model in ROUTES.values()]
+    schema = {"type": "array", "items": {"anyOf": variants}}
+    return {
+        "tags": ["events"],
+        "summary": "Record many events",
+        "description": "A JSON array, or one event a line as `application/x-ndjson`. An event that "
+        "is refused is listed by its place, with status, field and rule; the rest is stored. "
+        "Sent again, nothing is stored twice.",
+        "operationId": "events",
+        "security": _security(Scope.INGEST),
+        "requestBody": _body(schema, EXAMPLES[BatchReply]),
+        "responses": _responses(Scope.INGEST, BatchReply, 200, (422,), _JSON),
+    }
+
+
+class EventReply(msgspec.Struct, frozen=True):
+    """An event that is stored."""
+
+    status: str
+    event_id: str
+
+
+def _untagged(model: Any) -> dict[str, Any]:
+    """Return the schema of an event whose type the path says already."""
+    _, components = msgspec.json.schema_components([model], ref_template=_REF)
+    schema: dict[str, Any] = deepcopy(components[model.__name__])
+    schema["required"] = [name for name in schema["required"] if name != "type"]
+    schema.pop("title", None)
+    return schema
+
+
+def _body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    return {"required": True, "content": {_JSON: {"schema": _portable(schema), "example": example}}}
+
+
+def _responses(
+    scope: Scope | None, reply: Any, status: int, refusals: tuple[int, ...], content_type: str
+) -> dict[int | str, dict[str, Any]]:
+    schema = {"type": "string"} if reply is str else _schema(reply)
+    answers: dict[int | str, dict[str, Any]] = {
+        status: {"description": "Done.", "content": {content_type: {"schema": schema}}}
+    }
+    shared = (401, 403, 413, 415, *_RETRIED) if scope else (413, 415, 503)
+    for refused in sorted({*shared, *refusals}):
+        model = Invalid if refused == _INVALID else Problem
+        answers[refused] = {
+            "description": _REFUSALS[refused],
+            "content": {_JSON: {"schema": {"$ref": _REF.format(name=model.__name__)}}},
+        }
+        if refused in _RETRIED:
+            answers[refused]["headers"] = {
+                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
+            }
+    return answers
+
+
+_INVALID = 422
+
+
+def _schema(model: Any) -> dict[str, Any]:
+    if isinstance(model, type) and issubclass(model, msgspec.Struct):
+        _documented[model.__name__] = model
+        return {"$ref": _REF.format(name=model.__name__)}
+    return {"type": "object"}
+
+
+def _security(scope: Scope | None) -> list[dict[str, list[str]]]:
+    return [{name: [scope.value]} for name in _SECURITY] if scope else []
+
+
+def _portable(schema: Any) -> Any:
+    """Write patterns as JSON Schema knows them, where `$` is the very end."""
+    if isinstance(schema, dict):
+        return {
+            name: value.replace(r"\Z", "$") if name == "pattern" else _portable(value)
+            for name, value in schema.items()
+        }
+    return [_portable(value) for value in schema] if isinstance(schema, list) else schema

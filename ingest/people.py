@@ -1,0 +1,221 @@
+"""Routes about one person: their consent, their erasure, their copy."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from ingest.arrivals import pseudonyms
+from ingest.decoding import Form, explain
+from ingest.openapi import describe
+from ingest.permission import needs
+from ingest.replies import ERASING, NOT_FOUND, Refused, json_response
+from privacy.pseudonyms import address_hash
+from schemas.clock import moment
+from schemas.consents import (
+    ConsentReply,
+    ConsentRequest,
+    ConsentState,
+    Options,
+    PersonRequest,
+)
+from schemas.errors import ConsentRequired, InvalidInput
+from warehouse import access, consents, erasure_requests
+from warehouse.api_keys import Scope
+from warehouse.consents import Entry, Person, State
+from warehouse.engine import reading
+
+if TYPE_CHECKING:
+    from ingest.launcher import Launcher
+    from ingest.service import Service
+
+CONSENT_PATH = "/api/tracking/consent"
+ERASURE_PATH = "/api/privacy/erasure"
+EXPORT_PATH = "/api/privacy/export"
+
+
+class ErasureReply(msgspec.Struct, frozen=True, kw_only=True):
+    """An erasure that was asked for, and where to follow it."""
+
+    status: str = "accepted"
+    request: str
+    url: str
+
+
+class ErasureState(msgspec.Struct, frozen=True, kw_only=True):
+    """How far an erasure is, with its report: rows deleted, models that had seen the person."""
+
+    status: str = "success"
+    request: str
+    state: str
+    requested_at: str
+    finished_at: str | None
+    report: dict[str, Any]
+
+
+_consent_form = Form(ConsentRequest)
+_person_form = Form(PersonRequest)
+
+
+def consent_routes(service: Service) -> APIRouter:
+    """Return the routes by which a person allows, looks and withdraws."""
+    router = APIRouter(tags=["consent"], dependencies=[needs(Scope.INGEST)])
+
+    @router.post(
+        CONSENT_PATH,
+        **describe(Scope.INGEST, reply=ConsentReply, request=ConsentRequest, refusals=(409, 422)),
+    )
+    async def record_consent(request: Request) -> Response:
+        """Record what a person answered to the notice.
+
+        Every purpose that is not named is refused; withdrawing is the same call.
+        """
+        sent = _consent_form.read(request.scope["query_string"], await request.body())
+        person = _person(service, sent.user_id)
+        entry = _entry(service, sent, request)
+        try:
+            state: State = await service.write(
+                lambda connection: consents.record(connection, person, entry)
+            )
+        except ConsentRequired:
+            raise Refused(ERASING) from None
+        service.watch.consents.forget(list(person.candidates), 0)
+        return json_response(
+            ConsentReply(
+                consent_id=str(entry.consent_id),
+                options=state.options,
+                notice_version=state.notice_version,
+                recorded_at=moment(state.updated_at).isoformat(),
+            )
+        )
+
+    @router.get(
+        CONSENT_PATH + "/{user_id:path}",
+        **describe(Scope.INGEST, reply=ConsentState, refusals=(404, 422)),
+    )
+    async def read_consent(user_id: str) -> Response:
+        """Read what a person allows now; 404 when they never answered."""
+        person = _person(service, _checked(user_id))
+        state = await run_in_threadpool(_find, service, person)
+        return json_response(
+            ConsentState(
+                options=state.options,
+                notice_version=state.notice_version,
+                updated_at=moment(state.updated_at).isoformat(),
+            )
+        )
+
+    return router
+
+
+def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
+    """Return the routes by which a person is forgotten or gets their copy."""
+    router = APIRouter(tags=["privacy"], dependencies=[needs(Scope.PRIVACY)])
+
+    @router.post(
+        ERASURE_PATH,
+        **describe(
+            Scope.PRIVACY,
+            status=202,
+            reply=ErasureReply,
+            request=PersonRequest,
+            refusals=(404, 422),
+        ),
+    )
+    async def erase_person(request: Request) -> Response:
+        """Stop collecting about a person at once, and erase them everywhere.
+
+        Asked for twice, it is the same request.
+        """
+        sent = _person_form.read(request.scope["query_string"], await request.body())
+        person = _person(service, sent.user_id)
+        number = await run_in_threadpool(_begin_erasure, service, launcher, person)
+        reply = ErasureReply(request=number, url=f"{ERASURE_PATH}/{number}")
+        return json_response(reply, 202)
+
+    @router.get(
+        ERASURE_PATH + "/{request}",
+        **describe(Scope.PRIVACY, reply=ErasureState, refusals=(404, 422)),
+    )
+    def read_erasure(request: str) -> Response:
+        """Follow an erasure: requested, deleted, forgotten, done."""
+        found = erasure_requests.read(service.engine, request)
+        if found is None:
+            raise Refused(NOT_FOUND)
+        finished = found.finished_at
+        return json_response(
+            ErasureState(
+                request=found.request,
+                state=found.state,
+                requested_at=moment(found.requested_at).isoformat(),
+                finished_at=moment(finished).isoformat() if finished else None,
+                report=found.report,
+            )
+        )
+
+    @router.post(
+        EXPORT_PATH,
+        **describe(Scope.PRIVACY, reply=dict[str, Any], request=PersonRequest, refusals=(404, 422)),
+    )
+    async def export_person(request: Request) -> Response:
+        """Give everything that is held about one person, and about nobody else."""
+        sent = _person_form.read(request.scope["query_string"], await request.body())
+        person = _person(service, sent.user_id)
+        state = await run_in_threadpool(_find, service, person)
+        return json_response(await run_in_threadpool(access.export, service.engine, state.subject))
+
+    return router
+
+
+def _person(service: Service, user_id: str) -> Person:
+    now = time.time_ns() // 1_000
+    ring = service.watch.ring
+    return Person(ring.usable(now)[0].key_id, pseudonyms(ring, user_id, now))
+
+
+def _checked(user_id: str) -> str:
+    try:
+        return msgspec.convert({"user_id": user_id}, PersonRequest).user_id
+    except ValueError as error:
+        raise explain(error) from None
+
+
+def _entry(service: Service, sent: ConsentRequest, request: Request) -> Entry:
+    version = sent.notice_version or service.settings.notice_version
+    notice = service.notices.get(version)
+    if notice is None:
+        raise InvalidInput("notice_version", "must be a version of the notice")
+    client = request.scope.get("client")
+    key = service.watch.ring.current.secret
+    return Entry(
+        consent_id=consents.new_consent_id(),
+        options=Options(sent.analytics, sent.preferences, sent.improvement),
+        notice=notice,
+        channel=sent.channel,
+        address_hash=address_hash(key, client[0]) if client else None,
+        recorded_at=time.time_ns() // 1_000,
+    )
+
+
+def _find(service: Service, person: Person) -> State:
+    with reading(service.engine) as connection:
+        state = consents.find(connection, person.candidates)
+    if state is None or state.erasing:
+        raise Refused(NOT_FOUND)
+    return state
+
+
+def _begin_erasure(service: Service, launcher: Launcher, person: Person) -> str:
+    with reading(service.engine) as connection:
+        state = consents.find(connection, person.candidates)
+    if state is None:
+        raise Refused(NOT_FOUND)
+    number = erasure_requests.begin(service.engine, state.subject, datetime.now(UTC))
+    service.watch.consents.forget(list(person.candidates), 0)
+    launcher.launch("erase_subject", number)
+    return number

@@ -1,0 +1,83 @@
+"""What is sent back: JSON, small, and made once where it never changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from fastapi import Response
+
+from schemas.errors import SmartMatchError
+
+if TYPE_CHECKING:
+    from schemas.errors import InvalidInput
+
+_Headers = tuple[tuple[bytes, bytes], ...]
+_JSON = (b"content-type", b"application/json")
+encode = msgspec.json.Encoder().encode
+
+
+class Refusal(NamedTuple):
+    """A reply that refuses a request."""
+
+    status: int
+    body: bytes
+    headers: _Headers = ()
+
+
+class Refused(SmartMatchError):
+    """A request is refused, with this reply."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"refused with {refusal.status}")
+        self.refusal = refusal
+
+
+def refusal(status: int, detail: str, headers: _Headers = ()) -> Refusal:
+    """Return a refusal that says why in one sentence."""
+    return Refusal(status, encode({"detail": detail}), headers)
+
+
+def invalid(*errors: InvalidInput) -> Refusal:
+    """Return a refusal that names fields and rules."""
+    return Refusal(
+        422, encode({"detail": [{"field": error.field, "rule": error.rule} for error in errors]})
+    )
+
+
+CONSENT_REQUIRED = refusal(403, "Consent required for tracking")
+DIFFERS = refusal(409, "This event_id was stored with other content")
+ERASING = refusal(409, "An erasure of this person is under way")
+FORBIDDEN = refusal(403, "This API key does not open this route")
+NOT_FOUND = refusal(404, "Not Found")
+NOT_READY = refusal(503, "Not ready, try again", headers=((b"retry-after", b"1"),))
+TOO_FAST = refusal(429, "Too many requests", headers=((b"retry-after", b"1"),))
+TOO_LARGE = refusal(413, "The body is too large")
+TOO_MANY = refusal(413, "The batch has too many events")
+UNAUTHORIZED = refusal(
+    401,
+    "A valid API key is required",
+    headers=((b"www-authenticate", b'Bearer realm="SmartMatch"'),),
+)
+UNAUTHORIZED_PAGE = UNAUTHORIZED._replace(
+    headers=((b"www-authenticate", b'Basic realm="SmartMatch", charset="UTF-8"'),)
+)
+UNSUPPORTED_CODING = refusal(415, "The body must not be compressed")
+UNSUPPORTED_TYPE = refusal(415, "The body must be application/json")
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return what a route of FastAPI answers, encoded like everything else."""
+    return Response(encode(content), status, media_type="application/json")
+
+
+async def reply(send: Any, status: int, body: bytes, headers: _Headers = ()) -> None:
+    """Send a JSON reply."""
+    await send(
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers],
+        }
+    )
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,195 @@
+"""What a server process holds: the database, what is known of consent, and the one writer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from ingest.arrivals import Intake
+from ingest.observed import Observed
+from schemas.errors import ConsentRequired, NotReady
+from warehouse.committer import Committer, Ticket
+from warehouse.engine import check_ready, connect
+from warehouse.notices import read_notices
+from warehouse.staging import RULE_CONSENT, Outcome
+from warehouse.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from schemas.events import Event
+    from schemas.settings import Settings
+    from warehouse.notices import Notice
+    from warehouse.staging import Arrival
+
+BUSY_TIMEOUT_MS = 400
+"""A statement of the server waits for a lock no longer: its clients wait two seconds at most."""
+
+DEADLINE_SECONDS = 1.8
+"""Whoever waits for a commit is told to try again after so long, whatever the database does."""
+
+_SWEEP_SECONDS = 0.1
+
+
+class Service:
+    """Everything behind the routes of one server process.
+
+    Args:
+        settings: Of the installation.
+
+    Raises:
+        NotReady: The database is absent or not set up.
+        UnsafeEngine: It would lose what it acknowledged.
+        KeyMissing: There is no key file.
+        NoticeMissing: The text of the consent notice is not there.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.notices: dict[str, Notice] = read_notices(settings.notice_version)
+        self.engine = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
+        check_ready(self.engine)
+        self.watch = Watch(self.engine, settings.keys, settings.consent_staleness_seconds)
+        self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
+        self.observed = Observed()
+        self._lock = threading.Lock()
+        self._committer: Committer | None = None
+        self._waiting: deque[Ticket] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sweeping = False
+
+    @property
+    def committer(self) -> Committer:
+        """The writer, started with the first request: a fork before that is harmless."""
+        if self._committer is None:
+            with self._lock:
+                if self._committer is None:
+                    self._committer = Committer(
+                        self.engine,
+                        self.watch.consents,
+                        self.settings.queue_events,
+                        _wake,
+                        self.observed.commit,
+                    )
+        return self._committer
+
+    @property
+    def has_room(self) -> bool:
+        """Whether the queue is below its mark, nine tenths of what may wait."""
+        return self.committer.alive and self.committer.waiting * 10 < self.settings.queue_events * 9
+
+    def close(self) -> None:
+        """Write what waits and let go of the database."""
+        if self._committer is not None:
+            self._committer.close()
+        self.watch.close()
+        self.engine.dispose()
+
+    def arrive(self, event: Event) -> Arrival:
+        """Return what is written of an event that its person allows.
+
+        Raises:
+            InvalidInput: A field breaks a rule that depends on the time.
+            ConsentRequired: The person does not allow it.
+        """
+        fresh = time.monotonic() < self.watch.consents_until
+        return self.intake.arrive(event, time.time_ns() // 1_000, fresh=fresh)
+
+    async def store(self, events: Sequence[Event], arrivals: list[Arrival]) -> list[Outcome]:
+        """Store events and return, after the commit, what became of each.
+
+        Args:
+            events: As sent.
+            arrivals: What ``arrive`` made of them, in the same order; one that has to be made
+                again is replaced.
+
+        Raises:
+            QueueFull: Too many wait already.
+            NotReady: The database did not answer in time; whether they were stored is unknown,
+                and sending them again is safe.
+        """
+        ticket = await self._settled(Ticket(arrivals))
+        outcomes = list(ticket.outcomes)
+        while Outcome.AGAIN in outcomes:
+            await self._store_again(events, arrivals, outcomes)
+        return outcomes
+
+    async def _store_again(
+        self, events: Sequence[Event], arrivals: list[Arrival], outcomes: list[Outcome]
+    ) -> None:
+        places = []
+        for place, outcome in enumerate(outcomes):
+            if outcome is not Outcome.AGAIN:
+                continue
+            try:
+                arrivals[place] = self.arrive(events[place])
+                places.append(place)
+            except ConsentRequired:
+                self.committer.refuse(RULE_CONSENT)
+                outcomes[place] = Outcome.FORBIDDEN
+        ticket = await self._settled(Ticket([arrivals[place] for place in places]))
+        for place, outcome in zip(places, ticket.outcomes, strict=True):
+            outcomes[place] = outcome
+
+    async def write(self, work: Callable[[Any], Any]) -> Any:
+        """Do work in the writer's next transaction and return its result after the commit.
+
+        Raises:
+            SmartMatchError: What the work raised; nothing of it is written.
+            NotReady: The database did not answer in time.
+        """
+        ticket = await self._settled(Ticket(work=work))
+        return ticket.result
+
+    async def _settled(self, ticket: Ticket) -> Ticket:
+        loop = asyncio.get_running_loop()
+        ticket.waiter = loop.create_future()
+        self.committer.submit(ticket)
+        if loop is not self._loop:
+            self._loop, self._waiting, self._sweeping = loop, deque(), False
+        self._waiting.append(ticket)
+        if not self._sweeping:
+            self._sweeping = True
+            loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+        await ticket.waiter
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
+
+    def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those who have waited too long to try again."""
+        limit = time.monotonic() - DEADLINE_SECONDS
+        waiting = self._waiting
+        while waiting and (waiting[0].waiter.done() or waiting[0].since < limit):
+            ticket = waiting.popleft()
+            if not ticket.waiter.done():
+                ticket.waiter.set_exception(NotReady("the database did not answer"))
+        self._sweeping = bool(waiting)
+        if waiting:
+            loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+
+
+def _wake(tickets: list[Ticket]) -> None:
+    """Tell waiters, each in its own loop; called from the writer's thread."""
+    loop = tickets[0].waiter.get_loop()
+    if all(ticket.waiter.get_loop() is loop for ticket in tickets):
+        _wake_in(loop, tickets)
+        return
+    for ticket in tickets:
+        _wake_in(ticket.waiter.get_loop(), [ticket])
+
+
+def _wake_in(loop: asyncio.AbstractEventLoop, tickets: list[Ticket]) -> None:
+    try:
+        loop.call_soon_threadsafe(_resolve, tickets)
+    except RuntimeError:
+        return  # The loop was closed: nobody waits any more.
+
+
+def _resolve(tickets: list[Ticket]) -> None:
+    for ticket in tickets:
+        if not ticket.waiter.done():
+            ticket.waiter.set_result(None)

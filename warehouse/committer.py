@@ -1,0 +1,284 @@
+"""Commit in groups: one transaction for everything that arrived while the last was written.
+
+One thread owns the connection that a server writes by. The cost of making a commit durable is
+shared by all who wait for it, and a lone event waits for nothing. Whoever waits is told after
+the commit, never before.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.errors import NotReady, QueueFull, SmartMatchError
+from warehouse import accounts, consents
+from warehouse.engine import translated
+from warehouse.staging import counts, stage
+from warehouse.watch import REFUSED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine
+
+    from warehouse.staging import Arrival, Outcome
+    from warehouse.watch import KnownConsents
+
+PATIENCE_SECONDS = 1.2
+"""So old may a ticket be when the database does not answer; then it is told so."""
+
+LARGEST_COMMIT = 16_384
+"""Most events in one transaction: bounds the time that another writer waits for it."""
+
+_PAUSE_SECONDS = 0.02
+_IDLE_SECONDS = 1.0
+
+
+class Ticket:
+    """Something that waits for its commit, and what became of it.
+
+    Either ``arrivals`` to be stored or ``work``, a call with the transaction as its argument.
+    ``waiter`` belongs to whoever submitted it.
+    """
+
+    __slots__ = ("arrivals", "error", "outcomes", "result", "since", "waiter", "work")
+
+    def __init__(
+        self,
+        arrivals: Sequence[Arrival] = (),
+        work: Callable[[Connection], Any] | None = None,
+        waiter: Any = None,
+    ) -> None:
+        self.arrivals = arrivals
+        self.work = work
+        self.waiter = waiter
+        self.since = time.monotonic()
+        self.outcomes: Sequence[Outcome] = ()
+        self.result: Any = None
+        self.error: SmartMatchError | None = None
+
+
+class Committer:
+    """The one writer of a server process.
+
+    Args:
+        engine: The database, with a busy timeout well below ``PATIENCE_SECONDS``.
+        known: Learns who allows collection from what transactions had to look up.
+        queue_events: Most events that may wait.
+        settled: Called from the writer's thread with tickets whose fate is known.
+        observed: Called after each commit with what it entered into the books, the number
+            of events and the seconds that it took.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        known: KnownConsents,
+        queue_events: int,
+        settled: Callable[[list[Ticket]], None],
+        observed: Callable[[Mapping[tuple[str, str], int], int, float], None],
+    ) -> None:
+        self._engine = engine
+        self._known = known
+        self._limit = queue_events
+        self._settled = settled
+        self._observed = observed
+        self._lock = threading.Lock()
+        self._wake = threading.Condition(self._lock)
+        self._tickets: list[Ticket] = []
+        self._waiting = 0
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._closing = False
+        self._idle = False
+        self._connection: Connection | None = None
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Number of events that wait for their commit."""
+        return self._waiting
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything that is submitted can still be written."""
+        return self._thread.is_alive()
+
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a ticket.
+
+        Raises:
+            QueueFull: As many events wait as may.
+            NotReady: The writer has stopped.
+        """
+        size = len(ticket.arrivals) or 1
+        with self._lock:
+            if self._waiting + size > self._limit and self._waiting:
+                raise QueueFull("more was sent than can be made durable now")
+            if self._closing or not self._thread.is_alive():
+                raise NotReady("the server is stopping")
+            self._waiting += size
+            self._tickets.append(ticket)
+            if self._idle:
+                self._wake.notify()
+
+    def refuse(self, rule: str, events: int = 1) -> None:
+        """Count refused events; they enter the books with the next commit."""
+        key = (accounts.REFUSED, rule[:96])
+        with self._lock:
+            self._refused[accounts.RECEIVED, ""] += events
+            self._refused[key] += events
+
+    def close(self) -> None:
+        """Write what waits, then stop."""
+        with self._lock:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                tickets = self._next()
+                if tickets:
+                    self._write(tickets)
+                    continue
+                if self._refused:
+                    self._try([])
+                if self._closing:
+                    return
+        finally:
+            self._drop_connection()
+            with self._lock:
+                self._closing = True
+                left, self._tickets = self._tickets, []
+            self._settle(left, NotReady("the server is stopping"))
+
+    def _next(self) -> list[Ticket]:
+        """Wait for tickets and take what is there, oldest first."""
+        with self._lock:
+            if not self._tickets and not self._closing:
+                self._idle = True
+                self._wake.wait(_IDLE_SECONDS)
+                self._idle = False
+            tickets, self._tickets = self._tickets, []
+            events = 0
+            for place, ticket in enumerate(tickets):
+                events += len(ticket.arrivals) or 1
+                if events > LARGEST_COMMIT and place:
+                    self._tickets = tickets[place:]
+                    return tickets[:place]
+            return tickets
+
+    def _write(self, tickets: list[Ticket]) -> None:
+        """Commit tickets; while the database does not answer, those that are too old give up."""
+        while tickets:
+            error = self._try(tickets)
+            if error is None:
+                self._settle(tickets)
+                return
+            if len(tickets) > 1 and not isinstance(error, NotReady):
+                # One of them cannot be stored: it must not take the others with it.
+                for ticket in tickets:
+                    self._write([ticket])
+                return
+            limit = time.monotonic() - PATIENCE_SECONDS
+            final = not isinstance(error, NotReady) or self._closing
+            late = [ticket for ticket in tickets if final or ticket.work or ticket.since < limit]
+            self._settle(late, NotReady("the database did not answer"))
+            gone = set(map(id, late))
+            tickets = [ticket for ticket in tickets if id(ticket) not in gone]
+            if tickets:
+                time.sleep(_PAUSE_SECONDS)
+
+    def _try(self, tickets: Sequence[Ticket]) -> SmartMatchError | None:
+        """Write tickets in one transaction; return why that failed, if it did."""
+        begun = time.perf_counter()
+        with self._lock:
+            books, self._refused = self._refused, Counter()
+        arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
+        try:
+            with translated(), self._connected() as connection, connection.begin():
+                _work(connection, tickets)
+                lookup = _Lookup()
+                outcomes = stage(connection, arrivals, time.time_ns() // 1_000, lookup)
+                entries = books + Counter(counts(outcomes))
+                accounts.add(connection, entries)
+        except (NotReady, SQLAlchemyError) as error:
+            with self._lock:
+                self._refused += books
+            self._drop_connection()
+            if isinstance(error, NotReady):
+                return error
+            return SmartMatchError(f"a commit failed ({type(error).__name__})")
+        lookup.teach(self._known)
+        self._observed(entries, len(arrivals), time.perf_counter() - begun)
+        start = 0
+        for ticket in tickets:
+            ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]
+            start += len(ticket.arrivals)
+        return None
+
+    def _settle(self, tickets: list[Ticket], error: SmartMatchError | None = None) -> None:
+        if not tickets:
+            return
+        with self._lock:
+            self._waiting -= sum(len(ticket.arrivals) or 1 for ticket in tickets)
+        if error is not None:
+            for ticket in tickets:
+                ticket.error = error
+        self._settled(tickets)
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Lend the writer's own connection, made when there is none."""
+        if self._connection is None:
+            self._connection = self._engine.connect()
+        yield self._connection
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(SQLAlchemyError):
+                connection.invalidate()
+                connection.close()
+
+
+def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:
+    """Do the work of tickets; what one of them may not do stops only that one."""
+    for ticket in tickets:
+        if ticket.work is None:
+            continue
+        ticket.error = None
+        try:
+            with connection.begin_nested():
+                ticket.result = ticket.work(connection)
+        except SmartMatchError as error:
+            ticket.error = error
+
+
+class _Lookup:
+    """Looks subjects up in a transaction and remembers them until it is committed."""
+
+    def __init__(self) -> None:
+        self._seen = 0
+        self._found: dict[bytes, int] = {}
+
+    def __call__(
+        self, connection: Connection, people: Collection[tuple[bytes, ...]]
+    ) -> dict[tuple[bytes, ...], int]:
+        # The counter first: what is read after it is at least as new.
+        self._seen = consents.counters(connection).get(consents.CHANGES, 0)
+        found = consents.resolve(connection, people)
+        self._found = {person[0]: found.get(person, REFUSED) for person in people}
+        return found
+
+    def teach(self, known: KnownConsents) -> None:
+        """Hand over what was found; the transaction is committed."""
+        if self._found:
+            known.learn(self._found, self._seen)

@@ -1,0 +1,146 @@
+"""What a server process holds in memory of consent and keys, and how old that may be.
+
+A thread compares version counters several times within the allowed age. What changed is
+forgotten, never patched: the next event asks the database, inside the transaction that stores
+it. When the counters cannot be read in time nothing held here is used any more.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from schemas.errors import KeyMissing, NotReady
+from warehouse import api_keys, consents
+from warehouse.engine import reading
+from warehouse.keyfile import read_ring, ring_stamp
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from warehouse.api_keys import KeyHash
+    from warehouse.keyfile import KeyRing
+
+REFUSED = 0
+"""Stands for a subject in place of a person who does not allow their events to be collected."""
+
+_GENERATION = 200_000
+_KEYS_STALE_SECONDS = 0.9
+
+
+class KnownConsents:
+    """Subjects of those who allow collection, by pseudonym: bounded, forgotten when changed."""
+
+    def __init__(self) -> None:
+        self._young: dict[bytes, int] = {}
+        self._old: dict[bytes, int] = {}
+        self._lock = threading.Lock()
+        self._seen = 0
+
+    def get(self, pseudonym: bytes) -> int | None:
+        """Return the subject, ``REFUSED``, or None when the database has to be asked."""
+        subject = self._young.get(pseudonym)
+        return self._old.get(pseudonym) if subject is None else subject
+
+    def learn(self, found: dict[bytes, int], seen: int) -> None:
+        """Hold what a transaction read, unless something changed since it began.
+
+        Args:
+            found: Subject or ``REFUSED`` by pseudonym.
+            seen: The counter of changes as that transaction read it, before the subjects.
+        """
+        with self._lock:
+            if seen < self._seen:
+                return
+            if len(self._young) + len(found) > _GENERATION:
+                self._young, self._old = {}, self._young
+            self._young.update(found)
+
+    def forget(self, changed: list[bytes] | None, seen: int) -> None:
+        """Forget those who changed, or everyone, up to a value of the counter."""
+        with self._lock:
+            self._seen = max(self._seen, seen)
+            if changed is None:
+                self._young, self._old = {}, {}
+                return
+            for pseudonym in changed:
+                self._young.pop(pseudonym, None)
+                self._old.pop(pseudonym, None)
+
+
+class Watch:
+    """Keeps what is known fresh, from a thread of its own.
+
+    Args:
+        engine: The database.
+        keys: Directory of the key file.
+        staleness_seconds: Oldest consent state that may be acted on.
+
+    Raises:
+        NotReady: The database cannot be read.
+        KeyMissing: There is no key file.
+    """
+
+    def __init__(self, engine: Engine, keys: Path, staleness_seconds: float) -> None:
+        self._engine = engine
+        self._directory = keys
+        self._staleness = staleness_seconds
+        self._interval = max(0.02, min(staleness_seconds / 2 or 0.2, 0.2))
+        self._counters: dict[str, int] | None = None
+        self._stamp = ring_stamp(keys)
+        self._stop = threading.Event()
+        self.ring: KeyRing = read_ring(keys)
+        self.consents = KnownConsents()
+        self.api_keys: dict[bytes, KeyHash] | None = {}
+        """Valid API keys by id; None while none was ever made."""
+        self.consents_until = 0.0
+        """Monotonic time until which ``consents`` may be used."""
+        self.api_keys_until = 0.0
+        """Monotonic time until which ``api_keys`` may be used."""
+        self._poll()
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop watching."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._interval):
+            # Unreadable: what is held runs out of its time by itself, and the door closes.
+            with suppress(NotReady, KeyMissing):
+                self._poll()
+
+    def _poll(self) -> None:
+        begun = time.monotonic()
+        self._poll_ring()
+        with reading(self._engine) as connection:
+            counters = consents.counters(connection)
+            before = self._counters
+            if before is None or _moved(before, counters, api_keys.CHANGES):
+                self.api_keys = api_keys.read_hashes(connection)
+            if before is not None and (moved := _moved(before, counters, consents.CHANGES)):
+                entries = _moved(before, counters, consents.ENTRIES)
+                changed = None
+                if moved == entries:
+                    changed = consents.changed_since(connection, before.get(consents.ENTRIES, 0))
+                self.consents.forget(changed, counters[consents.CHANGES])
+        self._counters = counters
+        self.api_keys_until = begun + _KEYS_STALE_SECONDS
+        self.consents_until = begun + self._staleness
+
+    def _poll_ring(self) -> None:
+        stamp = ring_stamp(self._directory)
+        if stamp != self._stamp:
+            self.ring = read_ring(self._directory)
+            self.consents.forget(None, 0)
+            self._stamp = stamp
+
+
+def _moved(before: dict[str, int], after: dict[str, int], name: str) -> int:
+    return after.get(name, 0) - before.get(name, 0)

@@ -197,7 +197,7 @@ def hopeless(kind: str) -> pd.DataFrame:
     ("kind", "reason"),
     [
         ("never the same", "no logged row"),
-        ("a few enormous weights", "effective sample size"),
+        ("a few enormous weights", r"effective sample size [0-9.]+ of 2000 rows"),
         ("log always does one thing", "covers"),
         ("five groups", "groups"),
     ],

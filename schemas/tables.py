@@ -231,7 +231,7 @@ blocks = Table(
 block_sums = Table(
     "block_sums",
     metadata,
-    Column("block", ForeignKey("blocks.block"), nullable=False),
+    Column("block", ForeignKey("blocks.block", ondelete="CASCADE"), nullable=False),
     Column("measure", String(32), nullable=False),
     Column("facet", String(64), nullable=False),
     Column("model_version", String(64), nullable=False),

@@ -1,0 +1,342 @@
+"""The purge: what is past its age goes, nothing else does, the books follow, no byte is left."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import func, insert, select
+
+from schemas.clock import MICROS_PER_DAY
+from schemas.errors import LeaseLost
+from schemas.events import EventKind
+from schemas.retention import Rule, rules
+from schemas.settings import Settings
+from schemas.tables import (
+    block_sums,
+    blocks,
+    events,
+    matches,
+    metric_sums,
+    purges,
+    rejected,
+    runs,
+    staged,
+)
+from tests.histories import TODAY
+from tests.population import RUN, answer, arrive, days_before, event, process
+from warehouse import retention
+from warehouse.audit import balance
+from warehouse.engine import connect, create_tables, reading, writing
+from warehouse.leases import lease
+from warehouse.recount import reconcile
+from warehouse.retention import count_expired, delete_expired, forget_bytes, record_purge
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine, Table
+
+SETTINGS = Settings(
+    events_retention_days=100,
+    metrics_retention_days=200,
+    rejected_retention_days=10,
+    staging_retention_days=2,
+    logs_retention_days=50,
+)
+
+
+def rule(data_class: str) -> Rule:
+    return next(rule for rule in rules(SETTINGS, RUN) if rule.data_class == data_class)
+
+
+def purge(engine: Engine, data_class: str) -> int:
+    with lease(engine, "purge_expired", 60.0) as held:
+        return delete_expired(engine, rule(data_class), held)
+
+
+def count(engine: Engine, table: Table) -> int:
+    with reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def fill(engine: Engine, table: Table, rows: list[dict[str, Any]]) -> None:
+    with writing(engine) as connection:
+        connection.execute(insert(table), rows)
+
+
+def kept_events(engine: Engine, column: str = "occurred_at") -> list[int]:
+    with reading(engine) as connection:
+        return list(connection.execute(select(events.c[column]).order_by(column)).scalars())
+
+
+def proposed(subject: int, match_key: int, day: int, **given: Any) -> dict[str, Any]:
+    at = day * MICROS_PER_DAY + 1
+    return event(EventKind.PROPOSED, subject, match_key, occurred_at=at, **given)
+
+
+def test_an_event_goes_with_its_day_and_not_before(engine: Engine) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    first_kept = (TODAY - 100) * MICROS_PER_DAY
+    times = [first_kept - 1, first_kept - MICROS_PER_DAY, first_kept, first_kept + 1]
+    arrive(engine, [event(EventKind.PROPOSED, subject, at, occurred_at=at) for at in times])
+    process(engine)
+
+    counted = count_expired(engine, rule("events"))
+    deleted = purge(engine, "events")
+
+    assert (counted, deleted) == (2, 2)
+    assert kept_events(engine) == [first_kept, first_kept + 1]
+    assert purge(engine, "events") == 0
+
+
+@pytest.mark.parametrize("expired", [0, 1, 2, 3, 4, 7])
+def test_chunks_delete_neither_more_nor_less_at_their_edges(
+    expired: int, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK_ROWS", 3)
+    subject = answer(engine, "anybody", "analytics")
+    old = [proposed(subject, number, TODAY - 101) for number in range(expired)]
+    new = [proposed(subject, number, TODAY - 100) for number in range(100, 105)]
+    arrive(engine, [*old, *new])
+    process(engine)
+
+    assert purge(engine, "events") == expired
+    assert purge(engine, "matches") == expired
+    assert count(engine, events) == count(engine, matches) == 5
+    assert balance(engine).agrees
+
+
+def test_expired_staged_events_are_counted_in_the_books(engine: Engine) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    late = [
+        event(EventKind.PROPOSED, subject, 1, received_at=days_before(2) - 1),
+        event(EventKind.PROPOSED, subject, 2, received_at=days_before(2)),
+    ]
+    arrive(engine, late)
+
+    assert purge(engine, "staged") == 1
+
+    books = balance(engine)
+    assert (books.stored, books.waiting, books.expired) == (2, 1, 1)
+    assert books.agrees
+
+
+def test_purged_events_and_rejected_ones_leave_the_books_balanced(engine: Engine) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, number, TODAY - 150) for number in range(4)])
+    with reading(engine) as connection:
+        first = connection.execute(select(func.min(staged.c.seq))).scalar_one()
+    process(engine, broken={"match_score: must be at most 1": [first]})
+    with writing(engine) as connection:
+        connection.execute(rejected.update().values(rejected_at=days_before(12)))
+
+    assert (purge(engine, "events"), purge(engine, "rejected")) == (3, 1)
+
+    books = balance(engine)
+    assert (books.processed, books.purged) == (3, {"events": 3, "rejected": 1})
+    assert books.agrees
+
+
+def test_sums_outlive_the_matches_that_they_count(engine: Engine) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    days = [TODAY - 150, TODAY - 99]
+    arrive(engine, [proposed(subject, day, day) for day in days])
+    process(engine)
+    with reading(engine) as connection:
+        before = connection.execute(select(metric_sums).order_by(*metric_sums.primary_key)).all()
+
+    purge(engine, "matches")
+
+    with reading(engine) as connection:
+        after = connection.execute(select(metric_sums).order_by(*metric_sums.primary_key)).all()
+        left = connection.execute(select(matches.c.day)).scalars().all()
+    assert after == before
+    assert left == [TODAY - 99]
+
+
+def test_a_match_that_is_cut_in_two_by_age_still_agrees_with_a_recount(engine: Engine) -> None:
+    one, other = (answer(engine, name, "analytics") for name in ("one", "other"))
+    rows = []
+    for subject, day in ((one, TODAY - 101), (other, TODAY - 100)):
+        at = day * MICROS_PER_DAY + 1
+        rows += [
+            proposed(subject, 1, day),
+            event(EventKind.ACCEPTED, subject, 1, occurred_at=at + 1),
+        ]
+    arrive(engine, rows)
+    process(engine)
+
+    assert purge(engine, "matches") == 1
+
+    assert reconcile(engine, TODAY - 100).matches == 1
+
+
+def test_sums_and_published_blocks_go_at_their_own_age(engine: Engine) -> None:
+    day = TODAY - 200
+    fill(
+        engine,
+        metric_sums,
+        [
+            {"measure": "proposed", "facet": "", "day": d, "model_version": "", "value": 1}
+            for d in (day - 1, day)
+        ],
+    )
+    fill(
+        engine,
+        blocks,
+        [
+            {
+                "block": 1,
+                "since_day": day - 9,
+                "until_day": day - 1,
+                "subjects": 10,
+                "sealed_at": 1,
+            },
+            {
+                "block": 2,
+                "since_day": day - 1,
+                "until_day": day + 3,
+                "subjects": 10,
+                "sealed_at": 1,
+            },
+        ],
+    )
+    fill(
+        engine,
+        block_sums,
+        [
+            {"block": b, "measure": "proposed", "facet": f, "model_version": "", "value": 20}
+            for b in (1, 2)
+            for f in ("", "distance")
+        ],
+    )
+
+    assert (purge(engine, "metric_sums"), purge(engine, "blocks")) == (1, 1)
+
+    with reading(engine) as connection:
+        assert connection.execute(select(metric_sums.c.day)).scalars().all() == [day]
+        assert connection.execute(select(blocks.c.block)).scalars().all() == [2]
+        assert set(connection.execute(select(block_sums.c.block)).scalars()) == {2}
+
+
+def test_records_of_runs_and_the_evidence_itself_go_too(engine: Engine) -> None:
+    fill(
+        engine,
+        runs,
+        [
+            {"run": name, "flow": "x", "state": "completed", "requested_at": days_before(age)}
+            for name, age in (("old", 51), ("new", 49))
+        ],
+    )
+    record_purge(engine, "first", {"events": (1, 2)}, RUN - timedelta(days=201))
+    record_purge(engine, "second", {"events": (1, 3)}, RUN - timedelta(days=199))
+
+    assert (purge(engine, "runs"), purge(engine, "purges")) == (1, 1)
+    assert (count(engine, runs), count(engine, purges)) == (1, 1)
+
+
+def test_the_evidence_names_class_cutoff_and_count(engine: Engine) -> None:
+    record_purge(engine, "run", {"events": (5, 2), "staged": (6, 0)}, RUN)
+
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(purges.c.run, purges.c.data_class, purges.c.cutoff, purges.c.deleted).order_by(
+                purges.c.seq
+            )
+        ).all()
+    assert [tuple(row) for row in rows] == [("run", "events", 5, 2), ("run", "staged", 6, 0)]
+
+
+def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, 1, TODAY - 150)])
+    process(engine)
+    with lease(engine, "purge_expired", 60.0) as held:
+        pass
+    with lease(engine, "purge_expired", 60.0), pytest.raises(LeaseLost):
+        delete_expired(engine, rule("events"), held)
+
+    assert count(engine, events) == 1
+
+
+def test_a_purge_that_stops_between_chunks_is_finished_by_the_next(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK_ROWS", 2)
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, number, TODAY - 150) for number in range(5)])
+    process(engine)
+
+    class Killed(BaseException):
+        pass
+
+    def kill(_seconds: float) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("warehouse.retention.time.sleep", kill)
+        with pytest.raises(Killed):
+            purge(engine, "events")
+    assert count(engine, events) == 3
+    assert balance(engine).agrees
+
+    assert purge(engine, "events") == 3
+    assert balance(engine).purged == {"events": 5}
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> Iterator[Engine]:
+    engine = connect(SecretStr(f"sqlite:///{tmp_path / 'forget.db'}"))
+    create_tables(engine)
+    yield engine
+    engine.dispose()
+
+
+def bytes_of(directory: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in sorted(directory.glob("forget.db*")))
+
+
+MARKS = (b"a-secret-of-one-person", b"\xde\xad\xbe\xef" * 4)
+
+
+def store_marked(engine: Engine) -> None:
+    """Store an old event whose payload and id can be recognised, among many others."""
+    subject = answer(engine, "anybody", "analytics")
+    old = [proposed(subject, number, TODAY - 150) for number in range(2_000)]
+    marked = proposed(
+        subject, 5_000, TODAY - 150, event_id=MARKS[1], figures={"model_version": MARKS[0].decode()}
+    )
+    arrive(engine, [*old[:1_000], marked, *old[1_000:]])
+    process(engine)
+
+
+def test_no_deleted_byte_is_left_in_sqlites_files(sqlite: Engine, tmp_path: Path) -> None:
+    store_marked(sqlite)
+    assert all(mark in bytes_of(tmp_path) for mark in MARKS)
+    with writing(sqlite) as connection:
+        connection.exec_driver_sql("DELETE FROM receipts")
+        connection.execute(metric_sums.delete())
+
+    purge(sqlite, "events")
+    purge(sqlite, "matches")
+
+    assert forget_bytes(sqlite) is True
+    assert not [mark for mark in MARKS if mark in bytes_of(tmp_path)]
+    assert (tmp_path / "forget.db-wal").stat().st_size == 0
+
+
+def test_a_reader_that_keeps_the_log_open_is_told_and_the_next_run_succeeds(
+    sqlite: Engine, tmp_path: Path
+) -> None:
+    store_marked(sqlite)
+    impatient = connect(SecretStr(f"sqlite:///{tmp_path / 'forget.db'}"), busy_timeout_ms=50)
+    with reading(sqlite) as connection:
+        connection.execute(select(func.count()).select_from(events)).scalar_one()
+        purge(impatient, "events")
+        assert forget_bytes(impatient) is False
+    assert forget_bytes(impatient) is True
+    impatient.dispose()

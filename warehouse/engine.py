@@ -8,7 +8,7 @@ assumed: a database that would lose what it acknowledged is refused.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -182,7 +182,15 @@ def add_to(
         keys: Columns that tell rows apart.
         column: The number that is added to.
     """
-    dialect = postgresql if is_postgres(bind) else sqlite
+    return _add_to(is_postgres(bind), table, tuple(keys), column)
+
+
+@cache
+def _add_to(postgres: bool, table: Table, keys: tuple[str, ...], column: str) -> Any:  # noqa: FBT001
+    # SQLAlchemy compiles an upsert anew each time, at the cost of a whole commit; a text it keeps.
+    dialect = postgresql if postgres else sqlite
     statement = dialect.insert(table)
     total = table.c[column] + statement.excluded[column]
-    return statement.on_conflict_do_update(index_elements=list(keys), set_={column: total})
+    upsert = statement.on_conflict_do_update(index_elements=list(keys), set_={column: total})
+    named = dialect.dialect(paramstyle="named")
+    return text(str(upsert.compile(dialect=named, column_keys=[*keys, column])))

@@ -1,8 +1,9 @@
 """Run the server inside this process, for a platform that has none elsewhere.
 
-The application is found by the entry point ``server`` of the group ``smartmatch.embedded``
-and called in memory; its event loop has a thread of its own. It starts with the first
-request, which therefore takes seconds.
+The application is what the entry point ``server`` of the group ``smartmatch.embedded`` makes,
+after its entry point ``setup`` made the database where there is none. It is called in memory,
+and its event loop has a thread of its own. It starts with the first request, which therefore
+takes seconds.
 """
 
 from __future__ import annotations
@@ -190,13 +191,15 @@ class _Server:
 
 
 def _application() -> Callable[..., Any]:
-    """Make the application that is installed.
+    """Make the application that is installed, and first what it needs beside its code.
 
     Raises:
-        NoServer: None is.
+        NoServer: None is installed.
     """
-    for entry in entry_points(group=GROUP):
-        if entry.name == "server":
-            made: Callable[..., Any] = entry.load()()
-            return made
-    raise NoServer("set SMARTMATCH_URL: no embedded server is installed")
+    found = {entry.name: entry for entry in reversed(entry_points(group=GROUP))}
+    if "server" not in found:
+        raise NoServer("set SMARTMATCH_URL: no embedded server is installed")
+    if "setup" in found:
+        found["setup"].load()()
+    application: Callable[..., Any] = found["server"].load()()
+    return application

@@ -13,7 +13,7 @@ from tracking import forking, retrying
 from tracking.errors import Unreachable
 from tracking.spool import Refusal
 from tracking.transport import EVENTS_PATH
-from tracking.verdicts import TooMuch, Verdict, judge
+from tracking.verdicts import BatchRefused, Verdict, judge
 
 if TYPE_CHECKING:
     from tracking.counters import Tally
@@ -174,7 +174,7 @@ class Sender:
         except Unreachable:
             self._spool.release()
             raise
-        except TooMuch as refusal:
+        except BatchRefused as refusal:
             if len(taken) > 1:
                 self._batch_events = len(taken) // 2
                 self._spool.release()
@@ -183,8 +183,6 @@ class Sender:
         self._settle(taken, verdict)
 
     def _settle(self, taken: list[Waiting], verdict: Verdict) -> None:
-        if verdict.again:
-            self._spool.release(taken[position].seq for position in verdict.again)
         self._spool.settle(
             [
                 Refusal(taken[position].seq, field, rule)
@@ -195,8 +193,6 @@ class Sender:
         self._batch_events = min(self._batch_events * 2, self._pace.batch_events)
         self._count(verdict)
         self._progress.set()
-        if verdict.again:
-            raise Unreachable("the server has no room for all events")
 
     def _count(self, verdict: Verdict) -> None:
         if self._failures:
@@ -207,7 +203,7 @@ class Sender:
         self._tally.add("stored", verdict.stored)
         self._tally.add("duplicate", verdict.duplicate)
         self._tally.add("rejected", len(verdict.rejected))
-        self._tally.add("dropped_for_consent", len(verdict.without_consent))
+        self._tally.add("dropped_for_consent", verdict.without_consent)
         for _, field, rule in verdict.rejected[:1]:
             _logger.warning(
                 "The server refused %d events; the first: %s: %s",

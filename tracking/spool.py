@@ -163,14 +163,13 @@ class Spool:
                 (MOST_REFUSED,),
             )
 
-    def release(self, seqs: Iterable[int] | None = None) -> None:
-        """Give claimed events back, all or some: they wait again."""
-        free = "UPDATE waiting SET owner = NULL, lease_until = NULL WHERE owner = ?"
+    def release(self) -> None:
+        """Give claimed events back: they wait again."""
         with self._transaction() as connection:
-            if seqs is None:
-                connection.execute(free, (self.owner,))
-            else:
-                connection.executemany(free + " AND seq = ?", ((self.owner, n) for n in seqs))
+            connection.execute(
+                "UPDATE waiting SET owner = NULL, lease_until = NULL WHERE owner = ?",
+                (self.owner,),
+            )
 
     def drop_user(self, user_id: str) -> int:
         """Delete what waits of one person, refused events included; how many waited."""

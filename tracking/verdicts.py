@@ -1,27 +1,29 @@
-"""Read what the server says about a batch: each event stored, refused, or to be sent again."""
+"""Read what the server says about a batch: each event stored, there already, or refused."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
 from tracking.errors import Unreachable
-from tracking.retrying import is_temporary
 
 if TYPE_CHECKING:
     from tracking.transport import Reply
 
-CONSENT_RULE = "Consent required for tracking"
+
+class _Rule(msgspec.Struct):
+    field: str
+    rule: str
 
 
 class _Refused(msgspec.Struct):
     index: int
-    field: str = "event"
-    rule: str = ""
-    status: int = HTTPStatus.UNPROCESSABLE_ENTITY
+    status: int
+    field: str
+    rule: str
 
 
 class _Answer(msgspec.Struct):
@@ -30,24 +32,26 @@ class _Answer(msgspec.Struct):
     refused: list[_Refused]
 
 
+class _Refusal(msgspec.Struct):
+    detail: Annotated[list[_Rule], msgspec.Meta(min_length=1)]
+
+
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a batch, by position in it; what is in no list is at the server."""
+    """What became of a batch."""
 
     stored: int = 0
     duplicate: int = 0
+    without_consent: int = 0
     rejected: tuple[tuple[int, str, str], ...] = ()
-    """Position, field and rule of what will never be stored."""
-    without_consent: tuple[int, ...] = ()
-    again: tuple[int, ...] = ()
-    """Positions of what the server had no room for."""
+    """Position in the batch, field and rule of each event that will never be stored."""
 
 
-class TooMuch(Exception):
-    """The server refuses the batch as a whole; a smaller one may do."""
+class BatchRefused(Exception):
+    """The server refuses a batch as a whole; a smaller one may do."""
 
     def __init__(self, field: str, rule: str) -> None:
-        super().__init__(rule)
+        super().__init__(f"{field}: {rule}")
         self.field = field
         self.rule = rule
 
@@ -59,44 +63,42 @@ def judge(reply: Reply, size: int) -> Verdict:
     about the events: they are sent again later.
 
     Raises:
-        TooMuch: The batch is refused as a whole, for its size or for one event in it.
+        BatchRefused: The batch is refused as a whole, for its size or for an event in it.
         Unreachable: It is worth sending again as it is.
     """
-    if reply.status in {
-        HTTPStatus.BAD_REQUEST,
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-    }:
-        raise _too_much(reply)
+    _check_whole(reply)
     if reply.status != HTTPStatus.OK:
         raise Unreachable(f"status {reply.status}", reply.retry_after)
     try:
         answer = msgspec.json.decode(reply.body, type=_Answer)
     except msgspec.MsgspecError:
         raise Unreachable("the reply has another form") from None
-    positions = {refused.index for refused in answer.refused}
-    if not positions <= set(range(size)) or answer.stored + answer.duplicate > size:
+    if not _is_whole(answer, size):
         raise Unreachable("the reply is to another batch")
-    return _sorted(answer)
-
-
-def _sorted(answer: _Answer) -> Verdict:
-    rejected, without_consent, again = [], [], []
-    for refused in answer.refused:
-        if is_temporary(refused.status):
-            again.append(refused.index)
-        elif refused.status == HTTPStatus.FORBIDDEN or refused.rule == CONSENT_RULE:
-            without_consent.append(refused.index)
-        else:
-            rejected.append((refused.index, refused.field, refused.rule))
+    forbidden = [one for one in answer.refused if one.status == HTTPStatus.FORBIDDEN]
+    rejected = [one for one in answer.refused if one.status != HTTPStatus.FORBIDDEN]
     return Verdict(
-        answer.stored, answer.duplicate, tuple(rejected), tuple(without_consent), tuple(again)
+        answer.stored,
+        answer.duplicate,
+        len(forbidden),
+        tuple((one.index, one.field, one.rule) for one in rejected),
     )
 
 
-def _too_much(reply: Reply) -> TooMuch:
-    try:
-        refused = msgspec.json.decode(reply.body, type=_Refused)
-    except msgspec.MsgspecError:
-        return TooMuch("event", f"status {reply.status}")
-    return TooMuch(refused.field, refused.rule or f"status {reply.status}")
+def _is_whole(answer: _Answer, size: int) -> bool:
+    """Whether every event of the batch has its verdict."""
+    places = {one.index for one in answer.refused}
+    judged = answer.stored + answer.duplicate + len(answer.refused)
+    return judged == size and len(places) == len(answer.refused) and places <= set(range(size))
+
+
+def _check_whole(reply: Reply) -> None:
+    """Tell the server's own refusal of a batch from what stands between it and us."""
+    if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        raise BatchRefused("event", "is too large")
+    if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY:
+        try:
+            rules = msgspec.json.decode(reply.body, type=_Refusal).detail
+        except msgspec.MsgspecError:
+            return
+        raise BatchRefused(rules[0].field, rules[0].rule)

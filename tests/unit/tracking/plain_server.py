@@ -91,7 +91,7 @@ class Handler(BaseHTTPRequestHandler):
             self._answer_fault(fault)
             return
         if len(body) > state.most_events:
-            self._answer(413, {"field": "body", "rule": "must be smaller"})
+            self._answer(413, {"detail": "The batch has too many events"})
             return
         verdict = self._store(state, body)
         if fault and fault.lose_reply:
@@ -107,16 +107,26 @@ class Handler(BaseHTTPRequestHandler):
             for index, event in enumerate(body):
                 state.arrivals[event["event_id"]] += 1
                 if event["match_id"] in state.refuse:
-                    refused.append({"index": index, **state.refuse[event["match_id"]]})
+                    refused.append(
+                        {"index": index, "status": 422, **state.refuse[event["match_id"]]}
+                    )
                 elif not state.consents.get(event["user_id"], {}).get("analytics"):
                     rule = "Consent required for tracking"
-                    refused.append({"index": index, "field": "user_id", "rule": rule})
+                    refused.append(
+                        {"index": index, "status": 403, "field": "user_id", "rule": rule}
+                    )
                 elif event["event_id"] in state.events:
                     duplicate += 1
                 else:
                     state.events[event["event_id"]] = event
                     stored += 1
-        return {"status": "success", "stored": stored, "duplicate": duplicate, "refused": refused}
+        return {
+            "status": "partial" if refused else "success",
+            "received": len(body),
+            "stored": stored,
+            "duplicate": duplicate,
+            "refused": refused,
+        }
 
     def _note(self) -> State:
         self.state.requests.append((time.monotonic(), self.command, self.path))

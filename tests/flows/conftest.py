@@ -1,0 +1,85 @@
+"""A real Prefect server for the session, and an installation for each test."""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+
+import flows  # noqa: F401  # sets our defaults before Prefect reads its own
+from installation import set_up_model
+from matching import market
+from matching.features import with_context
+from replay import events_of
+from schemas.clock import micros
+from schemas.events import StagedPayload, kind_of
+from tests.histories import admit, make_row, stage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+    from sqlalchemy import Engine
+
+    from matching.rounds import Round
+    from schemas.settings import Settings
+
+
+@pytest.fixture(scope="session", autouse=True)
+def prefect_server() -> Iterator[None]:
+    """Run every flow of the session against one server."""
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture
+def installed(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation that flows find by their settings: tables, keys, first champion."""
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    set_up_model(settings)
+    return settings
+
+
+def number(name: str) -> int:
+    """Return a number for a name of the simulated market."""
+    return zlib.crc32(name.encode()) + 1
+
+
+def stage_rounds(engine: Engine, *, turns: int, last: date, seed: int = 7) -> set[int]:
+    """Stage what happens in rounds of the simulated market, every pair proposed in turn.
+
+    Returns:
+        The subjects, all of whom allow analytics and improvement.
+    """
+    held = list(market.rounds(market.open_market(seed=seed), turns))
+    people = {number(name) for round_ in held for name in round_.pairs["user_id"]}
+    admit(engine, sorted(people), improvement=True)
+    for back, round_ in enumerate(reversed(held)):
+        day = last.toordinal() - back
+        stage(engine, list(_rows(round_, type(last).fromordinal(day))))
+    return people
+
+
+def _rows(round_: Round, day: date) -> Iterator[dict[str, Any]]:
+    pairs = with_context(round_.pairs)
+    chosen = sorted(set(pairs["match_id"]))[::6]
+    for event in events_of(pairs[pairs["match_id"].isin(chosen)], name=round_.name, day=day):
+        fields = {
+            field: getattr(event, field)
+            for field in StagedPayload.__struct_fields__
+            if getattr(event, field, None) is not None
+        }
+        assert event.event_id is not None
+        assert event.occurred_at is not None
+        yield make_row(
+            kind_of(event),
+            event_id=event.event_id.bytes,
+            subject=number(event.user_id),
+            match_key=number(event.match_id),
+            occurred_at=micros(event.occurred_at),
+            received_at=micros(event.occurred_at),
+            payload=msgspec.json.encode(fields),
+        )

@@ -1,0 +1,91 @@
+"""Retraining through the real flow, registry and gate."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import mlflow
+import pandas as pd
+from sqlalchemy import select, update
+
+from flows.process_events import process_events
+from flows.retrain_model import retrain_model
+from matching.registry import Registry
+from schemas.tables import published_weights, subjects, training_sets
+from tests.flows.conftest import stage_rounds
+from warehouse.engine import reading, writing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date()
+
+
+def open_registry(settings: Settings) -> Registry:
+    return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+
+
+def test_decisions_become_a_promoted_version_that_scores(
+    installed: Settings, engine: Engine
+) -> None:
+    stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+
+    retrained = retrain_model()
+
+    assert retrained.promoted, retrained.sentence
+    assert retrained.version == retrained.candidate == "2"
+    mlflow.set_tracking_uri(installed.tracking_uri)
+    champion = mlflow.pyfunc.load_model("models:/smartmatch@champion")
+    scored = champion.predict(pd.DataFrame({"match_score": [0.2, 0.9]}))
+    assert scored["p_accept"].between(0, 1).all()
+    with reading(engine) as connection:
+        learned = connection.execute(select(training_sets)).mappings().one()
+        published = connection.execute(
+            select(published_weights.c.version).order_by(published_weights.c.seq)
+        ).scalars()
+        assert list(published) == ["1", "2"]
+    assert (learned["version"], learned["outcome"]) == ("2", "promoted")
+    assert learned["rows"] >= retrained.decisions
+
+
+def test_without_decisions_nothing_is_promoted_and_the_refusal_is_recorded(
+    installed: Settings, engine: Engine
+) -> None:
+    retrained = retrain_model()
+
+    assert not retrained.promoted
+    assert retrained.version == "1"
+    assert retrained.candidate is None
+    mlflow.set_tracking_uri(installed.tracking_uri)
+    stories = mlflow.search_runs(search_all_experiments=True, output_format="list")
+    assert any("accepted and rejected" in str(run.data.tags) for run in stories)
+
+
+def test_the_same_rows_give_the_same_model_and_other_consents_another_training_set(
+    installed: Settings, engine: Engine
+) -> None:
+    people = stage_rounds(engine, turns=3, last=YESTERDAY)
+    process_events()
+    retrain_model()
+    retrain_model()
+    with writing(engine) as connection:
+        gone = sorted(people)[: len(people) // 4]
+        connection.execute(
+            update(subjects).where(subjects.c.subject.in_(gone)).values(improvement=False)
+        )
+
+    retrain_model()
+
+    registry = open_registry(installed)
+    digests = {version.version: version.digest for version in registry.versions()}
+    assert digests["2"] == digests["3"] != digests["4"]
+    with reading(engine) as connection:
+        sets = connection.execute(
+            select(training_sets.c.digest, training_sets.c.subjects).order_by(training_sets.c.as_of)
+        ).all()
+    assert sets[0].digest == sets[1].digest != sets[2].digest
+    assert sets[2].subjects < sets[1].subjects

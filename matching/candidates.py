@@ -7,6 +7,7 @@ so no decision counts twice, and a fit without a person is the fit that never sa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ from matching.logistic import (
     rounded,
     widths_by_evidence,
 )
-from matching.model import Model, Prior, log_odds, satisfaction_prior
+from matching.model import Model, Prior, acceptance_prior, log_odds, satisfaction_prior
 from matching.trees import Boosting, grow
 from matching.weights import composition
 
@@ -38,8 +39,69 @@ PLATT_WIDTH = 0.3
 """How far a calibration may stray from none (intercept 0, slope 1) without evidence."""
 BLEND = 0.5
 """Share of the trees in a boosted candidate."""
+TREES_FROM = 2_000
+"""Decisions from which on trees are tried."""
 TREE_ROWS = 200_000
 """Rows that trees are grown on at most: more rows no longer change large leaves."""
+
+
+class Fitting:
+    """Decided rows to be fitted; what several candidates need of them is made once.
+
+    Args:
+        rows: Decided proposals in canonical order, with their context.
+        prior: Belief of version 1.
+    """
+
+    def __init__(self, rows: pd.DataFrame, prior: Prior) -> None:
+        self.rows = rows
+        self.prior = prior
+
+    @cached_property
+    def accepted(self) -> Floats:
+        """0 or 1 a row."""
+        return self.rows["accepted"].to_numpy(dtype="float64")
+
+    @cached_property
+    def design(self) -> Design:
+        """Columns, with the one that compares how sought-after two people are.
+
+        It takes a first fit without that column: what makes partners accepted tells how
+        sought-after each person is.
+        """
+        alone = Design.learn(self.rows)
+        matrix = np.ascontiguousarray(alone.matrix(self.rows))
+        prior = acceptance_prior(self.prior, alone, self.prior.widths)
+        weights = rounded(posterior(matrix, self.accepted, prior)).mean.tolist()
+        names = (term.name for term in alone.terms)
+        return alone.with_demand(dict(zip(names, weights, strict=True)))
+
+    @cached_property
+    def linear(self) -> Model:
+        """The prior updated by all rows."""
+        return self.update(self.design, "update")
+
+    def update(self, design: Design, kind: str) -> Model:
+        """Update the prior by all rows: Laplace posterior, widths by evidence."""
+        matrix = np.ascontiguousarray(design.matrix(self.rows))
+        families = [term.family for term in design.terms]
+        mean = self.prior.mean(design)
+        widths = widths_by_evidence(
+            matrix, self.accepted, mean, families, self.prior.widths, fixed=SETTLED
+        )
+        prior = independent(mean, families, widths)
+        return Model(
+            kind=kind,
+            design=design,
+            prior=self.prior,
+            widths=widths,
+            acceptance=rounded(posterior(matrix, self.accepted, prior)),
+            satisfaction=_satisfied(self.rows, matrix, design, widths),
+            composition=composition(self.rows, design),
+            trained_rows=len(self.rows),
+            groups=int(self.rows["group"].nunique()),
+            trained_until=self.rows["occurred_at"].max().isoformat(),
+        )
 
 
 @dataclass(frozen=True)
@@ -48,75 +110,48 @@ class Candidate:
 
     Attributes:
         name: Kind of the model it makes.
-        fit: From rows in canonical order, with context, to a model.
+        fit: From rows to a model.
         complexity: Of two that do equally well, the lower one is chosen.
     """
 
     name: str
-    fit: Callable[[pd.DataFrame], Model]
+    fit: Callable[[Fitting], Model]
     complexity: int
 
 
-def candidates(prior: Prior, *, seed: int) -> tuple[Candidate, ...]:
+def candidates(decisions: int, *, seed: int) -> tuple[Candidate, ...]:
     """List the candidates of a retraining, simplest first.
 
     Args:
-        prior: Belief of version 1.
+        decisions: How many there are to learn from; few are nothing for trees to split.
         seed: For ties between splits of the trees.
     """
-    return (
-        Candidate("update", lambda rows: fit_linear(rows, prior), 0),
-        Candidate("interactions", lambda rows: fit_linear(rows, prior, interactions=True), 1),
-        Candidate("boosted", lambda rows: fit_boosted(rows, prior, seed=seed), 2),
+    linear = (
+        Candidate("update", lambda fitting: fitting.linear, 0),
+        Candidate("interactions", fit_interactions, 1),
     )
+    if decisions < TREES_FROM:
+        return linear
+    return (*linear, Candidate("boosted", lambda fitting: fit_boosted(fitting, seed=seed), 2))
 
 
-def fit_linear(rows: pd.DataFrame, prior: Prior, *, interactions: bool = False) -> Model:
-    """Update the prior by all rows: Laplace posterior, widths by evidence.
-
-    Args:
-        rows: Decided proposals in canonical order, with their context.
-        prior: Belief before them.
-        interactions: Whether constraints interact with side and own level.
-    """
-    design = Design.learn(rows, interactions=interactions)
-    matrix = np.ascontiguousarray(design.matrix(rows))
-    accepted = rows["accepted"].to_numpy(dtype="float64")
-    families = [term.family for term in design.terms]
-    mean = prior.mean(design)
-    widths = widths_by_evidence(matrix, accepted, mean, families, prior.widths, fixed=SETTLED)
-    return Model(
-        kind="interactions" if interactions else "update",
-        design=design,
-        prior=prior,
-        widths=widths,
-        acceptance=rounded(posterior(matrix, accepted, independent(mean, families, widths))),
-        satisfaction=_satisfied(rows, matrix, design, widths),
-        composition=composition(rows, design),
-        trained_rows=len(rows),
-        groups=int(rows["group"].nunique()),
-        trained_until=rows["occurred_at"].max().isoformat(),
-    )
+def fit_interactions(fitting: Fitting) -> Model:
+    """Let constraints count differently by side and by how much a person gives everybody."""
+    return fitting.update(replace(fitting.design, interactions=True), "interactions")
 
 
-def fit_boosted(rows: pd.DataFrame, prior: Prior, *, seed: int) -> Model:
+def fit_boosted(fitting: Fitting, *, seed: int) -> Model:
     """Blend the linear model with monotone boosted trees, then calibrate the blend.
 
     Satisfying a constraint better never lowers the log-odds of the trees. The calibration
-    (Platt's) is learned on blends that did not see the rows: two halves, by round where
-    there are several.
+    (Platt's) is learned on the half of the rounds that a blend of the others did not see.
     """
-    linear = fit_linear(rows, prior)
-    half = _halves(rows)
-    raw = np.zeros(len(rows))
+    rows, half = fitting.rows, _half(fitting.rows)
+    calibration = (0.0, 1.0)
     if half.any() and not half.all():
-        for part in (half, ~half):
-            blended = _with_trees(fit_linear(rows[~part], prior), rows[~part], seed)
-            raw[part] = log_odds(blended, rows[part])
-        calibration = platt(raw, rows["accepted"].to_numpy(dtype="float64"))
-    else:
-        calibration = (0.0, 1.0)
-    return replace(_with_trees(linear, rows, seed), calibration=calibration)
+        blended = _with_trees(Fitting(rows[half], fitting.prior), seed)
+        calibration = platt(log_odds(blended, rows[~half]), fitting.accepted[~half])
+    return replace(_with_trees(fitting, seed), calibration=calibration)
 
 
 def platt(logit: Floats, accepted: Floats) -> tuple[float, float]:
@@ -132,17 +167,17 @@ def platt(logit: Floats, accepted: Floats) -> tuple[float, float]:
     return round(float(intercept), 6), round(max(float(slope), 0.05), 6)
 
 
-def _with_trees(linear: Model, rows: pd.DataFrame, seed: int) -> Model:
-    taken = rows if len(rows) <= TREE_ROWS else rows.iloc[:: -(-len(rows) // TREE_ROWS)]
-    terms = linear.design.terms
-    rising = [t.family in ("score", "offers") or t.name == "rank" for t in terms]
-    accepted = taken["accepted"].to_numpy(dtype="float64")
-    trees = grow(linear.design.matrix(taken), accepted, rising, Boosting(), seed)
+def _with_trees(fitting: Fitting, seed: int) -> Model:
+    linear, rows, accepted = fitting.linear, fitting.rows, fitting.accepted
+    step = -(-len(rows) // TREE_ROWS)
+    rising = [t.family in ("score", "offers") or t.name == "rank" for t in linear.design.terms]
+    matrix = linear.design.matrix(rows.iloc[::step])
+    trees = grow(matrix, accepted[::step], rising, Boosting(), seed)
     return replace(linear, kind="boosted", trees=trees, blend=BLEND)
 
 
-def _halves(rows: pd.DataFrame) -> NDArray[np.bool_]:
-    """Split rows in two by round; a single round is not split."""
+def _half(rows: pd.DataFrame) -> NDArray[np.bool_]:
+    """Take every other round; of a single round, all of it."""
     groups = rows["group"].astype(str)
     order = {group: index % 2 for index, group in enumerate(sorted(groups.unique()))}
     return np.asarray(groups.map(order).to_numpy() == 0)

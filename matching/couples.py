@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     Mask = NDArray[np.bool_]
 
 
+EPSILON = 1e-9
+"""Worth of a couple that is worth nothing: a solver leaves out what is not stored."""
+
+
 @dataclass(frozen=True, eq=False)
 class Couples:
     """Each match of a frame once.
@@ -76,7 +80,8 @@ def choose(couples: Couples, value: Floats, rounds: int = 1) -> Mask:
     Args:
         couples: Feasible couples.
         value: What each is worth, at least 0, shape (couples,).
-        rounds: Proposals a person; they are disjoint and chosen together.
+        rounds: Proposals a person; they are disjoint and chosen together. Where every pair
+            is feasible, everybody on the smaller side gets them.
 
     Returns:
         Which couples are proposed, shape (couples,).
@@ -85,10 +90,15 @@ def choose(couples: Couples, value: Floats, rounds: int = 1) -> Mask:
     if len(value) == 0:
         return chosen
     cells = (couples.left, couples.right)
-    place = sparse.coo_array((np.arange(len(value)), cells), couples.shape).tocsr()
-    worth = sparse.csr_array((np.maximum(value, 1e-12), cells), couples.shape)
-    free = Constraints(unassigned_cost=0.0)
-    made = propose(worth, rounds, free) if rounds > 1 else (assign(worth, free),)
+    width = couples.shape[1]
+    place = couples.left * width + couples.right
+    order = np.argsort(place)
+    worth = sparse.csr_array((value + EPSILON, cells), couples.shape)
+    everybody = len(value) == couples.shape[0] * width
+    rule = Constraints(unassigned_cost=None if everybody else 0.0)
+    rounds = min(rounds, max(couples.shape))
+    made = propose(worth, rounds, rule) if rounds > 1 else (assign(worth, rule),)
     for assignment in made:
-        chosen[np.asarray(place[assignment.rows, assignment.columns]).ravel()] = True
+        wanted = assignment.rows * width + assignment.columns
+        chosen[order[np.searchsorted(place, wanted, sorter=order)]] = True
     return chosen

@@ -9,14 +9,15 @@ does not know is ignored, one that a frame lacks is missing in every row.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from matching import features
-from matching.features import CONSTRAINT, OWN, PARAMETER, SCORE, SOUGHT, values
+from matching.features import CONSTRAINT, GAP, OWN, PARAMETER, SCORE, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -49,11 +50,14 @@ class Design:
     Attributes:
         centres: Mean satisfaction of each known constraint in training.
         scales: Mean and standard deviation of each known match parameter in training.
+        demand: What a unit of a constraint, or of ``score``, adds to how sought-after a
+            person is; empty before anything was learned.
         interactions: Whether constraints interact with side and own level.
     """
 
     centres: Mapping[str, float] = field(default_factory=dict)
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    demand: Mapping[str, float] = field(default_factory=dict)
     interactions: bool = False
 
     @classmethod
@@ -73,9 +77,19 @@ class Design:
             mean, deviation = _moments(values(frame, PARAMETER + name))
             if deviation > 0:
                 scales[name] = (mean, deviation)
-        return cls(centres, scales, interactions)
+        return cls(centres, scales, interactions=interactions)
 
-    @property
+    def with_demand(self, weights: Mapping[str, float]) -> Self:
+        """Add the column that compares how sought-after two people are.
+
+        Args:
+            weights: Weight of each term by its name, of a fit without that column: what
+                makes a partner accepted is what makes a person sought after.
+        """
+        demand = {name: round(weights[f"offers:{name}"], DIGITS) for name in self.centres}
+        return replace(self, demand={"score": round(weights["score"], DIGITS)} | demand)
+
+    @cached_property
     def terms(self) -> tuple[Term, ...]:
         """The columns in order."""
         nothing = pd.DataFrame({SCORE: np.empty(0)})
@@ -96,10 +110,11 @@ class Design:
         yield Term("score", "score"), np.nan_to_num(score - 0.5)
         level = _level(frame, "score", 0.5, options)
         yield Term("level:score", "level"), level
-        yield Term("sought:score", "sought"), np.nan_to_num(values(frame, SOUGHT + "score"))
         for name, centre in self.centres.items():
             yield from self._constraint(frame, name, centre, options)
         yield from self._situation(frame)
+        if self.demand:
+            yield Term("gap", "gap"), self._gap(frame)
         for name, (centre, scale) in self.scales.items():
             value = (values(frame, PARAMETER + name) - centre) / scale
             yield Term(f"parameter:{name}", "parameter"), np.nan_to_num(value)
@@ -116,6 +131,7 @@ class Design:
         return {
             "centres": dict(self.centres),
             "scales": {name: list(scale) for name, scale in self.scales.items()},
+            "demand": dict(self.demand),
             "interactions": self.interactions,
         }
 
@@ -123,7 +139,8 @@ class Design:
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Read what ``to_dict`` said."""
         scales = {name: (float(a), float(b)) for name, (a, b) in plain["scales"].items()}
-        return cls(dict(plain["centres"]), scales, bool(plain["interactions"]))
+        demand = {name: float(weight) for name, weight in plain["demand"].items()}
+        return cls(dict(plain["centres"]), scales, demand, bool(plain["interactions"]))
 
     def _constraint(
         self, frame: pd.DataFrame, name: str, centre: float, options: Floats
@@ -133,11 +150,17 @@ class Design:
         offers = np.nan_to_num(value - centre - level)
         yield Term(f"offers:{name}", "offers"), offers
         yield Term(f"level:{name}", "level"), level
-        yield Term(f"sought:{name}", "sought"), np.nan_to_num(values(frame, SOUGHT + name))
         yield Term(f"missing:{name}", "missing"), np.isnan(value).astype("float64")
         if self.interactions:
             yield Term(f"offers x side:{name}", "by side"), offers * _side(frame)
             yield Term(f"offers x level:{name}", "by level"), offers * level
+
+    def _gap(self, frame: pd.DataFrame) -> Floats:
+        """How much more sought-after the partner is than the deciding person, in log-odds."""
+        total = np.zeros(len(frame))
+        for name, weight in self.demand.items():
+            total += weight * np.nan_to_num(values(frame, GAP + name))
+        return total
 
     @staticmethod
     def _situation(frame: pd.DataFrame) -> Iterator[tuple[Term, Floats]]:

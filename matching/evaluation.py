@@ -15,20 +15,26 @@ import pandas as pd
 from scipy.special import expit
 
 from matching import features
+from matching.candidates import Fitting
 from matching.model import log_odds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
-    from matching.model import Model
+    from matching.candidates import Candidate
+    from matching.model import Prior
 
     Floats = NDArray[np.float64]
     Mask = NDArray[np.bool_]
 
-BLOCKS = 6
+BLOCKS = 5
 """Stretches of rounds that are predicted one after the other; each costs a fit."""
+
+
+FOLDS = 10
+"""Parts of the people of a single round."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +72,8 @@ def canonical(training: pd.DataFrame) -> pd.DataFrame:
 def splits(rows: pd.DataFrame, since: str) -> list[Split]:
     """Cut the rounds that are new into steps forward in time.
 
-    Where there is a single round and nothing before it, its people are cut in halves
-    instead, so that nobody is predicted from their own decisions.
+    Where there is a single round and nothing before it, a tenth of its people after the
+    other is left out instead, so that nobody is predicted from their own decisions.
 
     Args:
         rows: Decided rows in canonical order.
@@ -83,8 +89,7 @@ def splits(rows: pd.DataFrame, since: str) -> list[Split]:
         return []
     group = rows["group"].astype(str).to_numpy()
     if len(order) == 1:
-        half = _people_in_halves(rows)
-        return [Split(half, ~half), Split(~half, half)]
+        return list(_people_in_folds(rows))
     place = pd.Series({name: index for index, name in enumerate(order)})
     position = place.reindex(group).to_numpy()
     steps = [
@@ -94,41 +99,37 @@ def splits(rows: pd.DataFrame, since: str) -> list[Split]:
     return [step for step in steps if step.past.any()]
 
 
-def forward(rows: pd.DataFrame, steps: list[Split], fit: Callable[[pd.DataFrame], Model]) -> Floats:
-    """Predict the future of each step by a fit of its past.
+def forward(
+    rows: pd.DataFrame, steps: list[Split], prior: Prior, offered: Sequence[Candidate]
+) -> list[Floats]:
+    """Predict the future of each step by fits of its past.
 
     Returns:
-        Probability of acceptance a row, NaN where no step predicts it.
+        For each candidate the probability of acceptance a row, NaN where no step predicts it.
     """
-    probability = np.full(len(rows), np.nan)
+    predicted = [np.full(len(rows), np.nan) for _ in offered]
     for step in steps:
-        model = fit(rows[step.past])
-        probability[step.future] = expit(log_odds(model, rows[step.future]))
-    return probability
+        past, future = Fitting(rows[step.past], prior), rows[step.future]
+        for candidate, probability in zip(offered, predicted, strict=True):
+            probability[step.future] = expit(log_odds(candidate.fit(past), future))
+    return predicted
 
 
-def _blocks(groups: list[str], sizes: pd.Series) -> Iterator[list[str]]:
-    """Cut rounds into at most ``BLOCKS`` stretches of about the same number of rows.
-
-    The first round stands alone where nothing precedes it: it can only be learned from.
-    """
-    total = float(sizes.reindex(groups).sum())
-    block: list[str] = []
-    done = taken = 0.0
-    for index, group in enumerate(groups):
-        block.append(group)
-        taken += float(sizes[group])
-        if taken >= (total - done) / BLOCKS or index == 0 or len(groups) <= BLOCKS:
-            yield block
-            block, taken = [], 0.0
-            done += 0.0
-    if block:
-        yield block
+def _blocks(groups: list[str], sizes: pd.Series) -> list[list[str]]:
+    """Cut rounds into at most ``BLOCKS`` stretches of about the same number of rows."""
+    counts = sizes.reindex(groups).to_numpy(dtype="float64")
+    middle = (np.cumsum(counts) - counts / 2) / counts.sum()
+    stretch = (middle * BLOCKS).astype("int64")
+    return [
+        [group for group, place in zip(groups, stretch, strict=True) if place == wanted]
+        for wanted in np.unique(stretch)
+    ]
 
 
-def _people_in_halves(rows: pd.DataFrame) -> Mask:
-    """Split people in two by what they were offered, not by their numbers."""
+def _people_in_folds(rows: pd.DataFrame) -> Iterator[Split]:
+    """Leave out people, a tenth at a time, dealt by what they were offered and not by number."""
     person = features.People.of(rows).subject
     weight = np.bincount(person, features.values(rows, features.SCORE))
-    place = np.argsort(np.argsort(weight, kind="stable"), kind="stable")
-    return np.asarray(place[person] % 2 == 0)
+    fold = (np.argsort(np.argsort(weight, kind="stable"), kind="stable") % FOLDS)[person]
+    for left_out in np.unique(fold):
+        yield Split(fold != left_out, fold == left_out)

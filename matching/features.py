@@ -2,8 +2,9 @@
 
 A satisfaction of 0.7 means one thing from a person who gives 0.9 to everybody else and
 another from one who gives 0.4. So each proposal is put beside the other options that the
-same person has in the same round, and beside what others of that round see in the same
-partner. Nothing here reads a decision or a rating of satisfaction given afterwards.
+same person has in the same round; and what others of that round see in the partner beside
+what they see in the person, for those who are much sought after are hard to please.
+Nothing here reads a decision or a rating of satisfaction given afterwards.
 
 Context belongs to the moment of the proposal: of a round with 400 pairs perhaps 20 are
 proposed, and only those come back with an outcome. A matcher therefore calls
@@ -35,8 +36,8 @@ SCORE = "match_score"
 
 OWN = CONTEXT + "own."
 """Mean over the person's options of the round, this one included."""
-SOUGHT = CONTEXT + "sought."
-"""How far others of the round rate the partner above their own mean, shrunk to nought."""
+GAP = CONTEXT + "gap."
+"""How much more others of the round see in the partner than in the deciding person."""
 OPTIONS = CONTEXT + "options"
 """Number of options that the means were taken over."""
 RANK = CONTEXT + "rank"
@@ -46,8 +47,8 @@ SPREAD = CONTEXT + "spread"
 RETURNED = CONTEXT + "returned"
 """How far the partner's score of this match lies above the partner's own mean."""
 
-SOUGHT_PRIOR = 3.0
-"""How many people who see nothing special in a partner everybody starts with."""
+GAP_PRIOR = 3.0
+"""How many people who see nothing special in them everybody starts with."""
 
 
 def constraint_names(frame: pd.DataFrame) -> tuple[str, ...]:
@@ -75,7 +76,7 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A copy with float columns ``parameter:context.<kind>`` more: ``own.<name>``,
-        ``sought.<name>``, ``options``, ``rank``, ``spread``, ``returned``, where ``<name>``
+        ``gap.<name>``, ``options``, ``rank``, ``spread``, ``returned``, where ``<name>``
         is a constraint or ``score``.
 
     Raises:
@@ -158,9 +159,11 @@ def _put_beside_others(value: Floats, name: str, people: People, fresh: dict[str
     seen_by = np.bincount(partner, there, people.size + 1)[partner] - there
     seen = np.bincount(partner, above, people.size + 1)[partner] - above
     fresh[OWN + name] = own
-    fresh[SOUGHT + name] = np.where(people.other >= 0, seen / (seen_by + SOUGHT_PRIOR), np.nan)
+    sought = seen / (seen_by + GAP_PRIOR)
+    coupled = people.other >= 0
+    fresh[GAP + name] = np.where(coupled, sought - sought[people.other], np.nan)
     if name == "score":
-        fresh[RETURNED] = np.where(people.other >= 0, above[people.other], np.nan)
+        fresh[RETURNED] = np.where(coupled, above[people.other], np.nan)
 
 
 def _place(score: Floats, people: People) -> dict[str, Floats]:

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matching.weights import coefficients
 
 if TYPE_CHECKING:
+    from matching.backtest import Backtest
     from matching.model import Model
     from matching.training import Retraining
     from matching.weights import Weights
@@ -78,4 +79,28 @@ def gate_figure(found: Retraining) -> Figure:
     axes.set_yticks(range(len(names)), names, fontsize=8)
     axes.set_xlabel("gain over the champion, nats a decision (right of 0 is better)")
     axes.set_title("Promoted" if found.verdict.promote else "Champion kept")
+    return figure
+
+
+def backtest_figure(found: Backtest) -> Figure:
+    """Draw mutual matches so far, and the surprise of each evening, by policy."""
+    table = found.evenings
+    figure = Figure(figsize=(9, 7), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True)
+    styles = {"oracle": (PLAIN, ":"), "learned": (NEW, "-"), "champion": (NEW, "--")}
+    styles |= {"static": (OLD, "-"), "random": (PLAIN, "-")}
+    for policy, (colour, line) in styles.items():
+        total = table[policy].cumsum()
+        above.plot(
+            table.index + 1, total, line, color=colour, label=f"{policy}: {total.iloc[-1]:.0f}"
+        )
+    above.set_ylabel("mutual matches so far")
+    above.set_title(
+        f"{found.proposals} proposal(s) a person and evening, {found.reveal} decisions revealed"
+    )
+    above.legend(frameon=False)
+    below.plot(table.index + 1, table["log_loss"], "-o", color=NEW, label="learned")
+    below.plot(table.index + 1, table["champion_log_loss"], "--", color=NEW, label="champion")
+    below.set(xlabel="evening", ylabel="log loss, nats a decision")
+    below.legend(frameon=False)
     return figure

@@ -254,7 +254,7 @@ def _honest(evidence: Evidence, limits: Limits) -> Check:
     rows = np.bincount(people)
     alike = float((rows**2).sum() / rows.sum())
     chance = calibration_noise(evidence.candidate) * np.sqrt(1 + 0.1 * (alike - 1))
-    bound = limits.max_calibration_error + 1.5 * chance
+    bound = limits.max_calibration_error + 2 * chance
     words = f"its probabilities are off by {100 * error:.1f} points ({100 * bound:.1f} allowed)"
     return Check("calibration", bool(error <= bound), error, float(bound), words)
 

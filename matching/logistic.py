@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 WIDTHS = (0.05, 0.1, 0.2, 0.4, 0.8, 1.5, 3.0, 6.0, 12.0)
 """Standard deviations of a family's weights among which the evidence chooses."""
-WIDTH_DOUBT = 2.0
+WIDTH_DOUBT = 1.0
 """Standard deviation of the logarithm of a precision around what the prior names."""
 DIGITS = 9
 """Decimals of a weight: sums in another order differ beyond them, and nothing else does."""

@@ -62,11 +62,11 @@ class Prior:
         default_factory=lambda: {
             "intercept": 1.0,
             "score": 3.0,
-            "offers": 2.0,
-            "level": 2.0,
-            "sought": 2.0,
-            "missing": 0.5,
-            "situation": 1.0,
+            "offers": 1.5,
+            "level": 1.0,
+            "missing": 0.3,
+            "situation": 0.7,
+            "gap": 0.3,
             "parameter": 0.3,
             "by side": 0.5,
             "by level": 2.0,
@@ -279,7 +279,7 @@ def acceptance_prior(prior: Prior, design: Design, widths: Mapping[str, float]) 
 
 def _entry(frame: pd.DataFrame, name: str, value: Floats, contribution: Floats) -> pd.DataFrame:
     kind, _, constraint = name.partition(":")
-    of_constraint = kind in ("offers", "level", "sought", "missing") or " x " in kind
+    of_constraint = kind in ("offers", "level", "missing") or " x " in kind
     named = constraint if of_constraint and constraint != "score" else ""
     return pd.DataFrame(
         {

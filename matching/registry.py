@@ -306,7 +306,7 @@ def signature(model: Model) -> ModelSignature:
     names = ["score", *model.constraints]
     real = [features.CONSTRAINT + name for name in model.constraints]
     real += [features.PARAMETER + name for name in model.design.scales]
-    real += [prefix + name for prefix in (features.OWN, features.SOUGHT) for name in names]
+    real += [prefix + name for prefix in (features.OWN, features.GAP) for name in names]
     real += [features.OPTIONS, features.RANK, features.SPREAD, features.RETURNED]
     inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, features.SCORE)]
     inputs += [ColSpec(kind, name, required=False) for name, kind in _KEYS.items()]

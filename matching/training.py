@@ -12,15 +12,19 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from matching import couples, features, gate, memorisation
 from matching.calibration import Quality, quality, reliability
-from matching.candidates import Candidate, candidates
-from matching.evaluation import Split, canonical, forward, splits
+from matching.candidates import Candidate, Fitting, candidates
+from matching.evaluation import canonical, forward, splits
 from matching.gate import Evidence, Limits, Verdict
 from matching.model import Model, log_odds
 from matching.weights import Weights, weights
 from schemas.errors import InvalidInput, NotEnoughDecisions
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+    from matching.model import Prior
 
     Floats = NDArray[np.float64]
 
@@ -72,7 +76,12 @@ class Retraining:
 
 
 def retrain(
-    training: pd.DataFrame, champion: Model, *, seed: int, limits: Limits | None = None
+    training: pd.DataFrame,
+    champion: Model,
+    *,
+    seed: int,
+    limits: Limits | None = None,
+    offered: Sequence[Candidate] = (),
 ) -> Retraining:
     """Fit the candidates on all decisions, choose one, and judge it against the champion.
 
@@ -88,6 +97,7 @@ def retrain(
         champion: The version in use.
         seed: For the trees' ties and the audit's halves.
         limits: What a promotion asks for.
+        offered: Candidates to try instead of the usual ones.
 
     Raises:
         InvalidInput: A column is absent.
@@ -96,17 +106,21 @@ def retrain(
     for column in NEEDED:
         if column not in training.columns:
             raise InvalidInput(column, "must be a column of the training set")
-    with threadpool_limits(limits=1):
-        return _retrain(canonical(training), champion, seed, limits or Limits())
-
-
-def _retrain(rows: pd.DataFrame, champion: Model, seed: int, limits: Limits) -> Retraining:
+    rows = canonical(training)
     if rows["accepted"].nunique() < 2:  # noqa: PLR2004 - accepted and rejected
         raise NotEnoughDecisions("a model needs accepted and rejected proposals to learn from")
+    with threadpool_limits(limits=1):
+        usual = offered or candidates(len(rows), seed=seed)
+        return _retrain(rows, champion, usual, seed, limits or Limits())
+
+
+def _retrain(
+    rows: pd.DataFrame, champion: Model, offered: Sequence[Candidate], seed: int, limits: Limits
+) -> Retraining:
     steps = splits(rows, champion.trained_until)
-    tried = _try(rows, steps, candidates(champion.prior, seed=seed))
+    tried = list(zip(offered, forward(rows, steps, champion.prior, offered), strict=True))
     chosen, held_out = _choose(rows, tried)
-    model = chosen.fit(rows)
+    model = chosen.fit(Fitting(rows, champion.prior))
     evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=limits)
     verdict = gate.judge(evidence, limits)
     return Retraining(
@@ -125,12 +139,6 @@ def _retrain(rows: pd.DataFrame, champion: Model, seed: int, limits: Limits) -> 
         training_rows=len(rows),
         groups=int(rows["group"].nunique()),
     )
-
-
-def _try(
-    rows: pd.DataFrame, steps: list[Split], offered: tuple[Candidate, ...]
-) -> list[tuple[Candidate, Floats]]:
-    return [(candidate, forward(rows, steps, candidate.fit)) for candidate in offered]
 
 
 def _choose(rows: pd.DataFrame, tried: list[tuple[Candidate, Floats]]) -> tuple[Candidate, Floats]:
@@ -173,7 +181,7 @@ def _evidence(
         slices=_slices(rows, held),
         matches_lost=lost,
         matches_won=won,
-        membership=_audit(rows, chosen, seed, limits) if held.any() else None,
+        membership=_audit(rows, champion.prior, chosen, seed, limits) if held.any() else None,
     )
 
 
@@ -232,13 +240,13 @@ def _bands(value: Floats) -> NDArray[np.str_]:
 
 
 def _audit(
-    rows: pd.DataFrame, chosen: Candidate, seed: int, limits: Limits
+    rows: pd.DataFrame, prior: Prior, chosen: Candidate, seed: int, limits: Limits
 ) -> memorisation.Membership:
     taken = rows.iloc[:: -(-len(rows) // AUDIT_ROWS)]
-    model = chosen.fit
 
     def predict(mask: NDArray[np.bool_]) -> Floats:
-        return np.asarray(expit(log_odds(model(taken[mask]), taken)))
+        model = chosen.fit(Fitting(taken[mask], prior))
+        return np.asarray(expit(log_odds(model, taken)))
 
     person, _ = _parties(taken)
     accepted = taken["accepted"].to_numpy(dtype="float64")

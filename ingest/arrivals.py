@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import msgspec
 from msgspec import UNSET
@@ -61,6 +60,9 @@ class Intake:
         self._oldest = retention_days * MICROS_PER_DAY
         self._day = -1
         self._day_key = b""
+        self._ring: KeyRing | None = None
+        self._secrets: list[bytes] = []
+        self._until = 0
 
     def arrive(self, event: Event, now: int, *, fresh: bool) -> Arrival:
         """Return what is written of an event.
@@ -76,7 +78,9 @@ class Intake:
             ConsentRequired: The person does not allow it.
         """
         ring = self._watch.ring
-        candidates = pseudonyms(ring, event.user_id, now)
+        if ring is not self._ring or now >= self._until:
+            self._renew(ring, now)
+        candidates = tuple([subject_pseudonym(secret, event.user_id) for secret in self._secrets])
         subject = self._watch.consents.get(candidates[0]) if fresh else None
         if subject == REFUSED:
             raise ConsentRequired("Consent required for tracking")
@@ -96,7 +100,15 @@ class Intake:
             sealed,
             sealed_day,
         )
-        return Arrival(row, content_digest(ring.digest_key, _encode_content(event)), candidates)
+        digest = content_digest(ring.digest_key, _encode_content(event))
+        return Arrival(row, digest, candidates, event.event_id is None)
+
+    def _renew(self, ring: KeyRing, now: int) -> None:
+        """Take over a key ring, until the next key in it begins."""
+        self._secrets = [key.secret for key in ring.usable(now)]
+        coming = [key.since for key in ring.pseudonym_keys if key.since > now]
+        self._until = min(coming, default=now + MICROS_PER_DAY)
+        self._ring = ring
 
     def _occurred_at(self, event: Event, now: int) -> int:
         if event.occurred_at is None:
@@ -138,11 +150,6 @@ def new_event_id(now: int) -> bytes:
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return number.to_bytes(16, "big")
-
-
-def text_of(event_id: bytes) -> str:
-    """Return an event id as text."""
-    return str(UUID(bytes=event_id))
 
 
 def payload_of(event: Event) -> StagedPayload:

@@ -71,20 +71,21 @@ class Form(Generic[T]):
             raise explain(error) from None
 
     def _parse(self, query: bytes) -> dict[str, Any]:
-        texts: dict[str, list[str]] = {}
-        pairs = query.split(b"&")
+        text = query.decode()
+        pairs = [pair.partition("=") for pair in text.split("&") if pair]
         if len(pairs) > _MOST_PARAMETERS:
             raise InvalidInput(QUERY, f"must have at most {_MOST_PARAMETERS} parameters")
-        for pair in pairs:
-            key, _, value = pair.partition(b"=")
-            if key:
-                texts.setdefault(_unquote(key), []).append(_unquote(value))
+        if "%" in text or "+" in text:
+            pairs = [(_unquote(key), "", _unquote(value)) for key, _, value in pairs]
+        texts: dict[str, list[str]] = {}
+        for key, _, value in pairs:
+            texts.setdefault(key, []).append(value)
         sent: dict[str, Any] = {}
         for name, values in texts.items():
             reader = self._readers.get(name)
             if reader is None:
                 raise InvalidInput(QUERY, "must not have unknown parameters")
-            if values != [""] or name not in self._optional:
+            if values[0] or name not in self._optional:
                 sent[name] = reader(name, values)
         return sent
 
@@ -113,11 +114,8 @@ class Form(Generic[T]):
         )
 
 
-def _unquote(text: bytes) -> str:
-    plain = text.decode()
-    if "%" in plain or "+" in plain:
-        return unquote_plus(plain, errors="strict")
-    return plain
+def _unquote(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
 
 
 def _reader(annotation: Any) -> Callable[[str, list[str]], Any]:

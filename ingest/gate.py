@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ingest.replies import (
@@ -159,11 +160,13 @@ def _password(credentials: bytes) -> bytes:
         return b""
 
 
+@lru_cache(1_024)
 def _is_loopback(address: str) -> bool:
     address = address.removeprefix("::ffff:")
     return address == "::1" or (address.startswith("127.") and address.count(".") == 3)  # noqa: PLR2004
 
 
+@lru_cache(1_024)
 def _is_local_name(host: bytes) -> bool:
     name = host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
     text = name.decode("latin-1").lower()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, Literal
-from uuid import UUID
 
 import msgspec
 
@@ -204,4 +203,6 @@ def _verdict(
 
 
 def _text(event_id: bytes) -> bytes:
-    return str(UUID(bytes=event_id)).encode()
+    digits = event_id.hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "-".join(parts).encode()

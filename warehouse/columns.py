@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import Table
 
@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-# SQLite takes 32,766 parameters; sizes are powers of two, so that few statements are prepared.
+T = TypeVar("T")
+
 _LARGEST_CHUNK = 512
+"""SQLite takes 32,766 parameters a statement."""
+_SMALLEST_POWER = 64
 
 
 def insert_rows(
@@ -48,18 +51,19 @@ def insert_rows(
 def insert_new(
     connection: Connection,
     table: Table,
-    key: str,
-    value: str,
+    names: tuple[str, str],
     rows: Sequence[tuple[bytes, bytes]],
+    *,
+    doubtful: Sequence[bytes],
 ) -> dict[bytes, bytes]:
     """Insert the rows whose key does not exist yet.
 
     Args:
         connection: The transaction.
-        table: A table of these two columns.
-        key: Its primary key.
-        value: The other column.
+        table: A table of two columns.
+        names: Its primary key and the other column.
         rows: Rows of (key, value), no key twice.
+        doubtful: Keys that may exist already; all others are new for sure.
 
     Returns:
         The stored value of every key that did exist, whether stored by this process or another.
@@ -67,36 +71,35 @@ def insert_new(
     if not rows:
         return {}
     if is_postgres(connection):
-        return _insert_new_postgres(connection, table, key, value, rows)
+        return _insert_new_postgres(connection, table, names, rows)
+    key, value = names
     existing: dict[bytes, bytes] = {}
-    for chunk in _chunks(rows):
+    for chunk in _chunks(doubtful):
         marks = ",".join("?" * len(chunk))
         found = connection.exec_driver_sql(
-            f"SELECT {key}, {value} FROM {table.name} WHERE {key} IN ({marks})",
-            tuple(row[0] for row in chunk),
+            f"SELECT {key}, {value} FROM {table.name} WHERE {key} IN ({marks})", tuple(chunk)
         )
         existing.update(found.tuples().all())
     fresh = [row for row in rows if row[0] not in existing] if existing else rows
-    insert_rows(connection, table, (key, value), fresh)
+    insert_rows(connection, table, names, fresh)
     return existing
 
 
 def _insert_new_postgres(
     connection: Connection,
     table: Table,
-    key: str,
-    value: str,
+    names: tuple[str, str],
     rows: Sequence[tuple[bytes, bytes]],
 ) -> dict[bytes, bytes]:
+    key, value = names
     # In order of the key: two servers that insert the same keys must not wait for each other.
-    ordered = sorted(rows)
     inserted = connection.exec_driver_sql(
-        f"{_unnest(table, (key, value))} ON CONFLICT DO NOTHING RETURNING {key}",
-        _transposed(ordered),
+        f"{_unnest(table, names)} ON CONFLICT DO NOTHING RETURNING {key}",
+        _transposed(sorted(rows)),
     )
-    stored = set(inserted.scalars()) if inserted.rowcount < len(rows) else None
-    if stored is None:
+    if inserted.rowcount == len(rows):
         return {}
+    stored = set(inserted.scalars())
     found = connection.exec_driver_sql(
         f"SELECT {key}, {value} FROM {table.name} WHERE {key} = ANY(%b)",
         ([row[0] for row in rows if row[0] not in stored],),
@@ -104,11 +107,15 @@ def _insert_new_postgres(
     return dict(found.tuples().all())
 
 
-def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """Cut rows into runs whose lengths are powers of two, largest first."""
+def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Cut rows into runs of a power of two, and one of what is left below the smallest of these.
+
+    So few different statements arise that the driver keeps each of them prepared.
+    """
     start, left = 0, len(rows)
     while left:
-        size = min(_LARGEST_CHUNK, 1 << (left.bit_length() - 1))
+        power = min(_LARGEST_CHUNK, 1 << (left.bit_length() - 1))
+        size = power if left > _SMALLEST_POWER else left
         yield rows[start : start + size]
         start, left = start + size, left - size
 

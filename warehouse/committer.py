@@ -35,6 +35,7 @@ PATIENCE_SECONDS = 1.2
 LARGEST_COMMIT = 16_384
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
+_GATHER_SECONDS = 0.001
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 
@@ -95,6 +96,7 @@ class Committer:
         self._refused: Counter[tuple[str, str]] = Counter()
         self._closing = False
         self._idle = False
+        self._together = 0
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -120,7 +122,7 @@ class Committer:
         with self._lock:
             if self._waiting + size > self._limit and self._waiting:
                 raise QueueFull("more was sent than can be made durable now")
-            if self._closing or not self._thread.is_alive():
+            if self._closing:
                 raise NotReady("the server is stopping")
             self._waiting += size
             self._tickets.append(ticket)
@@ -166,6 +168,11 @@ class Committer:
                 self._idle = True
                 self._wake.wait(_IDLE_SECONDS)
                 self._idle = False
+        if len(self._tickets) < self._together // 2:
+            # Those whose last event was just committed send their next one now: a moment's
+            # patience lets them share the cost of one commit.
+            time.sleep(_GATHER_SECONDS)
+        with self._lock:
             tickets, self._tickets = self._tickets, []
             events = 0
             for place, ticket in enumerate(tickets):
@@ -173,6 +180,7 @@ class Committer:
                 if events > LARGEST_COMMIT and place:
                     self._tickets = tickets[place:]
                     return tickets[:place]
+            self._together = len(tickets)
             return tickets
 
     def _write(self, tickets: list[Ticket]) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 BUSY_TIMEOUT_MS = 5_000
+_PREPARED_STATEMENTS = 512
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -45,7 +46,13 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_engine(parsed, hide_parameters=True, pool_size=5, max_overflow=10)
+        engine = create_engine(
+            parsed,
+            hide_parameters=True,
+            pool_size=5,
+            max_overflow=10,
+            connect_args={"cached_statements": _PREPARED_STATEMENTS},
+        )
         event.listen(engine, "connect", partial(_set_sqlite_pragmas, busy_timeout_ms))
         event.listen(engine, "begin", _begin_immediate)
         return engine

@@ -74,6 +74,8 @@ class Arrival(NamedTuple):
     row: Staged
     digest: bytes
     candidates: tuple[bytes, ...]
+    named_here: bool = False
+    """Whether the server made the id just now, so that it cannot have been stored before."""
 
 
 Lookup: TypeAlias = Callable[
@@ -114,7 +116,8 @@ def stage(
     led = [arrivals[place] for place in leaders.values()]
     allowed = _allowed(connection, led, lookup or consents.resolve)
     fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
-    known = insert_new(connection, receipts, "event_id", "digest", fresh)
+    sent = [arrival.row.event_id for arrival in allowed if not arrival.named_here]
+    known = insert_new(connection, receipts, ("event_id", "digest"), fresh, doubtful=sent)
     rows = [arrival.row for arrival in allowed if arrival.row.event_id not in known]
     insert_rows(connection, staged, _COLUMNS, rows)
     if len(rows) == len(arrivals):

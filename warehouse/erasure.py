@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
-from sqlalchemy import and_, delete, func, select, true, update
+from sqlalchemy import delete, func, select, update
 
 from schemas.clock import micros
 from schemas.errors import SmartMatchError
@@ -21,6 +21,7 @@ from schemas.tables import (
     erasures,
     events,
     matches,
+    purges,
     receipts,
     rejected,
     runs,
@@ -69,31 +70,6 @@ class Erasure:
 class _Report(msgspec.Struct):
     deleted: dict[str, int] = msgspec.field(default_factory=dict)
     models: list[str] = msgspec.field(default_factory=list)
-
-
-def begin_erasure(engine: Engine, subject: int, now: datetime) -> str:
-    """Stop collecting about a subject and open a request; asked twice, it is the same one."""
-    with writing(engine) as connection:
-        open_request = connection.execute(
-            select(erasures.c.request).where(
-                erasures.c.subject == subject, erasures.c.state != DONE
-            )
-        ).scalar()
-        if open_request is not None:
-            return str(open_request)
-        request = str(uuid.uuid4())
-        connection.execute(
-            update(subjects).where(subjects.c.subject == subject).values(erasing=true())
-        )
-        connection.execute(
-            add_to(connection, versions, ["name"]), [{"name": "consents", "value": 1}]
-        )
-        connection.execute(
-            erasures.insert().values(
-                request=request, subject=subject, state=REQUESTED, requested_at=micros(now)
-            )
-        )
-    return request
 
 
 def read_erasure(engine: Engine, request: str) -> Erasure:
@@ -155,7 +131,8 @@ def delete_subject(engine: Engine, request: str, lease: Lease) -> Erasure:
 def mark_forgotten(engine: Engine, request: str) -> None:
     """Note that no deleted byte of the subject is left in the database's files."""
     with writing(engine) as connection:
-        _set(connection, request, state=FORGOTTEN)
+        if _read(connection, request).state == DELETED:
+            _set(connection, request, state=FORGOTTEN)
 
 
 def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
@@ -183,22 +160,13 @@ def _models_of(connection: Connection, subject: int) -> list[str]:
     A version learned from everyone who had a proposal before its training set was read and
     whose newest ledger entry at that moment allowed improvement.
     """
-    first = connection.execute(
-        select(func.min(matches.c.first_at)).where(
-            matches.c.subject == subject, matches.c.proposed_at.is_not(None)
-        )
-    ).scalar()
+    first = _first_proposal(connection, subject)
     if first is None:
         return []
     newest = (
         select(func.max(consents.c.seq))
         .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
-        .where(
-            and_(
-                subjects.c.subject == subject,
-                consents.c.recorded_at <= training_sets.c.as_of,
-            )
-        )
+        .where(subjects.c.subject == subject, consents.c.recorded_at <= training_sets.c.as_of)
         .correlate(training_sets)
         .scalar_subquery()
     )
@@ -210,6 +178,30 @@ def _models_of(connection: Connection, subject: int) -> list[str]:
             .order_by(training_sets.c.as_of)
         ).scalars()
     )
+
+
+def _first_proposal(connection: Connection, subject: int) -> int | None:
+    """Return the earliest time at which a subject may have had a proposal; None for never.
+
+    Where a purge may have deleted rows of theirs, that is their first answer: a model that
+    learned from a purged row is still named.
+    """
+    first = connection.execute(
+        select(func.min(matches.c.first_at)).where(
+            matches.c.subject == subject, matches.c.proposed_at.is_not(None)
+        )
+    ).scalar()
+    answered = connection.execute(
+        select(func.min(consents.c.recorded_at))
+        .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+        .where(subjects.c.subject == subject)
+    ).scalar()
+    purged = connection.execute(
+        select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)
+    ).scalar()
+    if answered is not None and purged is not None and answered < purged:
+        return int(answered)
+    return first
 
 
 def _delete_receipts(connection: Connection, subject: int) -> int:

@@ -255,21 +255,89 @@ def consent_verify() -> None:
 
 @main.command()
 @SUBJECT
-def erase(user_id: str) -> None:
+@AS_JSON
+def erase(user_id: str, *, as_json: bool) -> None:
     """Erase a person: their events, their part in the metrics; name the models that saw them."""
     from datetime import UTC, datetime
 
     from flows.erase_subject import erase_subject
-    from warehouse.consents import find_subject
-    from warehouse.erasure import begin_erasure
-    from warehouse.keyfile import read_ring
+    from warehouse.erasure_requests import begin
 
     engine = _engine()
-    subject = find_subject(engine, read_ring(_settings().keys), user_id)
-    request = begin_erasure(engine, subject, datetime.now(UTC))
+    request = begin(engine, _subject(engine, user_id), datetime.now(UTC))
     with working("erasing"):
         done = erase_subject(request)
-    result(_plain(done), as_json=False)
+    result(_plain(done), as_json=as_json)
+
+
+@main.command()
+@SUBJECT
+def export(user_id: str) -> None:
+    """Write everything that is held about a person, as JSON."""
+    from warehouse.access import export as read_export
+
+    engine = _engine()
+    result(read_export(engine, _subject(engine, user_id)), as_json=True)
+
+
+@main.group()
+def keys() -> None:
+    """Look after the keys that callers of the API present."""
+
+
+@keys.command("create")
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    required=True,
+    type=click.Choice(["ingest", "metrics", "admin", "privacy"]),
+    help="What it may do; may be given several times.",
+)
+def keys_create(name: str, scopes: tuple[str, ...]) -> None:
+    """Make a key and print it, this once."""
+    from datetime import UTC, datetime
+
+    from warehouse.api_keys import Scope, create
+
+    key, text = create(_engine(), name, [Scope(scope) for scope in scopes], datetime.now(UTC))
+    say(f"Key {key.key_id}; it is shown this once:")
+    click.echo(text)
+
+
+@keys.command("list")
+@AS_JSON
+def keys_list(*, as_json: bool) -> None:
+    """List the keys, without themselves."""
+    from warehouse.api_keys import read_keys
+
+    result([_plain(key) for key in read_keys(_engine())], as_json=as_json)
+
+
+@keys.command("revoke")
+@click.argument("key_id")
+def keys_revoke(key_id: str) -> None:
+    """Revoke a key; servers refuse it within a second."""
+    from datetime import UTC, datetime
+
+    from warehouse.api_keys import revoke
+
+    revoke(_engine(), key_id, datetime.now(UTC))
+    say(f"Key {key_id} is revoked.")
+
+
+@keys.command("rotate")
+@click.argument("key_id")
+def keys_rotate(key_id: str) -> None:
+    """Make another key of the same name and scopes, and print it; the old one stays valid."""
+    from datetime import UTC, datetime
+
+    from warehouse.api_keys import rotate
+
+    key, text = rotate(_engine(), key_id, datetime.now(UTC))
+    say(f"Key {key.key_id} beside {key_id}; revoke that one when callers have changed over:")
+    click.echo(text)
 
 
 @main.command()
@@ -324,12 +392,16 @@ def backtest(
 ) -> None:
     """Ask what learning would have won: replay complete outcomes evening after evening."""
     from matching.backtest import backtest as run
-
     from matching.figures import backtest_figure
     from matching.rounds import read_decisions
 
     with steps("evening") as progress:
-        found = run(read_decisions(file), reveal=reveal, proposals=proposals, progress=progress)
+        found = run(
+            read_decisions(file),
+            reveal="all" if reveal == "all" else "proposed",
+            proposals=proposals,
+            progress=progress,
+        )
     if figure:
         backtest_figure(found).savefig(figure, dpi=150)
     result(found.to_dict(), as_json=as_json)
@@ -343,6 +415,16 @@ def run(flow: str, run_id: str) -> None:
     from background import run_in_background
 
     run_in_background(_settings(), flow, run_id)
+
+
+def _subject(engine: Any, user_id: str) -> int:
+    from privacy.pseudonyms import subject_pseudonym
+    from warehouse.consents import find_subject
+    from warehouse.keyfile import read_ring
+
+    ring = read_ring(_settings().keys)
+    pseudonyms = [subject_pseudonym(key.secret, user_id) for key in ring.pseudonym_keys]
+    return find_subject(engine, pseudonyms)
 
 
 def _plain(value: Any) -> dict[str, Any]:

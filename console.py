@@ -42,10 +42,11 @@ def _lines(value: Mapping[str, Any], prefix: str) -> Iterator[str]:
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a table."""
-    from rich.console import Console  # a command line should not wait for it
+    from rich.box import SIMPLE  # a command line should not wait for it
+    from rich.console import Console
     from rich.table import Table
 
-    drawn = Table(title=title, title_justify="left")
+    drawn = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in header:
         drawn.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:

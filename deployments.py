@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from schemas.environment import prepare
 from schemas.settings import Settings
@@ -35,31 +35,38 @@ SCHEDULES = {
 
 def serve_all() -> None:
     """Register every flow with its schedule, and run what is due until stopped."""
-    from flows.aggregate_metrics import aggregate_metrics
-    from flows.process_events import process_events
-    from prefect import serve  # only now: it reads where its server is when it is imported
+    from prefect import Flow, serve  # only now: it reads where its server is when it is imported
+    from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron
 
+    from flows.aggregate_metrics import aggregate_metrics
     from flows.erase_subject import erase_subject
+    from flows.process_events import process_events
     from flows.purge_expired import purge_expired
     from flows.retrain_model import retrain_model
 
+    flows: list[Flow[Any, Any]] = [
+        process_events,
+        aggregate_metrics,
+        purge_expired,
+        retrain_model,
+        erase_subject,
+    ]
     zone = Settings().timezone
-    flows = [process_events, aggregate_metrics, purge_expired, retrain_model, erase_subject]
-    serve(
-        *(
-            flow.to_deployment(
-                name="smartmatch",
-                schedule=Cron(SCHEDULES[flow.fn.__name__], timezone=zone)
-                if flow.fn.__name__ in SCHEDULES
-                else None,
-                description=flow.description,
-                tags=["smartmatch"],
-                concurrency_limit=1,
-            )
-            for flow in flows
+    deployments = [
+        RunnerDeployment.from_flow(
+            flow,
+            name="smartmatch",
+            schedule=Cron(SCHEDULES[flow.fn.__name__], timezone=zone)
+            if flow.fn.__name__ in SCHEDULES
+            else None,
+            description=flow.description,
+            tags=["smartmatch"],
+            concurrency_limit=1,
         )
-    )
+        for flow in flows
+    ]
+    serve(*deployments)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from console import say, table
 from warehouse.proportions import wilson
@@ -44,19 +45,9 @@ def show_turns(turns: list[Turn]) -> None:
     ]
     total = ("all", "", sums[0], sums[1], _acceptance(sums[2], sums[1]), *sums[3:], "")
     table(
-        "Turns of the loop; mutual matches of one assignment by the champion of the turn, by the "
-        "matcher's own weights, and by somebody who knows every decision",
-        (
-            "turn",
-            "model",
-            "proposed",
-            "decided",
-            "acceptance (95 %)",
-            "mutual",
-            "own weights",
-            "possible",
-            "champion after",
-        ),
+        "Turns of the loop. Mutual matches of one assignment: by the champion of the turn, by the\n"
+        "matcher's own weights, by somebody who knows every decision.",
+        ("turn", "model", "proposed", "decided", "accepted", "champion", "own", "best", "then"),
         [*rows, total],
     )
 
@@ -81,6 +72,8 @@ def draw(turns: list[Turn], found: Weights, path: Path) -> None:
     _draw_acceptance(acceptance, turns)
     _draw_matches(matches, turns)
     _draw_weights(weights, found)
+    for axes in (acceptance, matches):
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.savefig(path, dpi=110)
 
 
@@ -103,7 +96,7 @@ def _acceptance(accepted: int, decided: int) -> str:
     rate = wilson(accepted, decided)
     if rate is None:
         return "none decided"
-    return f"{rate.value:.2f} ({rate.lower:.2f} to {rate.upper:.2f})"
+    return f"{rate.value:.0%} ({rate.lower:.0%}-{rate.upper:.0%})"
 
 
 def _draw_acceptance(axes: Axes, turns: list[Turn]) -> None:

@@ -100,7 +100,7 @@ def _check_metrics(url: str, turns: list[Turn]) -> None:
     with urllib.request.urlopen(address, timeout=10) as reply:  # noqa: S310  # loopback
         answer = json.load(reply)
     sent = [sum(getattr(t, name) for t in turns) for name in ("proposed", "decided", "accepted")]
-    counted = [answer["total_proposed"], answer["decided"], answer["total_accepted"]]
+    counted = [answer["total_proposed"], answer["total_decided"], answer["total_accepted"]]
     if counted != sent:
         raise SumsDiffer(f"the API counts {counted}, but {sent} were sent")
     say(f"Metrics agree to the unit: {sent[0]} proposed, {sent[1]} decided, {sent[2]} accepted.")

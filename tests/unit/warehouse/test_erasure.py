@@ -39,7 +39,7 @@ from warehouse.erasure import (
     pending_erasures,
     read_erasure,
 )
-from warehouse.erasure_requests import begin as begin_erasure
+from warehouse.erasure_requests import begin
 from warehouse.leases import lease
 from warehouse.recount import reconcile
 from warehouse.retention import forget_bytes, record_purge
@@ -64,7 +64,7 @@ def delete(engine: Engine, request: str) -> erasure.Erasure:
 
 
 def erase(engine: Engine, subject: int) -> erasure.Erasure:
-    request = begin_erasure(engine, subject, RUN)
+    request = begin(engine, subject, RUN)
     delete(engine, request)
     assert forget_bytes(engine)
     mark_forgotten(engine, request)
@@ -191,7 +191,7 @@ def test_nothing_is_collected_from_the_moment_of_the_request(
     leaving, staying = pair
     before = rows(engine, versions, name=consents.CHANGES)
 
-    begin_erasure(engine, leaving, RUN)
+    begin(engine, leaving, RUN)
 
     candidates = {
         subject: (subject_pseudonym(KEY, name),) for subject, name in zip(pair, "ab", strict=True)
@@ -209,8 +209,8 @@ def test_nothing_is_collected_from_the_moment_of_the_request(
 def test_a_person_who_asks_twice_has_one_request(engine: Engine, pair: tuple[int, int]) -> None:
     leaving, staying = pair
 
-    first, second = (begin_erasure(engine, leaving, RUN) for _ in range(2))
-    other = begin_erasure(engine, staying, moment(days_before(-1)))
+    first, second = (begin(engine, leaving, RUN) for _ in range(2))
+    other = begin(engine, staying, moment(days_before(-1)))
 
     assert first == second
     assert pending_erasures(engine) == [first, other]
@@ -221,7 +221,7 @@ def test_a_step_that_is_killed_leaves_all_or_nothing_and_runs_again(
     engine: Engine, pair: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     leaving, _ = pair
-    request = begin_erasure(engine, leaving, RUN)
+    request = begin(engine, leaving, RUN)
 
     def kill(_connection: Connection, _counts: object) -> None:
         raise Killed
@@ -249,7 +249,7 @@ def test_each_step_is_done_once_however_often_it_runs(
 ) -> None:
     leaving, _ = pair
     remember(engine, "1", days_before(1))
-    request = begin_erasure(engine, leaving, RUN)
+    request = begin(engine, leaving, RUN)
     states = []
     for _ in range(2):
         delete(engine, request)
@@ -278,7 +278,7 @@ def test_a_request_that_is_done_stays_done(engine: Engine, pair: tuple[int, int]
 def test_an_erasure_whose_lease_was_taken_over_deletes_nothing(
     engine: Engine, pair: tuple[int, int]
 ) -> None:
-    request = begin_erasure(engine, pair[0], RUN)
+    request = begin(engine, pair[0], RUN)
     with lease(engine, "erase_subject", 60.0) as held:
         pass
     with lease(engine, "erase_subject", 60.0), pytest.raises(LeaseLost):

@@ -10,10 +10,11 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from privacy.spans import Span
 from stdnum import luhn
 from stdnum.fr import nir
 from stdnum.iso7064 import mod_97_10
+
+from privacy.spans import Span
 
 _SLOT = re.compile(r"\{(\w+)\}")
 
@@ -166,12 +167,12 @@ def _phone(part: Part, rng: random.Random) -> str:
     return rng.choice(styles[part.style])
 
 
-_UNITS = "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze".split()
+_UNITS = ["deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"]
 
 
-def _spoken_phone(part: Part, rng: random.Random) -> str:
+def _spoken_phone(_: Part, rng: random.Random) -> str:
     tens = ["vingt", "trente", "quarante", "cinquante", "soixante"]
-    pairs = [f"{rng.choice(tens)}-{rng.choice(_UNITS[2:10])}" for _ in range(4)]
+    pairs = [f"{rng.choice(tens)}-{rng.choice(_UNITS)}" for _pair in range(4)]
     return " ".join(["zéro", rng.choice(["six", "sept"]), *pairs])
 
 
@@ -248,9 +249,20 @@ def _postcode_town(part: Part, rng: random.Random) -> str:
     return f"{rng.randint(1, 95):02}{rng.randrange(10)}00 {rng.choice(part.towns)}"
 
 
-_MONTHS = (
-    "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
-)
+_MONTHS = [
+    "janvier",
+    "février",
+    "mars",
+    "avril",
+    "mai",
+    "juin",
+    "juillet",
+    "août",
+    "septembre",
+    "octobre",
+    "novembre",
+    "décembre",
+]
 
 
 def _birth(part: Part, rng: random.Random) -> str:

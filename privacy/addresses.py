@@ -6,6 +6,7 @@ Reads the text of a ``normalisation.View``. Presidio has no recogniser for them.
 import re
 from collections.abc import Iterator
 
+from privacy.lexicon import listed
 from privacy.spans import Span
 
 _STREET = (
@@ -29,21 +30,21 @@ _STOP = (
     r"|hier|aujourd'hui|j'ai|j'habite|habite|to|and|is|at|because|please)"
 )
 _LINK = r"(?:de la|de l'|de|du|des|d'|la|le|les|l'|aux?|à|sur|sous|en|lès?|et|the|of)"
-_WORD = rf"(?!(?:{_STOP})(?![\w'-]))[^\W\d_][\w'’.-]*"
-_CAPITAL = r"(?-i:[A-ZÀ-ÖØ-Þ])[\w'-]*"
+_WORD = rf"(?!(?:{_STOP})(?![\w'-]))[^\W\d_][\w'.-]{{0,40}}"
+_CAPITAL = r"(?-i:[A-ZÀ-ÖØ-Þ])[\w'-]{0,40}"
 _STREET_NAME = (
     # Linked words first (de la République), then up to four more, then a date (du 8 mai 1945).
     rf"(?:\s(?:{_LINK}\s?)?(?:\d{{1,2}}(?:er)?\s[^\W\d_]+(?:\s\d{{4}})?|{_WORD}))"
-    rf"(?:[\s-](?:{_LINK}\s)?(?:{_CAPITAL}|{_WORD})){{0,4}}"
+    rf"(?:\s(?:{_LINK}\s)?{_WORD}){{0,4}}"
 )
 _POSTCODE = r"(?:F-?\s?)?(?:0[1-9]|[1-8]\d|9[0-58])\s?\d{3}"
-_TOWN_WORD = r"(?-i:[A-ZÀ-ÖØ-Þ])[^\W\d_]*(?:['-][^\W\d_]+)*"
+_TOWN_WORD = r"(?-i:[A-ZÀ-ÖØ-Þ])[^\W\d_]{0,40}(?:'[^\W\d_]{1,40})?"
 _TOWN = (
     rf"(?:{_TOWN_WORD})(?:[\s-](?:(?:sur|sous|en|la|le|les|lès|de|du|des|aux|et|d'|l')[\s-])?"
     rf"(?:{_TOWN_WORD}))"
-    r"{0,4}(?:\s(?:cedex|CEDEX|Cedex)(?:\s\d{1,2})?|\s\d{1,2}(?:e|er|ème)(?:\sarr\w*)?)?"
+    r"{0,6}(?:\s(?:cedex|CEDEX|Cedex)(?:\s\d{1,2})?|\s\d{1,2}(?:e|er|ème)(?:\sarr\w*)?)?"
 )
-_LOWER_TOWN = rf"{_WORD}(?:-[^\W\d_]+)*"
+_LOWER_TOWN = rf"{_WORD}"
 _COMPLEMENT = (
     r"(?:\s?,?\s?(?:b[âa]t(?:iment|\.)?|appt?\.?|appartement|esc(?:alier|\.)?|[ée]tage|r[ée]sidence"
     r"|bp|cs|b\.p\.)\s(?:n°\s?)?[A-Z]?\d{0,5}\b)*"
@@ -63,7 +64,7 @@ _UNNUMBERED = re.compile(
 )
 _POSTCODE_TOWN = re.compile(rf"(?<![\d.,/-])(?<!\d\s){_POSTCODE}[\s,-]{{1,2}}({_TOWN})")
 _TOWN_POSTCODE = re.compile(
-    rf"(?<![\w-])({_TOWN_WORD}(?:[\s-](?:(?:sur|en|la|le|les|de)[\s-])?{_TOWN_WORD}){{0,3}})\s?"
+    rf"(?<![\w-])({_TOWN_WORD}(?:[\s-](?:(?:sur|en|la|le|les|de)[\s-])?{_TOWN_WORD}){{0,4}})\s?"
     r"\(?(?:0[1-9]|[1-8]\d|9[0-58])\d{3}\)?(?!\d|\s?(?:€|euros?|km|k€|\d))"
 )
 _LOWER_POSTCODE_TOWN = re.compile(
@@ -77,10 +78,12 @@ _ABROAD = re.compile(
     r"|Gardens|Place|Boulevard|Blvd|Row|Mews|Hill)\b\.?"
     r"(?:,?\s(?:[A-Z][\w'-]*,?\s?){1,3}(?:[A-Z]{1,2}\d[A-Z\d]?\s\d[A-Z]{2}|[A-Z]{2}\s\d{5}|\d{5}))?"
 )
-_UNITS = frozenset(
-    """euros euro eur habitants km kms metres mètres personnes fois heures mots candidats offres
+_UNITS = listed(
+    """
+    euros euro eur habitants km kms metres mètres personnes fois heures mots candidats offres
     salariés employés clients lignes points visites dollars tonnes brut net annuel bruts nets k
-    par de et ou à en pour""".split()
+    par de et ou à en pour
+    """
 )
 _ROMAN = re.compile(r"[ivxlcdm]+", re.IGNORECASE)
 

@@ -2,33 +2,58 @@
 
 import re
 
-from privacy.lexicon import listed
+from privacy.lexicon import listed, phrases
 
-CIVILITIES = listed("""m mr mrs ms mme mmes mlle mlles mm monsieur madame mademoiselle messieurs mesdames dr docteur
-    docteure pr professeur professeure me maître maitre sir mister miss veuve sieur""")
-PARTICLES = listed("""de du des d la le les l van von der den dem ter ten ben bin ibn ould el al ait aït da dos das
-    do di del della lo san saint sainte mc mac abd abu abou bel bou sidi st""")
+CIVILITIES = listed(
+    """
+    m mr mrs ms mme mmes mlle mlles mm monsieur madame mademoiselle messieurs mesdames dr
+    docteur docteure pr professeur professeure me maître maitre sir mister miss veuve sieur
+    """
+)
+PARTICLES = listed(
+    """
+    de du des d la le les l van von der den dem ter ten ben bin ibn ould el al ait aït da dos
+    das do di del della lo san saint sainte mc mac abd abu abou bel bou sidi st
+    """
+)
 """Words that join the parts of a name; they belong to it only between or before other parts."""
 
-DETERMINERS = listed("le la les un une des ce cet cette ces notre votre leur ma ta sa en")
+DETERMINERS = listed(
+    """
+    le la les un une des ce cet cette ces notre votre leur ma ta sa en
+    """
+)
 
-STOP = listed("""à a ai au aux avec avait avez avoir bien bonjour bonsoir c car ce ceci cela celle celui ces
-    cet cette chez ci comme comment d dans de depuis des donc dont du elle elles en encore entre est
-    et étaient était être eu eux faire fait furent hier ici il ils j je jamais l la le les leur leurs
-    lui là m ma mais me mes moi mon même n ne ni non nos notre nous on ont ou oui où par parce pas
-    pendant peut plus pour pourquoi qu quand que quel quelle qui quoi s sa sans se ses si son sont
-    sous sur t ta te tes toi ton toujours tous tout toute très trop tu un une vers veut voici voilà
-    vos votre vous y ça cordialement merci salut coucou hello demain aujourd'hui puis alors aussi
-    the and of is at to for with my your his her our their this that it i he she we they was were
-    hi hey dear thanks thank regards best please but not no yes call from in on by as an be have has
-    had will would can could should just very too who what when where why how ok""")
+STOP = listed(
+    """
+    à a ai au aux avec avait avez avoir bien bonjour bonsoir c car ce ceci cela celle celui ces
+    cet cette chez ci comme comment d dans de depuis des donc dont du elle elles en encore entre
+    est et étaient était être eu eux faire fait furent hier ici il ils j je jamais l la le les
+    leur leurs lui là m ma mais me mes moi mon même n ne ni non nos notre nous on ont ou oui où
+    par parce pas pendant peut plus pour pourquoi qu quand que quel quelle qui quoi s sa sans se
+    ses si son sont sous sur t ta te tes toi ton toujours tous tout toute très trop tu un une
+    vers veut voici voilà vos votre vous y ça cordialement merci salut coucou hello demain
+    aujourd'hui puis alors aussi the and of is at to for with my your his her our their this
+    that it i he she we they was were hi hey dear thanks thank regards best please but not no
+    yes call from in on by as an be have has had will would can could should just very too who
+    what when where why how ok
+    """
+)
 
-ACRONYMS = listed("""rh drh cdi cdd cv pdg dg daf dsi rssi bts dut but cap bac mba ceo cto cfo coo hr it ux ui qa
-    seo crm erp sap sql php html css api aws gcp ios btp rse cse vae cpf tjm rtt usa uk ue eu onu
-    faq pme pmi tpe eti sas sarl sa eurl smic tva csp hlm ter rer tgv vtc gps cfa esat ehpad chu
-    siret siren iban nir rib bic vat asap fyi nb ps ras svp stp ok""")
+ACRONYMS = listed(
+    """
+    rh drh cdi cdd cv pdg dg daf dsi rssi bts dut but cap bac mba ceo cto cfo coo hr it ux ui qa
+    seo crm erp sap sql php html css api aws gcp ios btp rse cse vae cpf tjm rtt usa uk ue eu
+    onu faq pme pmi tpe eti sas sarl sa eurl smic tva csp hlm ter rer tgv vtc gps cfa esat ehpad
+    chu siret siren iban nir rib bic vat asap fyi nb ps ras svp stp ok
+    """
+)
 
-ALSO_SHORT_FORMS = listed("max sam tim ted rob will mark ken jan dan fred ali jim kim yan han")
+ALSO_SHORT_FORMS = listed(
+    """
+    max sam tim ted rob will mark ken jan dan fred ali jim kim yan han
+    """
+)
 """Given names that in lower case are as often something else."""
 
 STRONG_CUE = re.compile(
@@ -76,18 +101,18 @@ ACTS = re.compile(
 )
 """What follows a name that opens a sentence: somebody does something."""
 
-NAMED_AFTER_PEOPLE = frozenset(
-    """leroy merlin|yves rocher|louis vuitton|christian dior|yves saint laurent|pierre fabre
-    pierre et vacances|jacques dessange|franck provost|jean louis david|marcel dassault|michael page
-    robert half|robert walters|ernst young|morgan stanley|charles de gaulle|saint laurent|paul smith
-    mary cohr|jacques vabre|bonne maman|calvin klein|ralph lauren|hugo boss|daniel hechter|zadig voltaire
-    nina ricci|guy hoquet|stephane plaza|alain afflelou|jean coutu|jacadi|petit bateau|thierry mugler
-    marie claire|elie saab|claudie pierlot|julien d'orcel|martin margiela|eric bompard|bernard loiseau
-    val thorens|mont blanc|ile de france|buffalo grill|jack daniels|johnson johnson|ben jerry|uncle ben
-    claude code|jean jaures|victor hugo|jules ferry|jules verne|marie curie|sophia antipolis|petit prince|pierre et marie curie""".replace(
-        "\n", "|"
-    )
-    .replace("    ", "")
-    .split("|")
+NAMED_AFTER_PEOPLE = phrases(
+    """
+    alain afflelou, ben jerry, bernard loiseau, bonne maman, buffalo grill, calvin klein, charles
+    de gaulle, christian dior, claude code, claudie pierlot, daniel hechter, elie saab, eric
+    bompard, ernst young, franck provost, guy hoquet, hugo boss, ile de france, jacadi, jack
+    daniels, jacques dessange, jacques vabre, jean coutu, jean jaures, jean louis david, johnson
+    johnson, jules ferry, jules verne, julien d orcel, leroy merlin, louis vuitton, marcel
+    dassault, marie claire, marie curie, martin margiela, mary cohr, michael page, mont blanc,
+    morgan stanley, nina ricci, paul smith, petit bateau, petit prince, pierre et marie curie,
+    pierre et vacances, pierre fabre, ralph lauren, robert half, robert walters, saint laurent,
+    sophia antipolis, stephane plaza, thierry mugler, uncle ben, val thorens, victor hugo, yves
+    rocher, yves saint laurent, zadig voltaire
+    """
 )
 """Companies and places that carry a person's name, folded."""

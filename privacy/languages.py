@@ -40,11 +40,13 @@ def detect(text: str, own: Collection[str], is_own_word: Callable[[str], bool]) 
     People write short reasons ("trop loin", "salaire trop bas", "bof") on which no
     detector is sure of anything. They are the platform's signal, and its own language is
     by far the likeliest. So a text is foreign only on evidence: another language at least
-    three times as likely as the own ones, and, in up to four words, at least a quarter of
-    all likelihood and a word that the own dictionary does not know. The error this leaves is harmless to privacy: what is wrongly
-    taken for an own text is still redacted, by every rule and by the name recogniser.
-    Names, numbers, addresses and placeholders say nothing about the language and are not
-    looked at, so that redacting a text does not change its language.
+    three times as likely as the own ones, and, in up to four words, a word that the own
+    dictionary does not know and a quarter of all likelihood. The error this leaves is
+    harmless to privacy: what is wrongly taken for an own text is still redacted, by every
+    rule and by the name recogniser.
+
+    Names, codes, addresses and placeholders say nothing about the language and are not
+    looked at, so that redacting a text hardly changes its language.
 
     Args:
         text: As written, in any spelling.

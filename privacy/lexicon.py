@@ -8,13 +8,17 @@ listed by their parts. The lists are not meant to be complete: they anchor the r
 
 import unicodedata
 
-
-_LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "ı": "i"})
+_LIGATURES = str.maketrans({"æ": "ae", "œ": "oe", "ø": "o", "ł": "l", "đ": "d", "\u0131": "i"})
 
 
 def listed(words: str) -> frozenset[str]:
     """Read a list of words apart by spaces and lines."""
     return frozenset(words.split())
+
+
+def phrases(text: str) -> frozenset[str]:
+    """Read a list of phrases apart by commas."""
+    return frozenset(" ".join(phrase.split()) for phrase in text.split(","))
 
 
 def fold(word: str) -> str:

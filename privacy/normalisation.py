@@ -41,36 +41,49 @@ def view(text: str) -> View:
     every offset can be carried back. Digits of other scripts become ASCII digits.
     Placeholders pass unchanged.
     """
-    letters: list[str] = []
-    starts: list[int] = []
-    ends: list[int] = []
+    spelling = _Spelling()
     kept: list[tuple[int, int]] = []
     position = 0
     for found in PLACEHOLDER.finditer(text):
-        _spell(text, position, found.start(), letters, starts, ends)
-        kept.append((len(letters), len(letters) + len(found.group())))
-        letters += found.group()
-        starts += range(found.start(), found.end())
-        ends += range(found.start() + 1, found.end() + 1)
+        spelling.add(text, position, found.start())
+        kept.append((len(spelling.letters), len(spelling.letters) + len(found.group())))
+        spelling.add_unchanged(text, found.start(), found.end())
         position = found.end()
-    _spell(text, position, len(text), letters, starts, ends)
-    return View("".join(letters), tuple(starts), tuple(ends), tuple(kept))
+    spelling.add(text, position, len(text))
+    return View(
+        "".join(spelling.letters), tuple(spelling.starts), tuple(spelling.ends), tuple(kept)
+    )
 
 
-def _spell(
-    text: str, start: int, end: int, letters: list[str], starts: list[int], ends: list[int]
-) -> None:
-    """Append the spelling of ``text[start:end]`` to ``letters`` with its offsets."""
-    position = start
-    while position < end:
-        after = position + 1
-        while after < end and unicodedata.combining(text[after]):
-            after += 1
-        for letter in _plain(text[position:after]):
-            letters.append(letter)
-            starts.append(position)
-            ends.append(after)
-        position = after
+class _Spelling:
+    """The letters of a view, and their offsets, while it is being built."""
+
+    def __init__(self) -> None:
+        self.letters: list[str] = []
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+
+    def add_unchanged(self, text: str, start: int, end: int) -> None:
+        self.letters += text[start:end]
+        self.starts += range(start, end)
+        self.ends += range(start + 1, end + 1)
+
+    def add(self, text: str, start: int, end: int) -> None:
+        """Append the plain spelling of ``text[start:end]``, cluster by cluster."""
+        stretch = text[start:end]
+        if stretch.isascii() and "`" not in stretch:
+            self.add_unchanged(text, start, end)
+            return
+        position = start
+        while position < end:
+            after = position + 1
+            while after < end and unicodedata.combining(text[after]):
+                after += 1
+            for letter in _plain(text[position:after]):
+                self.letters.append(letter)
+                self.starts.append(position)
+                self.ends.append(after)
+            position = after
 
 
 def _plain(cluster: str) -> str:

@@ -14,21 +14,24 @@ _AT = (
 )
 _AT_APART = r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\.(?:fr|com|net|org|eu)\b))"
 _DOT = r"(?:\.|\s?[\[({<]\s?(?:dot|point|pt|\.)\s?[\])}>]\s?|\s(?:dot|point)\s)"
-_ATOM = r"[\w+%&!#$*?^|~='/-]+"
+_ATOM = r"[\w+%&!#$*?^|~='/-]{1,128}"
 _LABEL = r"[^\W_](?:[\w-]{0,62}[^\W_])?"
 # A quoted local part may hold anything; a plain one is atoms joined by dots, said or signed.
 _LOCAL = rf'(?:"[^"\n]{{1,64}}"|(?<![\w.+-]){_ATOM}(?:{_DOT}{_ATOM}){{0,8}}\.?)'
 _MORE_LABELS = rf"(?:(?:{_DOT}|\s\.|,(?=(?:fr|com|net|org)\b)){_LABEL})"
 _EMAIL = re.compile(
-    rf"{_LOCAL}(?:{_AT}(?:\[[\dA-Fa-f.:IPv]+\]|{_LABEL}{_MORE_LABELS}*)"
-    rf"|{_AT_APART}{_LABEL}{_MORE_LABELS}+)",
+    rf"{_LOCAL}(?:{_AT}(?:\[[\dA-Fa-f.:IPv]+\]|{_LABEL}{_MORE_LABELS}{{0,8}})"
+    rf"|{_AT_APART}{_LABEL}{_MORE_LABELS}{{1,8}})",
     re.IGNORECASE,
 )
 _PROVIDERS = r"(?:gmail|hotmail|outlook|yahoo|orange|free|sfr|laposte|wanadoo|live|proton(?:mail)?)"
 _SPOKEN_EMAIL = re.compile(
-    rf"\b[\w.+-]+(?:\s(?:point|dot|tiret|underscore)\s[\w+-]+)*\s(?:at|chez)\s{_PROVIDERS}"
+    rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}\s(?:at|chez)\s{_PROVIDERS}"
     rf"(?:\.|\s(?:point|dot)\s)[a-z]{{2,6}}\b",
     re.IGNORECASE,
+)
+_EMAIL_SIGN = re.compile(
+    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|[\[({<]\s?a\s?[\])}>]", re.IGNORECASE
 )
 _EMAIL_LEAD = re.compile(
     r"(?:(?:mon\s|my\s)?(?:e-?mail|mail|courriel|mailto|adresse|contact)\s?[=:/]+|[dljnsmtc]'|qu')+",
@@ -103,6 +106,8 @@ def find_emails(text: str) -> Iterator[Span]:
     is a person's address all the same; quoted local parts, internationalised domains
     and address literals as in RFC 5321 and 6531.
     """
+    if not _EMAIL_SIGN.search(text):
+        return
     for found in [*_EMAIL.finditer(text), *_SPOKEN_EMAIL.finditer(text)]:
         lead = _EMAIL_LEAD.match(found.group())
         start = found.start() + (lead.end() if lead else 0)

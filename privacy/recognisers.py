@@ -23,10 +23,11 @@ from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
 from spacy.language import Language
 from spacy.lookups import Lookups
+from spacy.strings import hash_string
 
 from privacy.addresses import find_addresses
 from privacy.lexicon import FAMILY_NAMES, GIVEN_NAMES, ORGANISATIONS, PLACES
-from privacy.names import Entity, NoVocabulary, Vocabulary, find_names
+from privacy.names import find_names
 from privacy.numbers import (
     find_accounts_in_runs,
     find_ibans,
@@ -36,6 +37,7 @@ from privacy.numbers import (
 )
 from privacy.patterns import find_dates_of_birth, find_emails, find_handles, find_urls
 from privacy.spans import RANKS, Span
+from privacy.words import Entity, NoVocabulary, Vocabulary
 
 FRENCH = "fr"
 ELSEWHERE = "xx"
@@ -56,6 +58,10 @@ _PATTERNS: dict[str, Callable[[str], Iterator[Span]]] = {
 _BATCH = 128
 _RIDGE = 1.0
 _ORDINARY_WORDS = 8_000
+
+
+# The arguments of the methods below are Presidio's; not every recogniser needs each.
+# ruff: noqa: ARG002
 
 
 class _PatternRecogniser(EntityRecognizer):
@@ -102,7 +108,7 @@ class _InstalledModels(SpacyNlpEngine):
 
     def __init__(self, pipelines: dict[str, Language]) -> None:
         super().__init__(models=[{"lang_code": code, "model_name": code} for code in pipelines])
-        self.nlp = pipelines
+        self.nlp = pipelines  # type: ignore[assignment]  # Presidio infers None only
 
     def load(self) -> None:
         """Need nothing: the pipelines are given."""
@@ -155,7 +161,7 @@ class FrenchVocabulary:
         return None if vector is None else float(vector @ self._weights[:-1] + self._weights[-1])
 
     def _vector(self, word: str) -> NDArray[np.float64] | None:
-        row = self._vectors.key2row.get(spacy.strings.hash_string(word))
+        row = self._vectors.key2row.get(hash_string(word))
         if row is None:
             return None
         vector = np.asarray(self._vectors.data[row], dtype=np.float64)

@@ -29,6 +29,7 @@ LONGEST = 20_000
 """Characters; a longer text is dropped unread, so that nobody buys hours with one upload."""
 
 _LINES = 256
+_MOST_LOOKS = 12
 _ONE_AT_A_TIME = threading.RLock()
 
 
@@ -53,8 +54,8 @@ def redact(texts: Sequence[str], *, own_languages: Sequence[str] = ("fr",)) -> l
     """Redact texts, many at once.
 
     What redaction leaves is looked at again until nothing is found in it. So redacting a
-    second time changes nothing, and a name that hid behind another is found as well. Each
-    look consumes at least one character, so this ends; most texts take one or two.
+    second time changes nothing, and a name that hid behind another is found as well. Most
+    texts take one or two looks; one that does not come to rest in a dozen is dropped.
 
     Args:
         texts: As people wrote them.
@@ -71,10 +72,10 @@ def redact(texts: Sequence[str], *, own_languages: Sequence[str] = ("fr",)) -> l
         raise InvalidInput("own_languages", "must be among " + _listed())
     with _ONE_AT_A_TIME:
         spoken = [_language(text, own_languages) for text in texts]
-        found = _find_all(texts, spoken)
+        found, restless = _find_all(texts, spoken)
         return [
-            _result(text, language, spans, own_languages)
-            for text, language, spans in zip(texts, spoken, found, strict=True)
+            _result(text, spoken[i], found[i], own_languages, keep=i not in restless)
+            for i, text in enumerate(texts)
         ]
 
 
@@ -121,26 +122,34 @@ def _language(text: str, own_languages: Sequence[str]) -> str:
     return languages.detect(view(text).text, own_languages, _recognisers().vocabulary.is_word)
 
 
-def _result(text: str, language: str, spans: list[Span], own_languages: Sequence[str]) -> Redacted:
+def _result(
+    text: str, language: str, spans: list[Span], own_languages: Sequence[str], *, keep: bool
+) -> Redacted:
     """Keep a text whose language can be redacted, before and after, and drop any other."""
     redacted: str | None = replace(text, spans)
     after = _language(redacted or "", own_languages)
-    if {language, after} - NAME_RECOGNISERS:
+    if not keep or {language, after} - NAME_RECOGNISERS:
         redacted, language = None, after if language in NAME_RECOGNISERS else language
     return Redacted(redacted, language, len(text), tuple(spans))
 
 
-def _find_all(texts: Sequence[str], spoken: Sequence[str]) -> list[list[Span]]:
-    """Find the spans of each text, looking again at what the last look left."""
+def _find_all(
+    texts: Sequence[str], spoken: Sequence[str]
+) -> tuple[list[list[Span]], frozenset[int]]:
+    """Find the spans of each text, looking again at what the last look left.
+
+    Returns:
+        The spans of each text, and the indices of those that did not come to rest.
+    """
     found: list[list[Span]] = [[] for _ in texts]
-    open_texts = [i for i, text in enumerate(texts) if len(text) <= LONGEST]
-    while open_texts:
-        left = [replace(texts[i], found[i]) for i in open_texts]
-        more = _find(left, [spoken[i] for i in open_texts])
-        for i, new in zip(open_texts, more, strict=True):
+    unsettled = [i for i, text in enumerate(texts) if len(text) <= LONGEST]
+    for _ in range(_MOST_LOOKS):
+        left = [replace(texts[i], found[i]) for i in unsettled]
+        more = _find(left, [spoken[i] for i in unsettled])
+        for i, new in zip(unsettled, more, strict=True):
             found[i] = sorted([*found[i], *(_carry_back(span, found[i]) for span in new)])
-        open_texts = [i for i, new in zip(open_texts, more, strict=True) if new]
-    return found
+        unsettled = [i for i, new in zip(unsettled, more, strict=True) if new]
+    return found, frozenset(unsettled)
 
 
 def _find(texts: Sequence[str], spoken: Sequence[str]) -> list[list[Span]]:
@@ -157,7 +166,7 @@ def _find(texts: Sequence[str], spoken: Sequence[str]) -> list[list[Span]]:
 
 
 def _carry_back(span: Span, earlier: Sequence[Span]) -> Span:
-    """Move a span of a redacted text to where it is in the text before ``earlier`` were replaced."""
+    """Move a span of a redacted text back to where it is in the original."""
     shift = 0
     for before in earlier:
         if before.start + len(f"<{before.type}>") > span.start + shift:

@@ -1,0 +1,169 @@
+"""The words of a text, what is known of each, and what stands beside it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+from privacy import cues
+from privacy.addresses import streets
+from privacy.lexicon import FAMILY_NAMES, GIVEN_NAMES, ORGANISATIONS, PLACES, fold
+
+_WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_ELISION = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'", re.IGNORECASE)
+_BREAK = re.compile(r"[.!?:;\n\"«»(•*…-]\s*$|^\s*$")
+_GAP = re.compile(r"[ \t]{1,2}|-")
+_INITIAL_GAP = re.compile(r"\.?[ \t-]{0,2}")
+
+
+NAME_BEHIND_CUE = 0.3
+"""Nameness above which a dictionary word behind a cue is taken for the name it also is."""
+
+
+class Vocabulary(Protocol):
+    """What is known of the words of one language."""
+
+    def is_word(self, word: str) -> bool:
+        """Tell whether a lower-case word is in the dictionary."""
+
+    def nameness(self, word: str) -> float | None:
+        """Tell how close a word, as written, is to names: about 1 a name, -1 none, None unknown."""
+
+
+class NoVocabulary:
+    """Nothing is known: lists and cues alone decide."""
+
+    def is_word(self, word: str) -> bool:
+        """Know no word."""
+        return word in cues.STOP
+
+    def nameness(self, word: str) -> float | None:  # noqa: ARG002
+        """Know nothing of any word."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """A stretch that the recogniser labelled PER, LOC, ORG or MISC."""
+
+    start: int
+    end: int
+    label: str
+
+
+@dataclass(frozen=True)
+class Word:
+    """A word, where it stands, and what the lists say of it."""
+
+    start: int
+    end: int
+    text: str
+    opens: bool
+    """Stands at the beginning of a sentence, where any word has a capital."""
+
+    @cached_property
+    def lower(self) -> str:
+        """In lower case, accents kept."""
+        return self.text.lower()
+
+    @cached_property
+    def parts(self) -> list[str]:
+        """What hyphens and apostrophes join, folded."""
+        return [part for part in re.split(r"[-']", fold(self.text)) if part]
+
+    @cached_property
+    def given(self) -> bool:
+        """Is a listed given name, all of its parts."""
+        return all(p in GIVEN_NAMES or p in cues.PARTICLES for p in self.parts) and any(
+            p in GIVEN_NAMES for p in self.parts
+        )
+
+    @cached_property
+    def family(self) -> bool:
+        """Is a listed family name, or has a part that is."""
+        return any(p in FAMILY_NAMES for p in (*self.parts, fold(self.text)))
+
+    @cached_property
+    def elsewhere(self) -> bool:
+        """Names a place or an organisation."""
+        whole = fold(self.text)
+        known = whole in PLACES or whole in ORGANISATIONS or self.parts[0] in PLACES
+        return known or (len(self.parts) > 1 and self.parts[0] in {"saint", "sainte", "st", "mont"})
+
+    @property
+    def capital(self) -> bool:
+        """Begins with a capital."""
+        return self.text[0].isupper()
+
+    @property
+    def upper(self) -> bool:
+        """Is all capitals."""
+        return len(self.text) > 1 and self.text.isupper()
+
+
+class Reading:
+    """The words of one text, and what speaks for each."""
+
+    def __init__(
+        self, text: str, vocabulary: Vocabulary, entities: Sequence[Entity], *, general: bool
+    ) -> None:
+        self.text = text
+        self.vocabulary = vocabulary
+        self.entities = entities
+        self.general = general
+        self.words = [self._word(found) for found in _WORD.finditer(text)]
+        self.streets = list(streets(text))
+        letters = [letter for letter in text if letter.isalpha()]
+        capitals = sum(letter.isupper() for letter in letters)
+        self.shouting = len(self.words) > 3 and capitals > 0.7 * len(letters)  # noqa: PLR2004
+
+    def _word(self, found: re.Match[str]) -> Word:
+        """Cut an elided article off (``d'Antoine``), but not a name's own (``N'Diaye``)."""
+        start, written = found.start(), found.group()
+        elided = _ELISION.match(written)
+        if elided and elided.end() < len(written):
+            rest = written[elided.end() :]
+            if written[0].islower() or rest[0].islower():
+                start, written = start + elided.end(), rest
+        opens = bool(_BREAK.search(self.text[max(0, found.start() - 4) : found.start()]))
+        return Word(start, found.end(), written, opens and start == found.start())
+
+    def is_word(self, word: Word) -> bool:
+        """Tell whether all parts of a word are in the dictionary (``appelez-moi``)."""
+        if word.lower in cues.STOP or self.vocabulary.is_word(word.lower):
+            return True
+        pieces = word.lower.split("-")
+        return len(pieces) > 1 and all(
+            piece in cues.STOP or self.vocabulary.is_word(piece) for piece in pieces
+        )
+
+    def label(self, word: Word) -> str | None:
+        """Return what the recogniser called a word, if anything."""
+        for entity in self.entities:
+            if entity.start < word.end and word.start < entity.end:
+                return entity.label
+        return None
+
+    def joined(self, left: Word, right: Word) -> bool:
+        """Tell whether nothing but what joins the parts of a name stands between two words."""
+        gap = self.text[left.end : right.start]
+        if gap in {"'", " '"} or right.start == left.end:
+            return True
+        pattern = _INITIAL_GAP if len(left.text) == 1 and left.capital else _GAP
+        elided = gap[:-2] if gap[-1:] == "'" else gap
+        return pattern.fullmatch(gap) is not None or pattern.fullmatch(elided) is not None
+
+    def strong_cue(self, start: int) -> bool:
+        """Tell whether what stands before ``start`` announces a name."""
+        before = self.text[max(0, start - 40) : start].removesuffix("d'")
+        return cues.STRONG_CUE.search(before) is not None
+
+    def weak_cue(self, start: int) -> bool:
+        """Tell whether what stands before ``start`` often precedes a name."""
+        return cues.WEAK_CUE.search(self.text[max(0, start - 40) : start]) is not None
+
+    def elsewhere_ahead(self, start: int) -> bool:
+        """Tell whether a place or an organisation is to be expected at ``start``."""
+        before = self.text[max(0, start - 30) : start]
+        return bool(cues.ORGANISATION_CUE.search(before) or cues.PLACE_CUE.search(before))

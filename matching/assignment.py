@@ -161,8 +161,10 @@ def solve(problem: Problem) -> Assignment:
             rows, columns, solver = _by_places(rest)
     except NoFullMatching:
         raise explain_conflict(problem) from None
-    required_rows, required_columns = problem.required.T
-    return made_of(problem, np.r_[rows, required_rows], np.r_[columns, required_columns], solver)
+    if problem.required.size:
+        rows = np.concatenate([rows, problem.required[:, 0]])
+        columns = np.concatenate([columns, problem.required[:, 1]])
+    return made_of(problem, rows, columns, solver)
 
 
 def _by_flow(problem: Problem) -> tuple[Integers, Integers, str]:
@@ -244,6 +246,8 @@ def _sparse_places(
 def _copy(ends: Integers, owner_of: Integers, owners: int) -> tuple[Integers, Integers]:
     """Repeat each pair for every place of its end: the places, and the pair each comes from."""
     counts = np.bincount(owner_of, minlength=owners)
+    if counts.size == owner_of.size and (counts == 1).all():
+        return ends, np.arange(ends.size)
     starts = np.cumsum(counts) - counts
     copies = counts[ends]
     pair_of = np.repeat(np.arange(ends.size), copies)

@@ -153,7 +153,10 @@ def _read_utilities(
 ) -> tuple[Floats | None, Pairs | None, tuple[int, int]]:
     if sparse.issparse(utilities):
         pairs = _stored_pairs(sparse.coo_array(utilities))
-        pairs = pairs.take(np.isfinite(pairs.gains) & ~_is_forbidden(forbidden, pairs))
+        allowed = np.isfinite(pairs.gains)
+        if forbidden is not None:
+            allowed &= ~_is_forbidden(forbidden, pairs)
+        pairs = pairs.take(allowed)
     else:
         matrix = np.array(utilities, dtype=np.float64)
         if matrix.ndim != 2:  # noqa: PLR2004 -- a matrix
@@ -181,12 +184,20 @@ def _stored_pairs(utilities: sparse.coo_array) -> Pairs:
     rows, columns = (np.asarray(at, dtype=np.intp) for at in utilities.coords)
     gains = np.asarray(utilities.data, dtype=np.float64)
     _refuse_infinite_worth(gains)
-    order = np.lexsort((columns, rows))
-    rows, columns = rows[order], columns[order]
-    if ((np.diff(rows) == 0) & (np.diff(columns) == 0)).any():
-        raise InvalidInput("utilities", "must store each pair once")
     shape = (int(utilities.shape[0]), int(utilities.shape[1]))
-    return Pairs(shape, rows, columns, gains[order])
+    keys = rows * shape[1] + columns
+    steps = np.diff(keys)
+    if (steps <= 0).any():
+        order = np.argsort(keys, kind="stable")
+        rows, columns, gains, steps = (
+            rows[order],
+            columns[order],
+            gains[order],
+            np.diff(keys[order]),
+        )
+    if (steps == 0).any():
+        raise InvalidInput("utilities", "must store each pair once")
+    return Pairs(shape, rows, columns, gains)
 
 
 def _refuse_infinite_worth(utilities: Floats) -> None:
@@ -206,9 +217,7 @@ def _forbid(matrix: Floats, forbidden: ArrayLike | None) -> None:
         matrix[rows, columns] = -np.inf
 
 
-def _is_forbidden(forbidden: ArrayLike | None, pairs: Pairs) -> NDArray[np.bool_]:
-    if forbidden is None:
-        return np.zeros(pairs.gains.size, dtype=bool)
+def _is_forbidden(forbidden: ArrayLike, pairs: Pairs) -> NDArray[np.bool_]:
     given = np.asarray(forbidden)
     if given.dtype == bool:
         _check_mask(given, pairs.shape)

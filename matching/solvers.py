@@ -36,6 +36,11 @@ FLOW_FIRST_PAIRS = 24
 FLOW_ALL_AT_ONCE = 20_000
 """Pairs up to which a flow is solved in one go."""
 PRICE_TOLERANCE = 1e-9
+LEVEL_FROM = 200
+"""Rows from which taking out common levels pays for itself."""
+LEVEL_SAMPLE = 100
+LEVEL_BELOW = 0.7
+"""Share of the variance that must be left within rows and columns for it not to pay."""
 
 
 class NoFullMatching(Exception):
@@ -53,6 +58,8 @@ class Pairs:
 
     def take(self, chosen: NDArray[np.bool_] | Integers) -> Pairs:
         """Keep some of the pairs."""
+        if chosen.dtype == bool and chosen.all():
+            return self
         return Pairs(self.shape, self.rows[chosen], self.columns[chosen], self.gains[chosen])
 
 
@@ -78,13 +85,33 @@ def full_dense(gains: Floats) -> tuple[Integers, Integers, str]:
     Raises:
         NoFullMatching: Too few permitted pairs.
     """
+    is_square = gains.shape[0] == gains.shape[1]
+    costs = -_levelled(gains) if is_square else -gains
     try:
-        _, rows, columns = lap.lapjvr(-gains, extend_cost=gains.shape[0] != gains.shape[1])
+        _, rows, columns = lap.lapjvr(costs, extend_cost=not is_square)
     except ValueError as error:
         raise NoFullMatching from error
     if not np.isfinite(gains[rows, columns]).all():
         raise NoFullMatching
     return rows.astype(np.intp), columns.astype(np.intp), "lapx dense"
+
+
+def _levelled(gains: Floats) -> Floats:
+    """Take out what is common to a row or a column where that is much of the difference.
+
+    Every full matching has each row and column once, so the optimum stays; picky and
+    sought-after people stand out no longer, which halves the search.
+    """
+    step = max(1, gains.shape[0] // LEVEL_SAMPLE)
+    sample = gains[::step, ::step]
+    if gains.shape[0] < LEVEL_FROM or not np.isfinite(gains).all():
+        return gains
+    rest = sample - sample.mean(axis=0)
+    rest = rest - rest.mean(axis=1)[:, None]
+    if rest.var() > LEVEL_BELOW * sample.var():
+        return gains
+    level = gains - gains.mean(axis=0)
+    return np.asarray(level - level.mean(axis=1)[:, None])
 
 
 def full_sparse(pairs: Pairs) -> tuple[Integers, Integers, str]:
@@ -98,8 +125,7 @@ def full_sparse(pairs: Pairs) -> tuple[Integers, Integers, str]:
         raise NoFullMatching
     costs = pairs.gains.max() - pairs.gains
     costs += max(float(costs.max()), 1.0) * 1e-3  # a stored zero would mean "no pair"
-    matrix = csr_array(coo_array((costs, (pairs.rows, pairs.columns)), shape=pairs.shape))
-    matrix.sort_indices()
+    matrix = _rows_together(pairs, costs)
     if size == width:
         return _full_sparse_square(matrix)
     try:
@@ -107,6 +133,17 @@ def full_sparse(pairs: Pairs) -> tuple[Integers, Integers, str]:
     except ValueError as error:
         raise NoFullMatching from error
     return rows.astype(np.intp), columns.astype(np.intp), "scipy sparse"
+
+
+def _rows_together(pairs: Pairs, values: Floats) -> csr_array:
+    """Lay values out row by row; pairs that are sorted already need not be sorted again."""
+    if (np.diff(pairs.rows * pairs.shape[1] + pairs.columns) > 0).all():
+        starts = np.r_[0, np.cumsum(np.bincount(pairs.rows, minlength=pairs.shape[0]))]
+        columns = pairs.columns.astype(np.int32)
+        return csr_array((values, columns, starts.astype(np.int32)), shape=pairs.shape)
+    matrix = csr_array(coo_array((values, (pairs.rows, pairs.columns)), shape=pairs.shape))
+    matrix.sort_indices()
+    return matrix
 
 
 def _full_sparse_square(costs: csr_array) -> tuple[Integers, Integers, str]:

@@ -27,6 +27,8 @@ References:
     counterfactual learning. NeurIPS 28.
     Dudik, M., Langford, J. and Li, L. (2011). Doubly robust policy evaluation and learning.
     ICML 28. arXiv:1103.4601
+    Hesterberg, T. (2015). What teachers should know about the bootstrap. The American
+    Statistician 69(4). arXiv:1411.5279 (expanded percentile intervals)
     Wang, Y.-X., Agarwal, A. and Dudik, M. (2017). Optimal and adaptive off-policy
     evaluation in contextual bandits. ICML 34. arXiv:1612.01205
 """  # noqa: E501 -- a table
@@ -394,5 +396,8 @@ def _bootstrap(
     for at in range(replicates):
         drawn = generator.integers(numerator.size, size=numerator.size)
         values[at] = numerator[drawn].sum() / max(denominator[drawn].sum(), TARGET_SHARE)
-    low, high = np.quantile(values, [0.5 - confidence / 2, 0.5 + confidence / 2])
+    # Percentiles of few groups are too narrow; as much wider as Student's t is than normal.
+    groups = numerator.size
+    reach = stats.t.ppf(0.5 + confidence / 2, groups - 1) * np.sqrt(groups / (groups - 1))
+    low, high = np.quantile(values, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
     return float(low), float(high)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ingest.app import make_app
+from ingest.app import make_door, open_to_pages
 from ingest.server import serve
 from schemas.settings import Settings
 
@@ -20,4 +20,5 @@ def create_app(settings: Settings | None = None) -> Any:
     Raises:
         SmartMatchError: The installation is not set up, or would lose what it acknowledged.
     """
-    return make_app(settings or Settings(), log=None)
+    settings = settings or Settings()
+    return open_to_pages(make_door(settings, log=None), settings.cors_origins)

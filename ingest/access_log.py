@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"})
 _FLUSH_SECONDS = 0.25
+_MOST_LINES = 100_000
+"""Where nobody reads the log, lines are lost, not memory."""
 
 
 class AccessLog:
@@ -38,7 +40,8 @@ class AccessLog:
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
             self._thread.start()
-        self._lines.append((time.time(), method, route, status, seconds))
+        if len(self._lines) < _MOST_LINES:
+            self._lines.append((time.time(), method, route, status, seconds))
 
     def close(self) -> None:
         """Write what is left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
@@ -18,13 +19,14 @@ from ingest.operation import run_routes, watch_routes
 from ingest.people import consent_routes, privacy_routes
 from ingest.replies import NOT_READY, Refusal, Refused, invalid, refusal
 from ingest.service import Service
-from schemas.errors import InvalidInput, NotReady
+from schemas.errors import InvalidInput, NotReady, SmartMatchError
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from schemas.settings import Settings
 
+_logger = logging.getLogger("smartmatch")
 VERSION = "1"
 _RULES = {
     "greater_than_equal": "must be at least {ge}",
@@ -34,7 +36,7 @@ _RULES = {
 }
 
 
-def make_app(settings: Settings, log: TextIO | None) -> Any:
+def make_door(settings: Settings, log: TextIO | None) -> Door:
     """Return the ASGI application.
 
     Args:
@@ -45,17 +47,20 @@ def make_app(settings: Settings, log: TextIO | None) -> Any:
         SmartMatchError: Something that it needs is absent or unsafe.
     """
     service = Service(settings)
-    access_log = AccessLog(log)
-    door: Any = Door(service, _cold(service), access_log)
-    if settings.cors_origins:
-        door = CORSMiddleware(
-            door,
-            allow_origins=settings.cors_origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["authorization", "content-type", "x-api-key"],
-            max_age=600,
-        )
-    return door
+    return Door(service, _cold(service), AccessLog(log))
+
+
+def open_to_pages(door: Door, origins: tuple[str, ...]) -> Any:
+    """Let pages of some origins call; of none when there are none."""
+    if not origins:
+        return door
+    return CORSMiddleware(
+        door,
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=["authorization", "content-type", "x-api-key"],
+        max_age=600,
+    )
 
 
 def _cold(service: Service) -> FastAPI:
@@ -80,7 +85,8 @@ def _cold(service: Service) -> FastAPI:
     for kind, answer in (
         (Refused, _refused),
         (InvalidInput, _invalid),
-        (NotReady, _not_ready),
+        (SmartMatchError, _not_ready),
+        (OSError, _not_ready),
         (RequestValidationError, _not_valid),
         (HTTPException, _http),
     ):
@@ -109,7 +115,9 @@ def _invalid(_request: Request, error: Any) -> Response:
     return _response(invalid(error))
 
 
-def _not_ready(_request: Request, _error: Exception) -> Response:
+def _not_ready(_request: Request, error: Exception) -> Response:
+    if not isinstance(error, NotReady):
+        _logger.error("A request failed", exc_info=error)
     return _response(NOT_READY)
 
 

@@ -40,6 +40,7 @@ AHEAD_SECONDS = 300
 """A client's clock may be ahead of ours by so much."""
 
 _MICROS = 1_000_000
+_RANDOM_BYTES = 10
 _encode = msgspec.json.Encoder().encode
 _encode_content = msgspec.json.Encoder(order="deterministic").encode
 
@@ -63,6 +64,7 @@ class Intake:
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
         self._until = 0
+        self._random: list[bytes] = []
 
     def arrive(self, event: Event, now: int, *, fresh: bool) -> Arrival:
         """Return what is written of an event.
@@ -86,7 +88,7 @@ class Intake:
             raise ConsentRequired("Consent required for tracking")
         occurred_at = self._occurred_at(event, now)
         linking = ring.linking.secret
-        event_id = event.event_id.bytes if event.event_id else new_event_id(now)
+        event_id = event.event_id.bytes if event.event_id else self._new_id(now)
         sealed, sealed_day = self._seal(event, event_id, now)
         row = Staged(
             event_id,
@@ -102,6 +104,16 @@ class Intake:
         )
         digest = content_digest(ring.digest_key, _encode_content(event))
         return Arrival(row, digest, candidates, event.event_id is None)
+
+    def _new_id(self, now: int) -> bytes:
+        if not self._random:
+            # One call for many: the kernel's answer costs as much as the rest of the id.
+            drawn = os.urandom(_RANDOM_BYTES * 256)
+            self._random = [
+                drawn[start : start + _RANDOM_BYTES]
+                for start in range(0, len(drawn), _RANDOM_BYTES)
+            ]
+        return new_event_id(now, self._random.pop())
 
     def _renew(self, ring: KeyRing, now: int) -> None:
         """Take over a key ring, until the next key in it begins."""
@@ -137,16 +149,17 @@ def pseudonyms(ring: KeyRing, user_id: str, now: int) -> tuple[bytes, ...]:
     return tuple(subject_pseudonym(key.secret, user_id) for key in ring.usable(now))
 
 
-def new_event_id(now: int) -> bytes:
+def new_event_id(now: int, random: bytes) -> bytes:
     """Return a time-ordered event id, a UUID of version 7: an index takes it in quickly.
 
     Args:
         now: Microseconds since 1970.
+        random: Ten random bytes.
 
     References:
         RFC 9562, section 5.7.
     """
-    number = int.from_bytes(os.urandom(10), "big") | ((now // 1_000) << 80)
+    number = int.from_bytes(random, "big") | ((now // 1_000) << 80)
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return number.to_bytes(16, "big")

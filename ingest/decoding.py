@@ -22,9 +22,11 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=msgspec.Struct)
 
 _MOST_PARAMETERS = 64
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d{1,64}\.?\d{0,64}|\.\d{1,64})([eE][+-]?\d{1,4})?", re.ASCII)
 _WHOLE = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _TRUTHS = {
+    "True": True,
+    "False": False,
     **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
     **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
 }
@@ -77,16 +79,15 @@ class Form(Generic[T]):
             raise InvalidInput(QUERY, f"must have at most {_MOST_PARAMETERS} parameters")
         if "%" in text or "+" in text:
             pairs = [(_unquote(key), "", _unquote(value)) for key, _, value in pairs]
-        texts: dict[str, list[str]] = {}
-        for key, _, value in pairs:
-            texts.setdefault(key, []).append(value)
         sent: dict[str, Any] = {}
-        for name, values in texts.items():
+        for name, _, value in pairs:
             reader = self._readers.get(name)
             if reader is None:
                 raise InvalidInput(QUERY, "must not have unknown parameters")
-            if values[0] or name not in self._optional:
-                sent[name] = reader(name, values)
+            if name in sent:
+                sent[name] = _both(name, sent[name], reader, value)
+            elif value or name not in self._optional:
+                sent[name] = reader(value)
         return sent
 
     def _parse_body(self, body: bytes, sent: dict[str, Any]) -> dict[str, Any]:
@@ -118,8 +119,18 @@ def _unquote(text: str) -> str:
     return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
 
 
-def _reader(annotation: Any) -> Callable[[str, list[str]], Any]:
-    """Return what reads a field of a type from the texts of a query."""
+def _both(name: str, before: Any, reader: Callable[[str], Any], value: str) -> Any:
+    """Return the values of a parameter that is given again: a list has them all."""
+    if reader is not _read_list:
+        raise InvalidInput(name, "must not be given twice")
+    return [*before, *reader(value)]
+
+
+def _reader(annotation: Any) -> Callable[[str], Any]:
+    """Return what reads a field of a type from the text in a query.
+
+    What cannot be read is handed on as it is: the type then says what it should have been.
+    """
     kind = inspect.type_info(annotation)
     if isinstance(kind, inspect.UnionType):
         kind = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
@@ -127,7 +138,7 @@ def _reader(annotation: Any) -> Callable[[str, list[str]], Any]:
         case inspect.ListType():
             return _read_list
         case inspect.DictType():
-            return _read_map
+            return _decode_any
         case inspect.BoolType():
             return _read_truth
         case inspect.IntType():
@@ -135,39 +146,24 @@ def _reader(annotation: Any) -> Callable[[str, list[str]], Any]:
         case inspect.FloatType():
             return _read_number
         case _:
-            return _single
+            return str
 
 
-def _single(name: str, values: list[str]) -> str:
-    if len(values) > 1:
-        raise InvalidInput(name, "must not be given twice")
-    return values[0]
+def _read_truth(text: str) -> Any:
+    truth = _TRUTHS.get(text)
+    return _TRUTHS.get(text.lower(), text) if truth is None else truth
 
 
-# What cannot be read is handed on as it is: the type then says what it should have been.
-def _read_truth(name: str, values: list[str]) -> Any:
-    text = _single(name, values)
-    return _TRUTHS.get(text.lower(), text)
+def _read_whole(text: str) -> Any:
+    return int(text) if _WHOLE.fullmatch(text) else _read_number(text)
 
 
-def _read_whole(name: str, values: list[str]) -> Any:
-    text = _single(name, values)
-    return int(text) if _WHOLE.fullmatch(text) else _read_number(name, values)
+def _read_number(text: str) -> Any:
+    return float(text) if _NUMBER.fullmatch(text) else text
 
 
-def _read_number(name: str, values: list[str]) -> Any:
-    text = _single(name, values)
-    return float(text) if len(text) <= _MOST_PARAMETERS and _NUMBER.fullmatch(text) else text
-
-
-def _read_map(name: str, values: list[str]) -> Any:
-    return _decode_any(_single(name, values).encode())
-
-
-def _read_list(_name: str, values: list[str]) -> Any:
-    if len(values) == 1 and values[0].startswith("["):
-        return _decode_any(values[0].encode())
-    return values
+def _read_list(text: str) -> Any:
+    return _decode_any(text) if text.startswith("[") else [text]
 
 
 _KINDS = {

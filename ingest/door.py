@@ -6,6 +6,7 @@ FastAPI. Every answer is counted and logged by its route, never by its path.
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from ingest.replies import (
     refusal,
     reply,
 )
-from schemas.errors import NotReady
+from schemas.errors import NotReady, SmartMatchError
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
 
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
     from ingest.access_log import AccessLog
     from ingest.service import Service
 
+_logger = logging.getLogger("smartmatch")
+
 OPEN_PATHS = frozenset({"/health", "/ready"})
 PAGES = frozenset({"/docs", "/openapi.json"})
 WRONG_METHOD = refusal(405, "Method Not Allowed", headers=((b"allow", b"POST"),))
+_MOST_BODIES = 8
+"""Memory for bodies that are still arriving, in largest bodies."""
 _JSON_TYPES = (b"application/json", *NDJSON)
 
 
@@ -53,10 +58,16 @@ class Door:
         self._log = log
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
         self._largest = settings.max_body_bytes
+        self._held_bytes = 0
         self._hot: dict[str, EventRoute | BatchRoute] = {
             EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
         }
         self._hot[BATCH_PATH] = BatchRoute(service)
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether an API key was ever made, so that requests need one."""
+        return self._service.watch.api_keys is not None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -95,7 +106,9 @@ class Door:
             status = 200
         except Refused as refused:
             status, answer, headers = refused.refusal
-        except NotReady:
+        except (SmartMatchError, OSError) as error:
+            if not isinstance(error, NotReady):
+                _logger.exception("A request failed")
             status, answer, headers = NOT_READY
         except ClientGone:
             return GONE
@@ -149,15 +162,29 @@ class Door:
         body: bytes = message.get("body", b"")
         if not message.get("more_body"):
             return body
+        return await self._read_rest(receive, body)
+
+    async def _read_rest(self, receive: Any, body: bytes) -> bytes:
+        """Read a body that comes in parts; together all such bodies are bounded."""
         parts, size = [body], len(body)
-        while message.get("more_body"):
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientGone
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._largest:
-                raise Refused(TOO_LARGE)
+        self._held_bytes += size
+        try:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientGone
+                part = message.get("body", b"")
+                more = message.get("more_body", False)
+                parts.append(part)
+                size += len(part)
+                self._held_bytes += len(part)
+                if size > self._largest:
+                    raise Refused(TOO_LARGE)
+                if self._held_bytes > _MOST_BODIES * self._largest:
+                    raise Refused(NOT_READY)
+        finally:
+            self._held_bytes -= size
         return b"".join(parts)
 
     async def _live(self, receive: Any, send: Any) -> None:
@@ -165,6 +192,7 @@ class Door:
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self._service.close()
+        self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
 
 

@@ -6,18 +6,25 @@ import os
 import subprocess
 import sys
 import threading
+import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
+from fastapi.concurrency import run_in_threadpool
 from pydantic import SecretStr
 
-from schemas.errors import NotReady
+from schemas.errors import NotReady, SmartMatchError
 from schemas.settings import CHECKOUT
 from warehouse import runs
 
 if TYPE_CHECKING:
     from ingest.service import Service
     from schemas.settings import Settings
+
+_ATTEMPTS = 30
+"""How often the end of a run is tried to be noted, once a second."""
 
 
 class Launcher:
@@ -32,10 +39,9 @@ class Launcher:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._lock = threading.Lock()
         self._live: dict[tuple[str, str], str] = {}
 
-    def launch(self, flow: str, request: str = "") -> str:
+    async def launch(self, flow: str, request: str = "") -> str:
         """Start a flow in the background and return the id of its run.
 
         Args:
@@ -45,15 +51,21 @@ class Launcher:
         Raises:
             NotReady: The run could not be noted or started.
         """
-        with self._lock:
-            live = self._live.get((flow, request))
-            if live is not None:
-                return live
-            run = runs.request(self._service.engine, flow, datetime.now(UTC), request or None)
-            process = self._start(flow, run)
-            self._live[flow, request] = run
+        about = (flow, request)
+        live = self._live.get(about)
+        if live is not None:
+            return live
+        # Taken before the first pause, so that who asks meanwhile follows this run.
+        run = self._live[about] = request or str(uuid4())
+        try:
+            now = datetime.now(UTC)
+            await self._service.write(lambda connection: runs.note(connection, flow, now, run))
+            process = await run_in_threadpool(self._start, flow, run)
+        except SmartMatchError:
+            self._live.pop(about, None)
+            raise
         watcher = threading.Thread(
-            target=self._follow, args=(process, flow, request, run), name="run", daemon=True
+            target=self._follow, args=(process, about, run), name="run", daemon=True
         )
         watcher.start()
         return run
@@ -75,14 +87,17 @@ class Launcher:
             runs.finish(self._service.engine, run, runs.FAILED, datetime.now(UTC), detail)
             raise NotReady("a process could not be started") from None
 
-    def _follow(self, process: subprocess.Popen[bytes], flow: str, request: str, run: str) -> None:
+    def _follow(self, process: subprocess.Popen[bytes], about: tuple[str, str], run: str) -> None:
         code = process.wait()
-        with self._lock:
-            self._live.pop((flow, request), None)
+        self._live.pop(about, None)
         detail = f"the process ended with code {code}"
         state = runs.FAILED if code else runs.COMPLETED
         # A flow that has said how it ended keeps its word.
-        runs.finish(self._service.engine, run, state, datetime.now(UTC), detail)
+        for _ in range(_ATTEMPTS):
+            with suppress(NotReady):
+                runs.finish(self._service.engine, run, state, datetime.now(UTC), detail)
+                return
+            time.sleep(1)
 
 
 def environment(settings: Settings) -> dict[str, str]:

@@ -39,7 +39,7 @@ class Observed:
             ["status"],
             registry=self.registry,
         )
-        self._classes = {number: self._requests.labels(f"{number}xx") for number in (1, 2, 3, 4, 5)}
+        self._answers = [0] * 6
         self._size = Histogram(
             "smartmatch_commit_events",
             "Events in one commit.",
@@ -77,9 +77,13 @@ class Observed:
         self._seconds.observe(seconds)
 
     def answer(self, status: int) -> None:
-        """Count an answered request."""
-        self._classes[status // 100].inc()
+        """Count an answered request; Prometheus' own counter takes a lock each time."""
+        self._answers[status // 100] += 1
 
     def page(self) -> bytes:
         """Return everything, in Prometheus' text format."""
+        answers, self._answers = self._answers, [0] * 6
+        for number, count in enumerate(answers):
+            if count:
+                self._requests.labels(f"{number}xx").inc(count)
         return generate_latest(self.registry)

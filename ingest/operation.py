@@ -58,18 +58,18 @@ def run_routes(service: Service, launcher: Launcher) -> APIRouter:
         dependencies=[needs(Scope.ADMIN)],
         **describe(Scope.ADMIN, status=202, reply=RunReply),
     )
-    def update_model() -> Response:
+    async def update_model() -> Response:
         """Retrain now; a new champion has to be better than the one that serves."""
-        return _accepted(launcher.launch("retrain_model"))
+        return _accepted(await launcher.launch("retrain_model"))
 
     @router.post(
         "/api/privacy/cleanup",
         dependencies=[needs(Scope.ADMIN)],
         **describe(Scope.ADMIN, status=202, reply=RunReply),
     )
-    def clean_up() -> Response:
+    async def clean_up() -> Response:
         """Delete now what is past its retention."""
-        return _accepted(launcher.launch("purge_expired"))
+        return _accepted(await launcher.launch("purge_expired"))
 
     @router.get(
         RUNS_PATH + "{run}",

@@ -134,7 +134,9 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
         """
         sent = _person_form.read(request.scope["query_string"], await request.body())
         person = _person(service, sent.user_id)
-        number = await run_in_threadpool(_begin_erasure, service, launcher, person)
+        number = await service.write(lambda connection: _begin_erasure(connection, person))
+        service.watch.consents.forget(list(person.candidates), 0)
+        await launcher.launch("erase_subject", number)
         reply = ErasureReply(request=number, url=f"{ERASURE_PATH}/{number}")
         return json_response(reply, 202)
 
@@ -210,12 +212,8 @@ def _find(service: Service, person: Person) -> State:
     return state
 
 
-def _begin_erasure(service: Service, launcher: Launcher, person: Person) -> str:
-    with reading(service.engine) as connection:
-        state = consents.find(connection, person.candidates)
+def _begin_erasure(connection: Any, person: Person) -> str:
+    state = consents.find(connection, person.candidates)
     if state is None:
         raise Refused(NOT_FOUND)
-    number = erasure_requests.begin(service.engine, state.subject, datetime.now(UTC))
-    service.watch.consents.forget(list(person.candidates), 0)
-    launcher.launch("erase_subject", number)
-    return number
+    return erasure_requests.open_request(connection, state.subject, datetime.now(UTC))

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import resource
+import socket
 import sys
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
 from ingest.access_log import configure_logging
-from ingest.app import make_app
+from ingest.app import make_door, open_to_pages
+from schemas.errors import NotReady
 
 if TYPE_CHECKING:
+    from ingest.door import Door
     from schemas.settings import Settings
 
+SWEEP_SECONDS = 0.5
+_BACKLOG = 2_048
+_OWN_FILES = 128
 _logger = logging.getLogger("smartmatch")
 
 
@@ -24,18 +34,124 @@ def serve(settings: Settings) -> None:
         SmartMatchError: The installation is not set up, or would lose what it acknowledged.
     """
     configure_logging()
-    app = make_app(settings, log=sys.stdout)
+    door = make_door(settings, log=sys.stdout)
+    listener = _listen(settings)
     config = uvicorn.Config(
-        app,
-        host=settings.host,
-        port=settings.port,
+        open_to_pages(door, settings.cors_origins),
         http="httptools",
         ws="none",
         lifespan="on",
         access_log=False,
         log_config=None,
+        log_level="warning",
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.drain_seconds),
+        limit_concurrency=_most_connections(),
+        timeout_graceful_shutdown=max(1, int(settings.drain_seconds)),
     )
-    uvicorn.Server(config).run()
+    # What is loaded by now stays: the collector need not look at it again, and requests leave
+    # no cycles behind that would make it worth looking often.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+    # The writer's thread waits for the interpreter after each statement; five milliseconds, the
+    # default, would be most of a commit.
+    sys.setswitchinterval(0.0005)
+    _Server(config, settings, door).run(sockets=[listener])
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+    except OSError as error:
+        listener.close()
+        raise NotReady(f"the address cannot be listened on ({error.strerror})") from None
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def _most_connections() -> int:
+    """Raise the limit of open files as far as may be, and return how many are for clients."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(_OWN_FILES, min(hard, 65_536) - _OWN_FILES)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn, with a start-up line that says who is served, and an eye on slow clients."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings, door: Door) -> None:
+        super().__init__(config)
+        self._settings = settings
+        self._door = door
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.should_exit or not sockets:
+            return
+        host, port = sockets[0].getsockname()[:2]
+        guarded = "requests need an API key"
+        if not self._door.has_keys:
+            guarded = "no API key was ever made: only direct clients on this machine are served"
+        _logger.info("Listening on http://%s:%s; %s", host, port, guarded)
+        sweep = Sweep(self._settings.header_timeout_seconds, self._settings.body_timeout_seconds)
+        self._sweeper = asyncio.create_task(sweep.run(self.server_state.connections))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        _logger.info("Stopping: open requests are finished, then what waits is written")
+        await super().shutdown(sockets)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        _logger.info("Stopped")
+
+
+class Sweep:
+    """Closes connections whose client takes too long to say what it wants, or to listen.
+
+    A look at all connections twice a second costs nothing beside a timer a request.
+
+    Args:
+        header_seconds: For the headers, and for what is left of a body after its refusal.
+        body_seconds: For the body, and for taking the reply.
+    """
+
+    def __init__(self, header_seconds: float, body_seconds: float) -> None:
+        self._limits = {"headers": header_seconds, "body": body_seconds, "reply": body_seconds}
+        self._since: dict[Any, tuple[str, Any, float]] = {}
+
+    async def run(self, connections: set[Any]) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            self.look(list(connections), time.monotonic())
+
+    def look(self, connections: list[Any], now: float) -> None:
+        """Close what has been at one stage of one request for too long."""
+        before, self._since = self._since, {}
+        for connection in connections:
+            stage = stage_of(connection)
+            if stage is None:
+                continue
+            held = before.get(connection)
+            request = connection.cycle
+            since = held[2] if held and held[:2] == (stage, request) else now
+            if now - since > self._limits[stage]:
+                connection.transport.abort()
+            else:
+                self._since[connection] = (stage, request, since)
+
+
+def stage_of(connection: Any) -> str | None:
+    """Return what a connection of uvicorn waits for from its client; None when for nothing."""
+    cycle = connection.cycle
+    if cycle is None or cycle.response_complete:
+        # Between requests uvicorn's own timer runs until the first byte of the next.
+        return "headers" if connection.timeout_keep_alive_task is None else None
+    if cycle.more_body:
+        return "body"
+    return "reply" if connection.flow.write_paused else None

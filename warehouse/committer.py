@@ -7,11 +7,13 @@ the commit, never before.
 
 from __future__ import annotations
 
+import logging
+import math
 import threading
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
 
     from warehouse.staging import Arrival, Outcome
     from warehouse.watch import KnownConsents
+
+_logger = logging.getLogger("smartmatch.committer")
 
 PATIENCE_SECONDS = 1.2
 """So old may a ticket be when the database does not answer; then it is told so."""
@@ -62,6 +66,13 @@ class Ticket:
         self.outcomes: Sequence[Outcome] = ()
         self.result: Any = None
         self.error: SmartMatchError | None = None
+
+
+class _Failure(NamedTuple):
+    """How a commit failed: whether anything was written before, and whether it passes."""
+
+    begun: bool
+    passes: bool
 
 
 class Committer:
@@ -186,34 +197,32 @@ class Committer:
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""
         while tickets:
-            error = self._try(tickets)
-            if error is None:
+            failure = self._try(tickets)
+            if failure is None:
                 self._settle(tickets)
                 return
-            if len(tickets) > 1 and not isinstance(error, NotReady):
+            if not failure.passes and len(tickets) > 1:
                 # One of them cannot be stored: it must not take the others with it.
                 for ticket in tickets:
                     self._write([ticket])
                 return
             limit = time.monotonic() - PATIENCE_SECONDS
-            final = not isinstance(error, NotReady) or self._closing
-            late = [ticket for ticket in tickets if final or ticket.work or ticket.since < limit]
+            tickets, late = _parted(tickets, failure, math.inf if self._closing else limit)
             self._settle(late, NotReady("the database did not answer"))
-            gone = set(map(id, late))
-            tickets = [ticket for ticket in tickets if id(ticket) not in gone]
             if tickets:
                 time.sleep(_PAUSE_SECONDS)
 
-    def _try(self, tickets: Sequence[Ticket]) -> SmartMatchError | None:
-        """Write tickets in one transaction; return why that failed, if it did."""
-        begun = time.perf_counter()
+    def _try(self, tickets: Sequence[Ticket]) -> _Failure | None:
+        """Write tickets in one transaction; return how that failed, if it did."""
+        begun, started = False, time.perf_counter()
         with self._lock:
             books, self._refused = self._refused, Counter()
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
+        lookup = _Lookup()
         try:
             with translated(), self._connected() as connection, connection.begin():
+                begun = True
                 _work(connection, tickets)
-                lookup = _Lookup()
                 outcomes = stage(connection, arrivals, time.time_ns() // 1_000, lookup)
                 entries = books + Counter(counts(outcomes))
                 accounts.add(connection, entries)
@@ -221,11 +230,10 @@ class Committer:
             with self._lock:
                 self._refused += books
             self._drop_connection()
-            if isinstance(error, NotReady):
-                return error
-            return SmartMatchError(f"a commit failed ({type(error).__name__})")
+            _logger.warning("A commit failed: %s", type(error).__name__)
+            return _Failure(begun=begun, passes=isinstance(error, NotReady))
         lookup.teach(self._known)
-        self._observed(entries, len(arrivals), time.perf_counter() - begun)
+        self._observed(entries, len(arrivals), time.perf_counter() - started)
         start = 0
         for ticket in tickets:
             ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]
@@ -255,6 +263,22 @@ class Committer:
             with suppress(SQLAlchemyError):
                 connection.invalidate()
                 connection.close()
+
+
+def _parted(
+    tickets: list[Ticket], failure: _Failure, limit: float
+) -> tuple[list[Ticket], list[Ticket]]:
+    """Part those that may wait for another attempt from those that may not.
+
+    Whether a transaction was committed that failed once begun is unknown. Events may be sent
+    again, because their receipts show it; other work may not.
+    """
+    kept: list[Ticket] = []
+    late: list[Ticket] = []
+    for ticket in tickets:
+        final = not failure.passes or ticket.since < limit or (failure.begun and ticket.work)
+        (late if final else kept).append(ticket)
+    return kept, late
 
 
 def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:

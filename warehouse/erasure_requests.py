@@ -17,7 +17,7 @@ from warehouse.engine import add_to, reading, writing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 REQUESTED, DONE = "requested", "done"
 
@@ -36,24 +36,25 @@ class Request:
 def begin(engine: Engine, subject: int, now: datetime) -> str:
     """Stop collecting about a subject and open a request; asked twice, it is the same one."""
     with writing(engine) as connection:
-        # Whoever holds the subject's row decides; a second call waits here and finds the first.
-        connection.execute(
-            update(subjects).where(subjects.c.subject == subject).values(erasing=true())
+        return open_request(connection, subject, now)
+
+
+def open_request(connection: Connection, subject: int, now: datetime) -> str:
+    """Do what ``begin`` does, in a transaction that others write in as well."""
+    # Whoever holds the subject's row decides; a second call waits here and finds the first.
+    connection.execute(update(subjects).where(subjects.c.subject == subject).values(erasing=true()))
+    opened = connection.execute(
+        select(erasures.c.request).where(erasures.c.subject == subject, erasures.c.state != DONE)
+    ).scalar()
+    if opened is not None:
+        return str(opened)
+    request = str(uuid.uuid4())
+    connection.execute(
+        erasures.insert().values(
+            request=request, subject=subject, state=REQUESTED, requested_at=micros(now)
         )
-        opened = connection.execute(
-            select(erasures.c.request).where(
-                erasures.c.subject == subject, erasures.c.state != DONE
-            )
-        ).scalar()
-        if opened is not None:
-            return str(opened)
-        request = str(uuid.uuid4())
-        connection.execute(
-            erasures.insert().values(
-                request=request, subject=subject, state=REQUESTED, requested_at=micros(now)
-            )
-        )
-        connection.execute(add_to(connection, versions, ["name"]), [{"name": CHANGES, "value": 1}])
+    )
+    connection.execute(add_to(connection, versions, ["name"]), [{"name": CHANGES, "value": 1}])
     return request
 
 

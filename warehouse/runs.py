@@ -15,7 +15,7 @@ from warehouse.engine import reading, writing
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 REQUESTED, RUNNING, COMPLETED, FAILED = "requested", "running", "completed", "failed"
 OPEN = (REQUESTED, RUNNING)
@@ -42,14 +42,19 @@ def request(engine: Engine, flow: str, now: datetime, run: str | None = None) ->
         now: The time, aware.
         run: The id where it has one already; what was noted under it starts anew.
     """
+    with writing(engine) as connection:
+        return note(connection, flow, now, run)
+
+
+def note(connection: Connection, flow: str, now: datetime, run: str | None = None) -> str:
+    """Do what ``request`` does, in a transaction that others write in as well."""
     run = run or str(uuid4())
     values = {"flow": flow, "state": REQUESTED, "requested_at": micros(now)}
-    with writing(engine) as connection:
-        again = connection.execute(
-            update(runs).where(runs.c.run == run).values(**values, finished_at=None, detail=None)
-        )
-        if again.rowcount == 0:
-            connection.execute(runs.insert().values(run=run, **values))
+    again = connection.execute(
+        update(runs).where(runs.c.run == run).values(**values, finished_at=None, detail=None)
+    )
+    if again.rowcount == 0:
+        connection.execute(runs.insert().values(run=run, **values))
     return run
 
 

@@ -79,7 +79,8 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
             select(*_COLUMNS)
             .join(subjects, subjects.c.subject == matches.c.subject)
             .where(
-                matches.c.proposed_at.is_not(None),
+                # A clock that runs ahead must not let a row in before its time.
+                matches.c.proposed_at <= micros(as_of),
                 matches.c.day >= since_day,
                 consented(Purpose.IMPROVEMENT),
             )
@@ -94,12 +95,20 @@ def digest_of(frame: pd.DataFrame) -> str:
 
     Matches are told apart by their pseudonym; the two parties of one by their figures.
     """
-    columns = sorted(set(frame.columns) - {"subject"})
-    digest = hashlib.sha256("\0".join(columns).encode())
-    if len(frame):
-        hashes = pd.util.hash_pandas_object(frame[columns], index=False).to_numpy()
-        digest.update(np.sort(hashes).tobytes())
+    digest = hashlib.sha256("\0".join(_figures(frame)).encode())
+    digest.update(np.sort(_hashes(frame).to_numpy()).tobytes())
     return digest.hexdigest()
+
+
+def _figures(frame: pd.DataFrame) -> list[str]:
+    return sorted(set(frame.columns) - {"subject"})
+
+
+def _hashes(frame: pd.DataFrame) -> pd.Series[Any]:
+    """Hash each row's figures, 64 bits."""
+    if frame.empty:
+        return pd.Series([], index=frame.index, dtype="uint64")
+    return pd.util.hash_pandas_object(frame[_figures(frame)], index=False)
 
 
 def record_training(
@@ -169,10 +178,18 @@ def _frame(rows: Sequence[Row[Any]]) -> pd.DataFrame:
         }
     )
     maps = [_spread(raw["constraints"], "constraint"), _spread(raw["parameters"], "parameter")]
-    whole = pd.concat([frame, *maps], axis=1)
-    return whole.sort_values(
-        ["occurred_at", "match_key", "match_score"], kind="stable"
-    ).reset_index(drop=True)
+    return _in_order(pd.concat([frame, *maps], axis=1))
+
+
+def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
+    """Sort by time and match; parties that were proposed to at once by what is known of each.
+
+    A subject's number must not tell: it is random, and sums of floats depend on their order.
+    """
+    own = _hashes(frame)
+    whole = own.groupby(frame["subject"]).transform("sum")
+    order = np.lexsort((whole, own, frame["match_key"], frame["occurred_at"]))
+    return frame.iloc[order].reset_index(drop=True)
 
 
 def _spread(texts: pd.Series, prefix: str) -> pd.DataFrame:

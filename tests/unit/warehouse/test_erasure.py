@@ -395,7 +395,7 @@ def test_no_byte_of_the_person_is_left_in_the_files(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_an_erasure_of_today_counts_days_of_today(engine: Engine, pair: tuple[int, int]) -> None:
+def test_the_report_holds_the_time_and_no_number_of_the_person(engine: Engine, pair: tuple[int, int]) -> None:
     erase(engine, pair[0])
 
     with reading(engine) as connection:

@@ -54,15 +54,18 @@ class Home:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         environment = self.environment | {"HOST": "127.0.0.1", "PORT": str(port)}
-        process = subprocess.Popen(
-            [sys.executable, script], cwd=ROOT, env=environment, stderr=subprocess.PIPE
-        )
+        self.path.mkdir(parents=True, exist_ok=True)
+        log = self.path / "server.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, script], cwd=ROOT, env=environment, stdout=file, stderr=file
+            )
         try:
-            _wait(url, process)
+            _wait(url, process, log)
             yield url
         finally:
             process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=30)
+            process.wait(timeout=30)
 
 
 def free_port() -> int:
@@ -72,11 +75,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
+def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise AssertionError(process.communicate()[1].decode())
+            raise AssertionError(log.read_text())
         try:
             if requests.get(f"{url}/ready", timeout=2).ok:
                 return

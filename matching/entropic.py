@@ -27,15 +27,19 @@ if TYPE_CHECKING:
     from matching.solvers import Floats, Integers
 
 SCALINGS = 1_000
-MARGINAL_TOLERANCE = 1e-7
+MARGINAL_TOLERANCE = 1e-6
 """What rows and columns may be off by; the decomposition leaves it to the best assignment."""
 DENSE_CELLS = 250_000
 MARGIN = 2.0
 """How much rarer than asked a pair may seem before scaling, which can make it likelier."""
+SEARCH_TOLERANCE = 1e-4
+"""The same while a temperature is looked for."""
 BISECTIONS = 40
 COLDEST = 1e-12
-LOSS_TOLERANCE = 1e-3
-"""Relative closeness to the loss asked for; the decomposition makes it exact."""
+SMALL = 1e-100
+"""Scales stay between this and its inverse, so that products of two are finite."""
+LOSS_TOLERANCE = 0.01
+"""Share of the loss asked for that may be left unused."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +50,7 @@ class Marginals:
     row_empty: Floats
     column_empty: Floats
     temperature: float
+    column_scales: Floats
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,29 +89,30 @@ def spread(problem: Problem, short: Shortfalls, allowed: float, rarest: float) -
         allowed: Expected utility that may be given up.
         rarest: Pairs less probable than this get probability 0.
     """
-    temperature = _temperature(problem, short, allowed, rarest)
-    found = _scaled(problem, short, temperature, rarest)
-    return _scaled(problem, short, temperature, rarest, found.pairs >= rarest)
+    found = _at_loss(problem, short, allowed, rarest)
+    probable = found.pairs >= rarest
+    return _scaled(
+        problem, short, found.temperature, rarest, near=found, among=probable, exact=True
+    )
 
 
-def _temperature(problem: Problem, short: Shortfalls, allowed: float, rarest: float) -> float:
-    def loss(temperature: float) -> float:
-        return _loss(short, _scaled(problem, short, temperature, rarest))
-
+def _at_loss(problem: Problem, short: Shortfalls, allowed: float, rarest: float) -> Marginals:
+    """Find the temperature, each from the scaling of the one before."""
+    low = _scaled(problem, short, COLDEST, rarest)
     if allowed <= 0:
-        return COLDEST
-    low = high = max(allowed / max(1, min(problem.shape)), COLDEST)
-    hottest = 1e3 * (float(short.pairs.max(initial=0.0)) + high)
-    while high < hottest and loss(high) < allowed:
-        low, high = high, 4 * high
-    while low > COLDEST and loss(low) > allowed:
-        low, high = low / 4, low
+        return low
+    first = max(allowed / max(1, min(problem.shape)), COLDEST)
+    hottest = 1e3 * (float(short.pairs.max(initial=0.0)) + first)
+    high = _scaled(problem, short, first, rarest)
+    while high.temperature < hottest and _loss(short, high) < allowed:
+        low, high = high, _scaled(problem, short, 4 * high.temperature, rarest, near=high)
     for _ in range(BISECTIONS):
-        middle = float(np.sqrt(low * high))
-        given_up = loss(middle)
-        low, high = (middle, high) if given_up <= allowed else (low, middle)
-        if 0 <= allowed - given_up <= LOSS_TOLERANCE * allowed:
+        if 0 <= allowed - _loss(short, low) <= LOSS_TOLERANCE * allowed:
             break
+        coldest = max(low.temperature, high.temperature / 16)
+        middle = float(np.sqrt(coldest * high.temperature))
+        between = _scaled(problem, short, middle, rarest, near=high)
+        low, high = (between, high) if _loss(short, between) <= allowed else (low, between)
     return low
 
 
@@ -128,7 +134,10 @@ def _scaled(
     short: Shortfalls,
     temperature: float,
     rarest: float,
+    *,
+    near: Marginals | None = None,
     among: NDArray[np.bool_] | None = None,
+    exact: bool = False,
 ) -> Marginals:
     """Scale the kernel until rows and columns have their places (Sinkhorn)."""
     kept = short.pairs <= -temperature * np.log(rarest) * MARGIN
@@ -142,6 +151,9 @@ def _scaled(
     column_out = np.exp(-short.column_empty / temperature)
     several = problem.row_places.max(initial=0) > 1 and problem.column_places.max(initial=0) > 1
     x, y, cap = np.ones(problem.shape[0]), np.ones(problem.shape[1]), np.ones(at.size)
+    if near is not None and near.temperature > COLDEST:
+        y = np.clip(near.column_scales ** (near.temperature / temperature), SMALL, 1 / SMALL)
+    tolerance = MARGINAL_TOLERANCE if exact else SEARCH_TOLERANCE
     grid, turned = _grids(problem, rows, columns, kernel)
     for _ in range(SCALINGS):
         x = _share(problem.row_places, row_out + grid @ y)
@@ -152,12 +164,12 @@ def _scaled(
         if several:
             cap = np.minimum(1.0, 1.0 / np.maximum(x[rows] * kernel * y[columns], COLDEST))
             grid, turned = _grids(problem, rows, columns, kernel * cap)
-        if moved < MARGINAL_TOLERANCE:
+        if moved < tolerance:
             break
         y = y / _balance(problem, float(x @ row_out), float(y @ column_out))
     probabilities = np.zeros(short.pairs.size)
     probabilities[at] = np.minimum(x[rows] * kernel * cap * y[columns], 1.0)
-    return Marginals(probabilities, x * row_out, y * column_out, temperature)
+    return Marginals(probabilities, x * row_out, y * column_out, temperature, y)
 
 
 def _grids(
@@ -187,4 +199,4 @@ def _balance(problem: Problem, row_empty: float, column_empty: float) -> float:
 
 
 def _share(places: Integers, weight: Floats) -> Floats:
-    return np.divide(places, weight, out=np.zeros(weight.size), where=(weight > 0) & (places > 0))
+    return np.where(weight > 0, np.minimum(places / np.maximum(weight, SMALL), 1 / SMALL), 0.0)

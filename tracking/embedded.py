@@ -100,11 +100,13 @@ class _Server:
         self._stopping: asyncio.Event
         self._client: Any
         self._thread = threading.Thread(target=self._run, name="smartmatch-embedded", daemon=True)
-        self._thread.start()
         try:
+            self._thread.start()
             self._loop = self._ready.result(START_SECONDS)
         except TimeoutError:
             raise NoServer("the embedded server did not start in time") from None
+        except RuntimeError:  # the interpreter ends, or has no room for a thread
+            raise NoServer("the embedded server has no thread to run in") from None
 
     @property
     def runs(self) -> bool:

@@ -78,7 +78,7 @@ class PrivacyManager:
         timeout_seconds: Longest wait for each step of a request.
 
     Raises:
-        InvalidInput: The URL is none.
+        InvalidInput: The URL is none, or the key cannot be a header.
     """
 
     def __init__(

@@ -69,7 +69,7 @@ def open_transport(url: str | None, api_key: str | None) -> Transport:
     """Choose the server: the URL given, ``SMARTMATCH_URL``, or the embedded one.
 
     Raises:
-        InvalidInput: The URL is none.
+        InvalidInput: The URL is none, or the key cannot be a header.
     """
     from tracking.embedded import EmbeddedTransport  # it needs this module
 
@@ -86,7 +86,7 @@ class HttpTransport:
         api_key: Sent as a bearer token.
 
     Raises:
-        InvalidInput: The URL is none.
+        InvalidInput: The URL is none, or the key cannot be a header.
     """
 
     def __init__(self, url: str, api_key: str | None) -> None:
@@ -109,10 +109,9 @@ class HttpTransport:
             response = self._open().request(
                 method, self._url + path, content=content, timeout=timeout
             )
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError) as error:
+            # Also proxies and certificates of the environment, and a client closed meanwhile.
             raise Unreachable(type(error).__name__) from None
-        except RuntimeError:  # another thread closed the client
-            raise Unreachable("closed") from None
         return reply(response.status_code, response.content, response.headers)
 
     def close(self) -> None:
@@ -153,9 +152,15 @@ def reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """Headers of every request."""
+    """Headers of every request.
+
+    Raises:
+        InvalidInput: The key cannot be a header.
+    """
     headers = {"content-type": "application/json"}
     if api_key:
+        if not (api_key.isascii() and api_key.isprintable()):
+            raise InvalidInput("api_key", "must be printable ASCII")
         headers["authorization"] = f"Bearer {api_key}"
     return headers
 

@@ -226,3 +226,17 @@ def test_key_is_sent_as_a_bearer_token(
 def test_address_that_is_none_is_refused(url: str) -> None:
     with pytest.raises(InvalidInput, match="url: must be http"):
         PrivacyManager(url)
+
+
+@pytest.mark.parametrize("key", ["a\nb", "clé"])
+def test_key_that_is_no_header_is_refused_without_being_shown(key: str) -> None:
+    with pytest.raises(InvalidInput, match=r"^api_key: must be printable ASCII$"):
+        PrivacyManager("http://127.0.0.1:1", key)
+
+
+def test_environment_that_breaks_the_connection_is_no_exception_for_the_host(
+    server: PlainServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "nonsense://")
+
+    assert not PrivacyManager().has_consent("ana")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,9 +19,11 @@ if TYPE_CHECKING:
 
     from tracking.collector import EventCollector
     from tracking.privacy import PrivacyManager
+    from tracking.schema import MatchProposedEvent
 
     Start = Callable[..., subprocess.Popen[str]]
     Make = Callable[..., EventCollector]
+    MakeEvent = Callable[..., MatchProposedEvent]
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
 
@@ -55,6 +58,7 @@ for child in range(3):
     if process == 0:
         for number in range(100):
             collect(collector, f"child-{child}-{number}")
+        assert collector.counters.accepted == 100, collector.counters
         if sys.argv[1] == "abrupt":
             os._exit(0)
         sys.exit(0)
@@ -199,3 +203,46 @@ def test_forked_child_reads_consent_anew(server: PlainServer, privacy: PrivacyMa
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert privacy.has_consent("ana") is True
+
+
+def in_child(check: Callable[[], bool]) -> bool:
+    """Fork, and return what a check says in the child; False when it does not end."""
+    child = os.fork()
+    if child == 0:
+        signal.alarm(20)
+        os._exit(0 if check() else 1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list files")
+def test_forked_child_has_no_file_of_the_spool_open(
+    server: PlainServer, make_collector: Make, make_event: MakeEvent
+) -> None:
+    def open_files() -> str:
+        links = Path("/proc/self/fd").iterdir()
+        return " ".join(name for link in links if "spool.db" in (name := os.path.realpath(link)))
+
+    server.grant("ana")
+    collector = make_collector()
+    assert collector.collect_event(make_event())
+    assert "spool.db" in open_files()
+
+    assert in_child(lambda: open_files() == "")
+
+    assert collector.collect_event(make_event())
+
+
+def test_forked_child_waits_for_no_lock_of_a_thread_that_it_does_not_have(
+    server: PlainServer, make_collector: Make, make_event: MakeEvent, privacy: PrivacyManager
+) -> None:
+    server.grant("ana")
+    collector = make_collector()
+    assert collector.collect_event(make_event())
+    assert collector.flush()
+    sender = collector._sender
+    event = make_event()
+
+    with collector._tally._lock, privacy._lock, sender._starting:
+        assert in_child(lambda: collector.collect_event(event) and collector.flush(10))
+
+    assert len(server.state.events) == 2

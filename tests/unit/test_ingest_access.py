@@ -1,0 +1,265 @@
+"""Who may come in: the whole matrix of routes and keys, and what a proxy may not do."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ingest.launcher import Launcher
+from tests.serving import LOOPBACK, allow, client_of, proposed
+from warehouse import api_keys
+from warehouse.api_keys import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+    from starlette.testclient import TestClient
+
+    from schemas.settings import Settings
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+INGEST, METRICS, ADMIN, PRIVACY = Scope.INGEST, Scope.METRICS, Scope.ADMIN, Scope.PRIVACY
+ANY = frozenset(Scope)
+
+ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
+    ("POST", "/api/tracking/consent"): {INGEST},
+    ("GET", "/api/tracking/consent/u1"): {INGEST},
+    **{
+        ("POST", f"/api/tracking/event/{name}"): {INGEST}
+        for name in (
+            "match-proposed",
+            "match-viewed",
+            "match-decision",
+            "match-feedback",
+            "match-completed",
+        )
+    },
+    ("POST", "/api/tracking/events"): {INGEST},
+    **{
+        ("GET", f"/api/metrics/{name}"): {METRICS, ADMIN}
+        for name in ("acceptance", "satisfaction", "constraints", "funnel", "models")
+    },
+    ("GET", "/api/ml/model"): {METRICS, ADMIN},
+    ("GET", "/api/ml/weights"): {METRICS, ADMIN},
+    ("GET", "/metrics"): {METRICS, ADMIN},
+    ("POST", "/api/ml/update"): {ADMIN},
+    ("POST", "/api/privacy/cleanup"): {ADMIN},
+    ("POST", "/api/privacy/erasure"): {PRIVACY},
+    ("GET", "/api/privacy/erasure/none"): {PRIVACY},
+    ("POST", "/api/privacy/export"): {PRIVACY},
+    ("GET", "/api/runs/none"): {ADMIN, PRIVACY},
+    ("GET", "/docs"): ANY,
+    ("GET", "/openapi.json"): ANY,
+    ("GET", "/nowhere"): ANY,
+}
+
+
+class _Ended:
+    def wait(self) -> int:
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Launcher, "_start", lambda *_: _Ended())
+
+
+@pytest.fixture
+def keys(engine: Engine) -> dict[str, str]:
+    """One key of each scope, and one that is revoked."""
+    made = {scope.value: api_keys.create(engine, scope, {scope}, NOW)[1] for scope in Scope}
+    revoked, made["revoked"] = api_keys.create(engine, "old", set(Scope), NOW)
+    api_keys.revoke(engine, revoked.key_id, NOW)
+    return made
+
+
+@pytest.fixture
+def client(settings: Settings, keys: dict[str, str]) -> Iterator[TestClient]:
+    with client_of(settings) as called:
+        yield called
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def call(client: TestClient, method: str, path: str, headers: dict[str, str]) -> Any:
+    return client.request(method, path, headers=headers, json={} if method == "POST" else None)
+
+
+def test_whole_matrix_of_routes_and_keys(client: TestClient, keys: dict[str, str]) -> None:
+    wrong = []
+    for (method, path), opens in ROUTES.items():
+        for scope in Scope:
+            status = call(client, method, path, bearer(keys[scope.value])).status_code
+            if (status == 403) == (scope in opens) or status in (401, 500, 503):
+                wrong.append((method, path, scope.value, status))
+    assert wrong == []
+
+
+def test_strangers_are_told_nothing_apart(client: TestClient, keys: dict[str, str]) -> None:
+    good = keys["ingest"]
+    key_id, secret = good.split("_", 2)[1:]
+    headers = [
+        {},
+        bearer(""),
+        bearer("sm_"),
+        bearer("x" * 10_000),
+        bearer(good[:-1]),
+        bearer(good + "A"),
+        bearer(good.upper()),
+        bearer(f"sm_{'0' * 12}_{secret}"),
+        bearer(f"sm_{key_id}_{'A' * 43}"),
+        bearer(keys["revoked"]),
+        {"authorization": good},
+        {"authorization": f"Digest {good}"},
+        {"authorization": "Basic !!!"},
+        {"x-api-key": "no"},
+    ]
+    for method, path in ROUTES:
+        answers = {
+            (answer.status_code, answer.content)
+            for answer in (call(client, method, path, header) for header in headers)
+        }
+        assert answers == {(401, b'{"detail":"A valid API key is required"}')}, path
+
+
+def test_refused_scope_says_the_same_whatever_the_route(
+    client: TestClient, keys: dict[str, str]
+) -> None:
+    bodies = {
+        call(client, method, path, bearer(keys["ingest"])).content
+        for (method, path), opens in ROUTES.items()
+        if INGEST not in opens
+    }
+
+    assert bodies == {b'{"detail":"This API key does not open this route"}'}
+
+
+def test_health_and_readiness_are_open_to_all(client: TestClient) -> None:
+    assert client.get("/health").status_code == 200
+    assert client.get("/ready").status_code == 200
+
+
+def test_key_may_come_as_header_bearer_or_password(
+    client: TestClient, keys: dict[str, str]
+) -> None:
+    key = keys["metrics"]
+    basic = base64.b64encode(f"me:{key}".encode()).decode()
+
+    for headers in ({"x-api-key": key}, bearer(key), {"authorization": f"Basic {basic}"}):
+        assert client.get("/api/metrics/funnel", headers=headers).status_code == 200
+
+
+def test_browser_is_asked_for_a_key_on_pages_only(client: TestClient) -> None:
+    assert client.get("/docs").headers["www-authenticate"].startswith("Basic")
+    assert client.get("/metrics").headers["www-authenticate"].startswith("Bearer")
+
+
+def test_metrics_scope_sees_published_figures_and_admin_exact_ones(
+    client: TestClient, keys: dict[str, str]
+) -> None:
+    seen = {
+        scope: client.get("/api/metrics/funnel", headers=bearer(keys[scope])).json()
+        for scope in ("metrics", "admin")
+    }
+
+    assert seen["metrics"]["window"]["published"] is True
+    assert seen["admin"]["window"]["published"] is False
+
+
+def test_last_key_revoked_does_not_open_the_door(settings: Settings, engine: Engine) -> None:
+    only, _ = api_keys.create(engine, "only", {INGEST}, NOW)
+    api_keys.revoke(engine, only.key_id, NOW)
+
+    with client_of(settings) as client:
+        assert client.get("/metrics").status_code == 401
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        {"x-forwarded-for": "10.0.0.1"},
+        {"X-Forwarded-Proto": "https"},
+        {"x-forwarded-anything": ""},
+        {"forwarded": "for=10.0.0.1"},
+        {"x-real-ip": "127.0.0.1"},
+        {"via": "1.1 proxy"},
+        {"host": "evil.example"},
+        {"host": "localhost.evil.example"},
+        {"origin": "https://evil.example"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_without_keys_a_forwarded_or_foreign_request_is_refused(
+    settings: Settings, header: dict[str, str]
+) -> None:
+    with client_of(settings) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/metrics", headers=header).status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("address", "served"),
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False),
+        ("127.0.0.1.evil.example", False),
+        ("1270.0.0.1", False),
+        ("", False),
+    ],
+)
+def test_without_keys_only_this_machine_is_served(
+    settings: Settings, address: str, served: bool
+) -> None:
+    with client_of(settings, (address, 1)) as client:
+        assert (client.get("/metrics").status_code == 200) is served
+
+
+def test_flood_of_one_key_is_answered_429_and_leaves_others_alone(
+    settings: Settings, engine: Engine
+) -> None:
+    slow = settings.model_copy(update={"rate_limit_per_second": 5})
+    flooding, quiet = (
+        bearer(api_keys.create(engine, name, {METRICS}, NOW)[1]) for name in ("flooding", "quiet")
+    )
+    with client_of(slow) as client:
+        answers = [client.get("/metrics", headers=flooding) for _ in range(12)]
+
+        refused = [answer for answer in answers if answer.status_code == 429]
+        assert len(refused) >= 5
+        assert refused[0].headers["retry-after"] == "1"
+        assert client.get("/metrics", headers=quiet).status_code == 200
+
+
+def test_pages_of_other_origins_may_call_only_when_the_setting_says_so(
+    settings: Settings,
+) -> None:
+    ask = {"origin": "https://app.example", "access-control-request-method": "POST"}
+    opened = settings.model_copy(update={"cors_origins": ("https://app.example",)})
+
+    with client_of(settings) as client:
+        closed = client.options("/api/tracking/events", headers=ask)
+    with client_of(opened, LOOPBACK) as client:
+        allowed = client.options("/api/tracking/events", headers=ask)
+        allow(client)
+        sent = client.post(
+            "/api/tracking/event/match-proposed",
+            json=proposed(),
+            headers={"origin": "https://app.example"},
+        )
+        other = client.get("/metrics", headers={"origin": "https://other.example"})
+
+    assert "access-control-allow-origin" not in closed.headers
+    assert allowed.headers["access-control-allow-origin"] == "https://app.example"
+    assert sent.status_code == 200
+    assert sent.headers["access-control-allow-origin"] == "https://app.example"
+    assert other.status_code == 401

@@ -41,7 +41,7 @@ BLEND = 0.5
 """Share of the trees in a boosted candidate."""
 TREES_FROM = 2_000
 """Decisions from which on trees are tried."""
-TREE_ROWS = 200_000
+TREE_ROWS = 20_000
 """Rows that trees are grown on at most: more rows no longer change large leaves."""
 
 
@@ -86,7 +86,7 @@ class Fitting:
         matrix = np.ascontiguousarray(design.matrix(self.rows))
         families = [term.family for term in design.terms]
         mean = self.prior.mean(design)
-        widths = widths_by_evidence(
+        widths, mode = widths_by_evidence(
             matrix, self.accepted, mean, families, self.prior.widths, fixed=SETTLED
         )
         prior = independent(mean, families, widths)
@@ -95,7 +95,7 @@ class Fitting:
             design=design,
             prior=self.prior,
             widths=widths,
-            acceptance=rounded(posterior(matrix, self.accepted, prior)),
+            acceptance=rounded(posterior(matrix, self.accepted, prior, mode)),
             satisfaction=_satisfied(self.rows, matrix, design, widths),
             composition=composition(self.rows, design),
             trained_rows=len(self.rows),

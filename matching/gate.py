@@ -15,7 +15,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.stats import norm
@@ -82,6 +82,16 @@ class Check:
     sentence: str
 
 
+class Slice(NamedTuple):
+    """Gain of one group of decisions, with its z value, clustered by person."""
+
+    slicing: str
+    label: str
+    rows: int
+    gain: float
+    z: float
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What the gate says of a candidate.
@@ -90,11 +100,13 @@ class Verdict:
         promote: Whether every check passed.
         sentence: Why, in words that need no statistics.
         checks: The evidence.
+        slices: Every slice that was looked at.
     """
 
     promote: bool
     sentence: str
     checks: tuple[Check, ...]
+    slices: tuple[Slice, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Say the verdict in plain JSON; a value that does not exist is null."""
@@ -158,19 +170,23 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     enough = _enough(evidence, limits)
     if not enough.passed:
         return Verdict(False, f"Kept the champion: {enough.sentence}", (enough,))  # noqa: FBT003
+    slices = slice_gains(evidence, limits)
     checks = (
         enough,
         _gains(evidence, limits),
         _assigns(evidence),
         _honest(evidence, limits),
-        *_slices_hold(evidence, limits),
+        *_slices_hold(slices, limits),
         *_forgets(evidence, limits),
     )
     failed = [check for check in checks if not check.passed]
-    if failed:
-        reasons = "; ".join(check.sentence for check in failed)
-        return Verdict(False, f"Kept the champion: {reasons}.", checks)  # noqa: FBT003
-    return Verdict(True, f"Promoted: {checks[1].sentence}; all other checks passed.", checks)  # noqa: FBT003
+    reasons = "; ".join(check.sentence for check in failed)
+    sentence = (
+        f"Kept the champion: {reasons}."
+        if failed
+        else f"Promoted: {checks[1].sentence}; all other checks passed."
+    )
+    return Verdict(not failed, sentence, checks, slices)
 
 
 def paired_gain(evidence: Evidence, limits: Limits) -> Gain:
@@ -182,12 +198,12 @@ def paired_gain(evidence: Evidence, limits: Limits) -> Gain:
     gain = evidence.gain
     mean = float(np.sort(gain).mean())
     rest = gain - mean
-    people = len(np.unique(evidence.person))
+    people = _count(evidence.person)
     by_people = _clustered(rest, evidence.person) + _clustered(rest, evidence.partner)
     by_people = max(by_people - float((rest**2).sum()), _clustered(rest, evidence.person))
     tail = 0.5 + limits.confidence / 2
     margin = student.ppf(tail, max(people - 1, 1)) * np.sqrt(by_people) / len(gain)
-    rounds = len(np.unique(evidence.round))
+    rounds = _count(evidence.round)
     if rounds >= limits.few_rounds:
         by_round = _clustered(rest, evidence.round)
         wide = student.ppf(tail, rounds - 1) * np.sqrt(by_round) / len(gain)
@@ -195,29 +211,26 @@ def paired_gain(evidence: Evidence, limits: Limits) -> Gain:
     return Gain(mean, mean - float(margin), mean + float(margin))
 
 
-def slice_table(evidence: Evidence, limits: Limits) -> list[tuple[str, str, int, float, float]]:
-    """Measure the gain of every slice that is large enough.
-
-    Returns:
-        Tuples of slicing, label, rows, mean gain and its z value, clustered by person.
-    """
+def slice_gains(evidence: Evidence, limits: Limits) -> tuple[Slice, ...]:
+    """Measure the gain of every slice with enough rows and people."""
     found = []
     gain = evidence.gain
     for name, labels in evidence.slices.items():
         for label in sorted(set(labels.tolist()) - {""}):
             inside = labels == label
-            if inside.sum() < limits.min_slice_rows:
+            people = evidence.person[inside]
+            if len(people) < limits.min_slice_rows or _count(people) < limits.min_people:
                 continue
             part = gain[inside]
             mean = float(np.sort(part).mean())
-            people = evidence.person[inside]
             error = np.sqrt(_clustered(part - mean, people)) / len(part)
-            found.append((name, label, int(inside.sum()), mean, mean / max(float(error), 1e-12)))
-    return found
+            z = mean / max(float(error), 1e-12)
+            found.append(Slice(name, label, len(part), mean, z))
+    return tuple(found)
 
 
 def _enough(evidence: Evidence, limits: Limits) -> Check:
-    decisions, people = len(evidence.accepted), len(np.unique(evidence.person))
+    decisions, people = len(evidence.accepted), _count(evidence.person)
     passed = decisions >= limits.min_decisions and people >= limits.min_people
     words = (
         f"{decisions} decisions of {people} people that neither model has learned from"
@@ -259,18 +272,18 @@ def _honest(evidence: Evidence, limits: Limits) -> Check:
     return Check("calibration", bool(error <= bound), error, float(bound), words)
 
 
-def _slices_hold(evidence: Evidence, limits: Limits) -> list[Check]:
-    table = slice_table(evidence, limits)
-    if not table:
+def _slices_hold(slices: tuple[Slice, ...], limits: Limits) -> list[Check]:
+    if not slices:
         return []
-    bound = float(norm.ppf(limits.slice_error / len(table)))
-    name, label, rows, mean, z = min(table, key=lambda entry: entry[4])
+    bound = float(norm.ppf(limits.slice_error / len(slices)))
+    worst = min(slices, key=lambda one: one.z)
     words = (
-        f"no group of {len(table)} fares worse beyond noise"
-        if z >= bound
-        else f"{name} {label} fares worse ({rows} decisions, {mean:.4f} nats)"
+        f"no group of {len(slices)} fares worse beyond noise"
+        if worst.z >= bound
+        else f"{worst.slicing} {worst.label} fares worse"
+        f" ({worst.rows} decisions, {worst.gain:.4f} nats)"
     )
-    return [Check("slices", z >= bound, z, bound, words)]
+    return [Check("slices", worst.z >= bound, worst.z, bound, words)]
 
 
 def _forgets(evidence: Evidence, limits: Limits) -> list[Check]:
@@ -298,8 +311,12 @@ def _forgets(evidence: Evidence, limits: Limits) -> list[Check]:
     ]
 
 
+def _count(codes: Codes) -> int:
+    return int((np.bincount(codes) > 0).sum())
+
+
 def _clustered(rest: Floats, cluster: Codes) -> float:
     """Variance of the sum of ``rest`` when rows of a cluster go together."""
     sums = np.bincount(cluster, rest)
-    used = max(len(np.unique(cluster)), 2)
+    used = max(_count(cluster), 2)
     return float((np.sort(sums**2)).sum() * used / (used - 1))

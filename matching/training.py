@@ -130,9 +130,7 @@ def _retrain(
         ),
         verdict=verdict,
         metrics=_metrics(evidence, limits),
-        slices=pd.DataFrame(
-            gate.slice_table(evidence, limits), columns=["slicing", "label", "rows", "gain", "z"]
-        ),
+        slices=pd.DataFrame(verdict.slices, columns=list(gate.Slice._fields)),
         calibration=reliability(evidence.accepted, evidence.candidate),
         weights=weights(model),
         champion_digest=champion.digest,

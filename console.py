@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+
+from schemas.errors import NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,12 +47,14 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
     from rich.box import SIMPLE  # a command line should not wait for it
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     drawn = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in header:
         drawn.add_column(name, justify="left" if name == header[0] else "right")
     for row in rows:
-        drawn.add_row(*(str(cell) for cell in row))
+        # As text, so that a name in brackets is no markup.
+        drawn.add_row(*(Text(str(cell)) for cell in row))
     Console().print(drawn)
 
 
@@ -73,7 +77,8 @@ def working(what: str, remaining: Callable[[], int] | None = None) -> Iterator[N
 
         def watch() -> None:
             while remaining and not finished.wait(POLL_SECONDS):
-                progress.update(bar, completed=(total or 0) - remaining())
+                with suppress(NotReady):  # the bar may stand still; the work says what is wrong
+                    progress.update(bar, completed=(total or 0) - remaining())
 
         watcher = threading.Thread(target=watch, daemon=True)
         watcher.start()

@@ -1,0 +1,48 @@
+"""Setting up an installation: the first champion, its weights, and a registry that was a demo's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from installation import DEMO_MARK, clear_registry, set_up_model
+from schemas.settings import Settings
+from warehouse import weights
+from warehouse.engine import connect
+from warehouse.keyfile import has_ring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_cleared_registry_holds_nothing_but_the_mark_of_its_directory(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    (settings.artifacts / "1" / "model").mkdir(parents=True)
+    for name in (".gitkeep", DEMO_MARK, "mlflow.db", "artifacts/1/model/MLmodel"):
+        (settings.mlruns / name).write_text("x", encoding="utf-8")
+
+    clear_registry(settings)
+
+    assert [path.name for path in settings.mlruns.iterdir()] == [".gitkeep"]
+
+
+def test_an_empty_home_gets_a_champion_whose_weights_are_published(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(home=tmp_path)
+    (settings.mlruns / "left-by-the-demo").mkdir(parents=True)
+    (settings.mlruns / DEMO_MARK).touch()
+
+    first, second = set_up_model(settings), set_up_model(settings)
+
+    engine = connect(settings.url)
+    published = weights.newest(engine)
+    engine.dispose()
+    assert (first, second) == ("1", "1")
+    assert has_ring(settings.keys)
+    assert not (settings.mlruns / "left-by-the-demo").exists()
+    assert not (settings.mlruns / DEMO_MARK).exists()
+    assert published is not None
+    assert published.version == "1"
+    assert msgspec.json.decode(published.document)

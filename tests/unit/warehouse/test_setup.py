@@ -1,0 +1,73 @@
+"""Setting up: what is missing is made, what exists stays, a lost key is not replaced in silence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import inspect, select
+
+from schemas.errors import KeyMissing, NotReady
+from schemas.settings import Settings
+from schemas.tables import metadata, subjects
+from tests.population import answer
+from warehouse.engine import check_ready, connect, reading
+from warehouse.keyfile import has_ring, read_ring
+from warehouse.setup import set_up_database
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+
+def test_an_empty_home_gets_every_table_and_a_key(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "new")
+    set_up_database(settings)
+
+    engine = connect(settings.url)
+    check_ready(engine)
+    assert set(inspect(engine).get_table_names()) >= set(metadata.tables)
+    assert len(read_ring(settings.keys).pseudonym_keys) == 1
+    engine.dispose()
+
+
+def test_set_up_twice_keeps_people_and_keys(settings: Settings, engine: Engine) -> None:
+    set_up_database(settings)
+    ring = read_ring(settings.keys)
+    subject = answer(engine, "anybody", "analytics")
+
+    set_up_database(settings)
+
+    assert read_ring(settings.keys) == ring
+    with reading(engine) as connection:
+        assert connection.execute(select(subjects.c.subject)).scalars().all() == [subject]
+
+
+def test_people_whose_key_is_gone_are_not_given_a_new_one(
+    settings: Settings, engine: Engine
+) -> None:
+    answer(engine, "anybody", "analytics")
+
+    with pytest.raises(KeyMissing, match="restore"):
+        set_up_database(settings)
+
+    assert not has_ring(settings.keys)
+
+
+def test_two_homes_never_meet(tmp_path: Path) -> None:
+    one, other = (Settings(home=tmp_path / name) for name in ("one", "other"))
+    for settings in (one, other):
+        set_up_database(settings)
+
+    assert one.url.get_secret_value() != other.url.get_secret_value()
+    assert read_ring(one.keys).current.secret != read_ring(other.keys).current.secret
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "other"]
+
+
+def test_a_database_without_tables_is_not_ready(tmp_path: Path) -> None:
+    engine = connect(Settings(home=tmp_path / "bare").url)
+
+    with pytest.raises(NotReady, match="smartmatch init"):
+        check_ready(engine)
+    engine.dispose()

@@ -38,6 +38,8 @@ BISECTIONS = 40
 COLDEST = 1e-12
 SMALL = 1e-100
 """Scales stay between this and its inverse, so that products of two are finite."""
+LARGEST_STEP = 1e6
+"""Largest factor by which rows and columns are brought into balance at once."""
 LOSS_TOLERANCE = 0.01
 """Share of the loss asked for that may be left unused."""
 
@@ -166,7 +168,7 @@ def _scaled(
             grid, turned = _grids(problem, rows, columns, kernel * cap)
         if moved < tolerance:
             break
-        y = y / _balance(problem, float(x @ row_out), float(y @ column_out))
+        y = np.minimum(y / _balance(problem, float(x @ row_out), float(y @ column_out)), 1 / SMALL)
     probabilities = np.zeros(short.pairs.size)
     probabilities[at] = np.minimum(x[rows] * kernel * cap * y[columns], 1.0)
     return Marginals(probabilities, x * row_out, y * column_out, temperature, y)
@@ -194,8 +196,10 @@ def _balance(problem: Problem, row_empty: float, column_empty: float) -> float:
     surplus = float(problem.row_places.sum() - problem.column_places.sum())
     root = np.sqrt(surplus**2 + 4 * row_empty * column_empty)
     if surplus < 0:  # the same number, without subtracting what is nearly equal
-        return float(2 * column_empty / (root - surplus))
-    return float((root + surplus) / (2 * row_empty))
+        ratio = 2 * column_empty / (root - surplus)
+    else:
+        ratio = (root + surplus) / (2 * row_empty)
+    return float(np.clip(ratio, 1 / LARGEST_STEP, LARGEST_STEP))
 
 
 def _share(places: Integers, weight: Floats) -> Floats:

@@ -48,12 +48,13 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         self._settings = settings.model_copy(update={"host": "127.0.0.1", "port": self.port})
         self.log = log
+        self.command = [sys.executable, "-m", "cli", "serve"]
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         with self.log.open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "serve"],
+                self.command,
                 cwd=CHECKOUT,
                 env=environment(self._settings),
                 stdout=file,

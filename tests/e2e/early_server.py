@@ -1,0 +1,36 @@
+"""A server with a planted fault: it acknowledges an event before its commit."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from ingest.service import Service
+from ingest_api import serve
+from schemas.settings import Settings
+from warehouse.staging import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from schemas.events import Event
+    from warehouse.staging import Arrival
+
+_kept: set[asyncio.Task[list[Outcome]]] = set()
+_store = Service.store
+
+
+async def _acknowledge_first(
+    self: Service, events: Sequence[Event], arrivals: list[Arrival]
+) -> list[Outcome]:
+    async def later() -> list[Outcome]:
+        await asyncio.sleep(0.02)
+        return await _store(self, events, arrivals)
+
+    _kept.add(asyncio.create_task(later()))
+    return [Outcome.STORED] * len(arrivals)
+
+
+if __name__ == "__main__":
+    Service.store = _acknowledge_first  # type: ignore[method-assign]
+    serve(Settings())

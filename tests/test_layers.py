@@ -23,6 +23,16 @@ ALLOWED: dict[str, set[str]] = {
     "tracking": {"schemas"},
     # The outermost ones: what a person starts.
     "background": {"flows", "warehouse", "schemas"},
+    "commands": {
+        "commands",
+        "console",
+        "installation",
+        "flows",
+        "matching",
+        "privacy",
+        "warehouse",
+        "schemas",
+    },
     "console": {"schemas"},
     "installation": {"warehouse", "matching", "schemas"},
     "replay": {"matching", "tracking", "schemas"},
@@ -39,6 +49,7 @@ ALLOWED: dict[str, set[str]] = {
     },
     "cli": {
         "background",
+        "commands",
         "console",
         "demo",
         "deployments",

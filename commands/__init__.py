@@ -1,0 +1,1 @@
+"""Commands of ``smartmatch`` by subject; ``cli.py`` gathers them."""

@@ -1,0 +1,42 @@
+"""What commands share: the settings, a database that is ready, the registry, plain results."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+EXIT_FAILED, EXIT_TRY_AGAIN = 1, 75
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+
+
+def read_settings() -> Any:
+    """Read the settings of this installation."""
+    from schemas.settings import Settings  # pydantic costs more than --help may take
+
+    return Settings()
+
+
+def ready_engine() -> Any:
+    """Connect to the database, and refuse one that is not ready."""
+    from warehouse.engine import check_ready, connect
+
+    engine = connect(read_settings().url)
+    check_ready(engine)
+    return engine
+
+
+def open_registry() -> Any:
+    """Open the registry of this installation."""
+    from matching.registry import Registry
+
+    settings = read_settings()
+    return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """Return a frozen dataclass as a mapping."""
+    from dataclasses import asdict
+
+    return asdict(value)

@@ -12,7 +12,10 @@ from great_expectations.core import ExpectationSuite
 
 from expectations.validation import RULE
 
-COLUMNS = ("kind", "subject", "match_key", "occurred_at", "texts")
+CARRIED = ("kind", "subject", "match_key", "occurred_at")
+"""What the frame holds of an event beside its texts."""
+
+COLUMNS = (*CARRIED, "texts")
 """What the frame holds, and nothing else."""
 
 SUITE = ExpectationSuite(

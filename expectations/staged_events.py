@@ -6,14 +6,16 @@ The columns are those of ``warehouse.batch_frame``. The range of a field is the 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import great_expectations.expectations as gxe
 import msgspec
+import numpy as np
+import pandas as pd
 from great_expectations.core import ExpectationSuite
 from great_expectations.expectations.expectation import Expectation
 
-from expectations.validation import RULE
+from expectations.validation import RULE, broken_rules
 from schemas.clock import MICROS_PER_DAY
 from schemas.events import (
     MatchCompletedEvent,
@@ -23,6 +25,9 @@ from schemas.events import (
     MatchViewedEvent,
 )
 from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 LATEST_DAYS = Settings.model_fields["events_retention_days"].default
 """An event that is older than any event is kept is refused: it would be purged at once."""
@@ -80,16 +85,33 @@ def _true(column: str, rule: str) -> Expectation:
     return gxe.ExpectColumnValuesToBeInSet(column=column, value_set=[True], meta={RULE: rule})
 
 
-def _of_figures() -> list[Expectation]:
-    return [_between(name, name, _range(event, name)) for event, name in _FIGURES]
+def _at_most(column: str, highest: int, rule: str) -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(column=column, max_value=highest, meta={RULE: rule})
 
 
-def _of_maps() -> list[Expectation]:
-    return [
-        _between(f"{name}_{end}", f"{name}[]", _range(event, name))
-        for event, name in _MAPS
-        for end in ("lowest", "highest")
-    ]
+_WITHIN = {
+    "min_value": -AHEAD_DAYS * MICROS_PER_DAY,
+    "max_value": LATEST_DAYS * MICROS_PER_DAY,
+    "strict_min": False,
+    "strict_max": False,
+}
+_TIMES: dict[str, dict[str, Any]] = {"age_us": _WITHIN, "lateness_us": _WITHIN}
+
+
+def _time(column: str, rule: str) -> Expectation:
+    return gxe.ExpectColumnValuesToBeBetween(column=column, **_TIMES[column], meta={RULE: rule})
+
+
+_RANGES = {name: _range(event, name) for event, name in _FIGURES} | {
+    f"{name}_{end}": _range(event, name) for event, name in _MAPS for end in ("lowest", "highest")
+}
+"""Bounds by column of the frame."""
+
+
+def _field(column: str) -> str:
+    """Name the field that a column was made of."""
+    name, _, end = column.rpartition("_")
+    return f"{name}[]" if end in {"lowest", "highest"} else column
 
 
 SUITE = ExpectationSuite(
@@ -97,32 +119,73 @@ SUITE = ExpectationSuite(
     expectations=[
         _true("typed", "row: must have the types of its table"),
         _true("readable", "payload: must be the figures of one event"),
-        gxe.ExpectColumnValuesToNotBeNull(
-            column="kind", meta={RULE: "kind: must be one that events have"}
+        gxe.ExpectColumnValuesToBeBetween(
+            column="kind", min_value=0, meta={RULE: "kind: must be one that events have"}
         ),
         gxe.ExpectColumnValuesToBeUnique(
             column="event_id", meta={RULE: "event_id: must be staged once"}
         ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="age_us",
-            min_value=-AHEAD_DAYS * MICROS_PER_DAY,
-            max_value=LATEST_DAYS * MICROS_PER_DAY,
-            meta={RULE: "received_at: must not be ahead of the clock, nor past retention"},
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="lateness_us",
-            min_value=-AHEAD_DAYS * MICROS_PER_DAY,
-            max_value=LATEST_DAYS * MICROS_PER_DAY,
-            meta={RULE: "occurred_at: must not be after its arrival, nor past retention"},
-        ),
-        gxe.ExpectColumnValuesToBeBetween(
-            column="missing",
-            max_value=0,
-            meta={RULE: "payload: must hold the fields that its kind requires"},
-        ),
+        _time("age_us", "received_at: must not be ahead of the clock, nor past retention"),
+        _time("lateness_us", "occurred_at: must not be after its arrival, nor past retention"),
+        _at_most("missing", 0, "payload: must hold the fields that its kind requires"),
         _true("named", "payload: must hold names that events may carry"),
-        *_of_figures(),
-        *_of_maps(),
+        *(_between(column, _field(column), bounds) for column, bounds in _RANGES.items()),
     ],
 )
-"""Expectations of the frame that ``warehouse.batch_frame.build`` makes."""
+"""Expectations of the columns that ``warehouse.batch_frame.build`` makes."""
+
+SCREEN = ExpectationSuite(
+    name="staged_events_screen",
+    expectations=[
+        _at_most("faults", 0, "row: must be one readable event, staged once"),
+        _at_most("excess", 0, "row: must hold figures and times in their ranges"),
+    ],
+)
+"""The cheap question: whether anything is broken at all, on columns folded into two.
+
+An expectation costs some milliseconds a partition and some nanoseconds a row, so the ranges of
+all figures are folded into how far the farthest one lies outside its own.
+"""
+
+
+def broken_events(
+    seq: NDArray[np.int64], columns: dict[str, NDArray[Any]]
+) -> dict[str, NDArray[Any]]:
+    """Find the events that break a rule: the screen first, the suite only if it says no.
+
+    Args:
+        seq: Labels of the events.
+        columns: As ``warehouse.batch_frame.build`` makes them.
+
+    Returns:
+        Labels of the offending events by rule, in the order of the suite.
+    """
+    if not broken_rules(_folded(columns), SCREEN):
+        return {}
+    return broken_rules(pd.DataFrame(columns, index=pd.Index(seq)), SUITE)
+
+
+def _folded(columns: dict[str, NDArray[Any]]) -> pd.DataFrame:
+    faults = ~(columns["typed"] & columns["readable"] & columns["named"])
+    faults |= (columns["kind"] < 0) | (columns["missing"] > 0) | _repeated(columns["event_id"])
+    excess = np.full(len(faults), -np.inf)
+    for column, bounds in (_RANGES | _TIMES).items():
+        np.fmax(excess, _outside(columns[column], bounds), out=excess)
+    return pd.DataFrame({"faults": faults.astype(np.int64), "excess": excess})
+
+
+def _repeated(event_ids: NDArray[Any]) -> NDArray[np.bool_]:
+    """Tell which ids are there more than once; a set is enough where none is."""
+    if len(set(event_ids.tolist())) == len(event_ids):
+        return np.zeros(len(event_ids), dtype=bool)
+    return np.asarray(pd.Series(event_ids, dtype=object).duplicated(keep=False))
+
+
+def _outside(values: NDArray[np.float64], bounds: dict[str, Any]) -> NDArray[np.float64]:
+    """Return how far values lie outside a range: at most 0 inside, NaN for none."""
+    outside = np.fmax(bounds["min_value"] - values, values - bounds["max_value"])
+    if bounds["strict_min"]:
+        outside = np.where(values == bounds["min_value"], np.inf, outside)
+    if bounds["strict_max"]:
+        outside = np.where(values == bounds["max_value"], np.inf, outside)
+    return np.asarray(outside)

@@ -62,7 +62,7 @@ def broken_rules(frame: pd.DataFrame, suite: ExpectationSuite) -> dict[str, NDAr
 
 @cache
 def _asset() -> Any:
-    context = gx.get_context(mode="ephemeral")
+    context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     source = context.data_sources.add_pandas("partitions")
     return source.add_dataframe_asset("partition").add_batch_definition_whole_dataframe("whole")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from schemas.clock import micros
 from schemas.settings import Settings
@@ -41,7 +42,7 @@ class Processed:
     skipped: bool = False
 
 
-@flow(name="process-events")
+@flow(name="process-events", task_runner=ThreadPoolTaskRunner(max_workers=2))
 def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Processed:
     """Validate and anonymise what is staged, and fold it into the matches and their metrics.
 
@@ -69,12 +70,11 @@ def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Proce
         ) as held:
             settled = events.settle_consents(settings.url, held)
             partitions = events.plan(settings.url, settings.partition_events, limit)
-            counts = Counts()
-            for partition in partitions:
-                held.renew(engine)
-                counts += events.process_partition(
-                    settings.url, settings.keys, partition, held, as_of
-                )
+            running = [
+                events.process_partition.submit(settings.url, settings.keys, part, held, as_of)
+                for part in partitions
+            ]
+            counts = sum((one.result() for one in running), Counts())
             destroyed = events.destroy_day_keys(settings.url, settings.keys, as_of)
     except LeaseHeld:
         return Processed(skipped=True)

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
-from expectations import staged_events
-from expectations.validation import broken_rules
+from expectations.staged_events import broken_events
 from schemas.clock import moment
 from tasks.opening import opened
 from tasks.policies import io_task
@@ -34,11 +33,12 @@ def process_partition(
     """Validate, anonymise and commit one partition where it is."""
     with opened(url) as engine:
         batch = batches.read(engine, partition, as_of)
-        broken = broken_rules(batch.frame, staged_events.SUITE)
+        broken = broken_events(batch.seq, batch.columns)
         texts = redact_texts(batches.read_sealed(engine, partition), keys, batch)
-        return batches.commit(
-            engine, lease, batch, {**broken, **texts.broken}, texts.redacted, as_of=as_of
-        )
+        reasons = {**broken, **texts.broken}
+        counts = batches.commit(engine, lease, batch, reasons, texts.redacted, as_of=as_of)
+        lease.renew(engine)
+        return counts
 
 
 @io_task

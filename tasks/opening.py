@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from warehouse.bulk import widen_cache
 from warehouse.engine import connect
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def opened(url: SecretStr) -> Iterator[Engine]:
     """Yield an engine, and close its connections at the end."""
     engine = connect(url)
+    widen_cache(engine)
     try:
         yield engine
     finally:

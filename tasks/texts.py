@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
+import pandas as pd
 
 from expectations import anonymised_events
 from expectations.validation import broken_rules
@@ -38,7 +40,7 @@ class Texts:
     """
 
     redacted: Mapping[int, str] = field(default_factory=dict)
-    broken: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    broken: Mapping[str, Iterable[int]] = field(default_factory=dict)
 
 
 def redact_texts(
@@ -59,7 +61,7 @@ def redact_texts(
 
     found = iter(redact([text for texts in opened.values() for text in texts]))
     redacted = {seq: _kept([next(found) for _ in texts]) for seq, texts in opened.items()}
-    broken: dict[str, Sequence[int]] = {UNREADABLE: unreadable} if unreadable else {}
+    broken: dict[str, Iterable[int]] = {UNREADABLE: unreadable} if unreadable else {}
     return Texts(redacted, broken | dict(_look_again(redacted, batch)))
 
 
@@ -87,6 +89,8 @@ def _kept(results: Sequence[Redacted]) -> str:
 
 def _look_again(redacted: Mapping[int, str], batch: Batch) -> dict[str, NDArray[Any]]:
     """Check the redacted events with other eyes."""
-    columns = ["kind", "subject", "match_key", "occurred_at"]
-    frame = batch.frame.loc[list(redacted), columns].assign(texts=list(redacted.values()))
+    seqs = np.fromiter(redacted, np.int64, len(redacted))
+    place = np.searchsorted(batch.seq, seqs)
+    columns = {name: batch.columns[name][place] for name in anonymised_events.CARRIED}
+    frame = pd.DataFrame(columns | {"texts": list(redacted.values())}, index=pd.Index(seqs))
     return broken_rules(frame, anonymised_events.SUITE)

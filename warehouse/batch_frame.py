@@ -10,14 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
-from schemas.events import EVENT_KINDS, EventKind
+from schemas.events import EventKind
 from warehouse import payloads
-from warehouse.matches import CODES
+from warehouse.matches import CODES, UNKNOWN, Columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -46,15 +45,15 @@ class Batch:
 
     Attributes:
         partition: Where it lies in staging.
-        frame: One row an event, labelled by ``seq``: what the expectations look at.
-        maps: The maps of each event, by field, laid end to end.
-        figures: The decoded payloads, in the order of the frame.
+        seq: Numbers of the events in staging, ascending.
+        columns: What the expectations look at, one entry an event.
+        texts: ``parameters``, ``constraints`` and ``model_version`` of each event.
     """
 
     partition: Partition
-    frame: pd.DataFrame
-    maps: Mapping[str, payloads.Flat]
-    figures: Sequence[payloads.Figures]
+    seq: NDArray[np.int64]
+    columns: Columns
+    texts: Columns
 
 
 def build(partition: Partition, rows: Sequence[tuple[Any, ...]], as_of: int) -> Batch:
@@ -67,8 +66,9 @@ def build(partition: Partition, rows: Sequence[tuple[Any, ...]], as_of: int) -> 
         as_of: The time of this run, microseconds since 1970.
     """
     seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload = rows
-    figures, unreadable = payloads.decode(payload)
-    typed = _all_of(payload, (bytes,)) & _ids(event_id)
+    kinds = _kinds(kind)
+    decoded = payloads.decode(kinds, payload)
+    typed = _all_of(payload, (bytes,)) & _ids(event_id) & _all_of(session_key, (int, type(None)))
     whole: dict[str, NDArray[np.int64]] = {}
     for name, values in (
         ("subject", subject),
@@ -78,31 +78,30 @@ def build(partition: Partition, rows: Sequence[tuple[Any, ...]], as_of: int) -> 
     ):
         whole[name], fits = _whole(values)
         typed &= fits
-    typed &= _all_of(session_key, (int, type(None)))
-    maps = {
-        name: payloads.flatten([getattr(one, name) for one in figures]) for name in payloads.MAPS
-    }
-    columns: dict[str, Any] = {
-        "event_id": list(event_id),
-        "kind": pd.Categorical.from_codes(
-            [CODES.get(name, -1) if isinstance(name, str) else -1 for name in kind],
-            categories=list(EVENT_KINDS),
-        ),
+    columns: Columns = {
+        "event_id": np.fromiter(event_id, object, len(seq)),
+        "kind": kinds,
         **whole,
         "typed": typed,
-        "readable": ~unreadable,
+        "readable": ~decoded.unreadable,
         "lateness_us": whole["received_at"] - whole["occurred_at"],
         "age_us": as_of - whole["received_at"],
+        **decoded.numbers,
     }
-    for name in payloads.NUMBERS:
-        columns[name] = np.array([getattr(one, name) for one in figures], dtype=np.float64)
-    columns["rating"] = np.where(columns["rating"] == 0, np.nan, columns["rating"])
-    for name, flat in maps.items():
+    for name, flat in decoded.maps.items():
         columns[f"{name}_lowest"], columns[f"{name}_highest"] = flat.bounds(len(seq))
     columns["missing"] = _missing(columns)
-    columns["named"] = _named(figures, maps, len(seq))
-    frame = pd.DataFrame(columns, index=pd.Index(np.array(seq, dtype=np.int64)))
-    return Batch(partition, frame, maps, figures)
+    columns["named"] = _named(decoded, len(seq))
+    return Batch(partition, np.array(seq, dtype=np.int64), columns, decoded.texts)
+
+
+def _kinds(names: Sequence[Any]) -> NDArray[np.int64]:
+    """Return kinds as numbers; -1 is none that events have."""
+    try:
+        return np.fromiter(map(CODES.__getitem__, names), np.int64, len(names))
+    except (KeyError, TypeError):
+        codes = (CODES.get(name, UNKNOWN) if isinstance(name, str) else UNKNOWN for name in names)
+        return np.fromiter(codes, np.int64, len(names))
 
 
 def _whole(values: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -128,26 +127,22 @@ def _ids(values: Sequence[Any]) -> NDArray[np.bool_]:
     )
 
 
-def _missing(columns: Mapping[str, Any]) -> NDArray[np.int64]:
+def _missing(columns: Columns) -> NDArray[np.int64]:
     """Count the required figures that an event lacks."""
-    kind = columns["kind"].codes
-    missing = np.zeros(len(kind), dtype=np.int64)
+    missing = np.zeros(len(columns["kind"]), dtype=np.int64)
     for name, field in _REQUIRED.items():
-        values = columns[field]
-        missing += (kind == CODES[name]) & np.isnan(values)
+        missing += (columns["kind"] == CODES[name]) & np.isnan(columns[field])
     return missing
 
 
-def _named(
-    figures: Sequence[payloads.Figures], maps: Mapping[str, payloads.Flat], rows: int
-) -> NDArray[np.bool_]:
+def _named(decoded: payloads.Decoded, rows: int) -> NDArray[np.bool_]:
     """Tell whether every name in an event is one that events may carry."""
     named = np.ones(rows, dtype=bool)
-    for flat in maps.values():
+    for flat in decoded.maps.values():
         bad = {name for name in set(flat.name) if not _NAME.fullmatch(name)}
         if bad:
             named[flat.row[[name in bad for name in flat.name]]] = False
-    versions = [one.model_version for one in figures]
+    versions = decoded.texts["model_version"].tolist()
     bad = {version for version in set(versions) if not _VERSION.fullmatch(version)}
     if bad:
         named[[version in bad for version in versions]] = False

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
-import pandas as pd
 
 from schemas.events import EventKind
 from warehouse import accounts, bulk
@@ -21,7 +20,7 @@ from warehouse.batch_frame import Batch, Partition, build
 from warehouse.contributions import change
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches, write_matches
-from warehouse.matches import CODES, EVENT_COLUMNS, merge, split_id
+from warehouse.matches import CODES, EVENT_COLUMNS, Columns, merge, split_id, take
 from warehouse.subtraction import settle
 
 if TYPE_CHECKING:
@@ -35,9 +34,8 @@ if TYPE_CHECKING:
 CONSENT = "consent"
 UNKNOWN_SUBJECT = "subject: must exist"
 
-_COPIED = "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload"
+COPIED = "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload"
 _ACCEPTED, _REJECTED, _DROPPED, _GONE = range(4)
-_encode_map = msgspec.json.Encoder(order="sorted").encode
 
 
 @dataclass(frozen=True)
@@ -98,14 +96,14 @@ def read(engine: Engine, partition: Partition, as_of: int) -> Batch:
         partition: Where to read.
         as_of: The time of this run, microseconds since 1970.
     """
-    with reading(engine) as connection:
+    with reading(engine) as connection, bulk.without_collection():
         rows = bulk.columns(
             connection,
-            f"SELECT {_COPIED} FROM staged WHERE seq BETWEEN :first AND :last ORDER BY seq",
+            f"SELECT {COPIED} FROM staged WHERE seq BETWEEN :first AND :last ORDER BY seq",
             {"first": partition.first, "last": partition.last},
             9,
         )
-    return build(partition, rows, as_of)
+        return build(partition, rows, as_of)
 
 
 def read_sealed(engine: Engine, partition: Partition) -> list[tuple[int, bytes, bytes, int]]:
@@ -147,12 +145,12 @@ def commit(
     Raises:
         LeaseLost: Another run has taken over; nothing was written.
     """
-    with writing(engine) as connection:
+    with writing(engine) as connection, bulk.without_collection():
         lease.check(connection)
         lock_sums(connection)
         reasons = _reasons(broken)
         fate = _judge(connection, batch, reasons)
-        seq = batch.frame.index.to_numpy()
+        seq = batch.seq
         accepted = fate == _ACCEPTED
         _store_matches(connection, batch, accepted)
         _store_events(connection, batch.partition, seq[accepted], seq[~accepted], texts)
@@ -185,7 +183,7 @@ def _judge(
 
     An event without consent is dropped even where it is broken: nothing of it is kept.
     """
-    seq, subject = batch.frame.index.to_numpy(), batch.frame["subject"].to_numpy()
+    seq, subject = batch.seq, batch.columns["subject"]
     allowed, known = _consents(connection, batch.partition)
     fate = np.full(len(seq), _ACCEPTED)
     fate[np.isin(seq, np.fromiter(reasons, np.int64, len(reasons)))] = _REJECTED
@@ -194,7 +192,7 @@ def _judge(
         reasons.setdefault(number, []).append(UNKNOWN_SUBJECT)
     fate[strangers] = _REJECTED
     fate[np.isin(subject, known) & ~np.isin(subject, allowed)] = _DROPPED
-    fate[~np.isin(seq, _claim(connection, batch.partition))] = _GONE
+    fate[~np.isin(seq, _claim(connection, batch))] = _GONE
     return fate
 
 
@@ -215,88 +213,68 @@ def _consents(
     return table[table[:, 1] == 1, 0], table[:, 0]
 
 
-def _claim(connection: Connection, partition: Partition) -> NDArray[np.int64]:
+def _claim(connection: Connection, batch: Batch) -> NDArray[np.int64]:
     """Claim the events of a partition that are still there; leave those another one holds."""
-    skip = " FOR UPDATE SKIP LOCKED" if is_postgres(connection) else ""
-    rows = bulk.fetch(
-        connection,
-        f"SELECT seq FROM staged WHERE seq BETWEEN :first AND :last{skip}",
-        {"first": partition.first, "last": partition.last},
-    )
+    here = {"first": batch.partition.first, "last": batch.partition.last}
+    stretch = "FROM staged WHERE seq BETWEEN :first AND :last"
+    if is_postgres(connection):
+        rows = bulk.fetch(connection, f"SELECT seq {stretch} FOR UPDATE SKIP LOCKED", here)
+        return np.array(rows, dtype=np.int64).reshape(-1)
+    # On SQLite a stretch that was read only ever loses rows: when none is lost, all are there.
+    if bulk.fetch(connection, f"SELECT COUNT(*) {stretch}", here)[0][0] == len(batch.seq):
+        return batch.seq
+    rows = bulk.fetch(connection, f"SELECT seq {stretch}", here)
     return np.array(rows, dtype=np.int64).reshape(-1)
 
 
 def _store_matches(connection: Connection, batch: Batch, accepted: NDArray[np.bool_]) -> None:
     """Fold the accepted events into their matches, and the difference into the sums."""
-    events = _events(batch, accepted)
-    if events.empty:
+    if not accepted.any():
         return
+    events = _events(batch, accepted)
     before = read_matches(
         connection,
         "m.match_key IN (SELECT match_key FROM staged WHERE seq BETWEEN :first AND :last)",
         {"first": batch.partition.first, "last": batch.partition.last},
     )
     after = merge(before, events)
-    counted = np.concatenate([before.loc[before["counted"], "subject"], events["subject"]])
-    add_to_sums(
-        connection,
-        change(before[before["counted"]], after[np.isin(after["subject"], counted)]),
-    )
-    write_matches(connection, after[after["touched"]])
+    counted = np.append(before["subject"][before["counted"]], events["subject"])
+    standing = take(after, np.isin(after["subject"], counted))
+    add_to_sums(connection, change(take(before, before["counted"]), standing))
+    write_matches(connection, take(after, after["touched"]))
 
 
-def _events(batch: Batch, accepted: NDArray[np.bool_]) -> pd.DataFrame:
+def _events(batch: Batch, accepted: NDArray[np.bool_]) -> Columns:
     """Return the accepted events as ``merge`` takes them."""
-    frame = batch.frame[accepted]
-    rows = np.flatnonzero(accepted)
-    kind = frame["kind"].cat.codes.to_numpy()
+    frame, texts = take(batch.columns, accepted), take(batch.texts, accepted)
+    kind = frame["kind"]
     high, low = split_id(frame["event_id"].tolist())
-    proposed = kind == CODES[EventKind.PROPOSED]
-    maps = {
-        column: _texts_of_maps(batch, field, rows, proposed)
-        for column, field in (
-            ("parameters", "match_parameters"),
-            ("constraints", "constraint_satisfaction"),
-        )
-    }
-    columns = {
-        "match_key": frame["match_key"],
-        "subject": frame["subject"],
-        "kind": kind,
-        "occurred_at": frame["occurred_at"],
+    columns: Columns = {
+        **{name: frame[name] for name in ("match_key", "subject", "kind", "occurred_at")},
         "event_high": high,
         "event_low": low,
         "view_ms": _milliseconds(frame["view_duration_seconds"]),
-        "view_complete": np.array([batch.figures[row].view_complete for row in rows], np.int64),
+        "view_complete": _whole(frame["view_complete"]),
         "match_score": frame["match_score"],
-        "alternatives_count": frame["alternatives_count"].to_numpy().astype(np.int64),
+        "alternatives_count": _whole(frame["alternatives_count"]),
         "propensity": frame["propensity"],
-        "model_version": np.array([batch.figures[row].model_version for row in rows], object),
-        **maps,
+        **texts,
         "accepted": (kind == CODES[EventKind.ACCEPTED]).astype(np.int64),
         "decision_ms": _milliseconds(frame["decision_time_seconds"]),
-        "rating": np.nan_to_num(frame["rating"].to_numpy()).astype(np.int64),
+        "rating": _whole(frame["rating"]),
         "completed": (kind == CODES[EventKind.COMPLETED]).astype(np.int64),
         "duration_days": frame["duration_days"],
         "completion_rate": frame["completion_rate"],
     }
-    return pd.DataFrame({name: np.asarray(columns[name]) for name in EVENT_COLUMNS})
+    return {name: columns[name] for name in EVENT_COLUMNS}
 
 
-def _texts_of_maps(
-    batch: Batch, field_name: str, rows: NDArray[np.int64], proposed: NDArray[np.bool_]
-) -> NDArray[np.object_]:
-    """Return a map of each proposal as JSON, names in order, so that equal maps are equal."""
-    texts = np.full(len(rows), "{}", dtype=object)
-    for place in np.flatnonzero(proposed).tolist():
-        entries = getattr(batch.figures[rows[place]], field_name)
-        if entries:
-            texts[place] = _encode_map(entries).decode()
-    return texts
+def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
+    return np.nan_to_num(values).astype(np.int64)
 
 
-def _milliseconds(seconds: pd.Series[float]) -> NDArray[np.int64]:
-    return np.rint(np.nan_to_num(seconds.to_numpy()) * 1_000).astype(np.int64)
+def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
+    return _whole(np.rint(seconds * 1_000))
 
 
 def _store_events(
@@ -310,7 +288,7 @@ def _store_events(
     condition, parameters = _chosen(connection, partition, accepted, others)
     bulk.run(
         connection,
-        f"INSERT INTO events ({_COPIED}) SELECT {_COPIED} FROM staged WHERE {condition}",
+        f"INSERT INTO events ({COPIED}) SELECT {COPIED} FROM staged WHERE {condition}",
         parameters,
     )
     kept = set(accepted.tolist())
@@ -334,8 +312,8 @@ def _store_rejected(connection: Connection, rejected: Mapping[int, list[str]], a
     ]
     bulk.run_many(
         connection,
-        f"INSERT INTO rejected ({_COPIED}, sealed, sealed_day, reasons, rejected_at)"
-        f" SELECT {_COPIED}, CASE WHEN :stranger THEN NULL ELSE sealed END,"
+        f"INSERT INTO rejected ({COPIED}, sealed, sealed_day, reasons, rejected_at)"
+        f" SELECT {COPIED}, CASE WHEN :stranger THEN NULL ELSE sealed END,"
         " CASE WHEN :stranger THEN NULL ELSE sealed_day END, :reasons, :at"
         " FROM staged WHERE seq = :seq",
         rows,

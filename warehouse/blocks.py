@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -28,7 +28,7 @@ from warehouse import measures as m
 from warehouse.contributions import contributions
 from warehouse.engine import reading, writing
 from warehouse.match_rows import read_matches
-from warehouse.matches import ABSENT, UNKNOWN
+from warehouse.matches import ABSENT, UNKNOWN, Columns, take
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,7 @@ def seal(engine: Engine, lease: Lease, today: int, smallest: int, sealed_at: int
     Raises:
         LeaseLost: Another run has taken over.
     """
-    sealed = []
+    sealed: list[Block] = []
     while True:
         with reading(engine) as connection:
             block = _next_block(connection, today - LATE_DAYS, smallest)
@@ -139,20 +139,22 @@ def _publishable(connection: Connection, block: Block, smallest: int) -> pd.Data
     behind = _Behind(smallest)
     parts = []
     for day, rows in _rows_by_stretch(connection, block):
-        own = rows["day"] == day
         sums = contributions(rows)
         parts.append(sums[sums["day"] == day])
-        behind.add(rows[own])
+        behind.add(_with_pairs(pd.DataFrame(rows)).query("day == @day"))
     columns = ["measure", "facet", "model_version"]
-    total = pd.concat(parts).groupby(columns, as_index=False, sort=True)["value"].sum()
+    total: pd.DataFrame = (
+        pd.concat(parts).groupby(columns, as_index=False, sort=True)["value"].sum()
+    )
     kept = [
         behind.suffices((_FAMILY_OF[measure], facet, version))
         for measure, facet, version in total[columns].itertuples(index=False)
     ]
-    return total[np.array(kept, dtype=bool) & (total["value"] != 0)]
+    chosen: pd.DataFrame = total.loc[np.array(kept, dtype=bool) & (total["value"] != 0)]
+    return chosen
 
 
-def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int, pd.DataFrame]]:
+def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int, Columns]]:
     """Yield a day and counted rows of its matches, whole matches, a bounded number at a time."""
     chosen = "SELECT match_key FROM matches WHERE day = :day AND match_key > :after"
     for day in range(block.since, block.until):
@@ -170,7 +172,7 @@ def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int
                     f"m.match_key IN ({chosen} AND match_key <= :last)",
                     {"day": day, "after": here["after"], "last": after},
                 )
-                yield day, _with_pairs(rows[rows["counted"]])
+                yield day, take(rows, rows["counted"])
 
 
 def _with_pairs(rows: pd.DataFrame) -> pd.DataFrame:
@@ -262,4 +264,5 @@ def _write(engine: Engine, lease: Lease, block: Block, sums: pd.DataFrame, seale
             .returning(blocks.c.block)
         ).scalar_one()
         if not sums.empty:
-            connection.execute(block_sums.insert(), sums.assign(block=number).to_dict("records"))
+            rows: list[Any] = sums.assign(block=number).to_dict("records")
+            connection.execute(block_sums.insert(), rows)

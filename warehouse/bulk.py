@@ -7,18 +7,22 @@ numbers passed as one array, rows written with executemany (SQLite) or COPY (Pos
 
 from __future__ import annotations
 
+import gc
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from sqlalchemy import event
 
 from warehouse.engine import is_postgres
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
+_CACHE_KIB = 128 * 1024
 _NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")
 
 
@@ -73,6 +77,20 @@ def run_many(connection: Connection, statement: str, rows: Sequence[Mapping[str,
     _cursor(connection).executemany(statement, rows)
 
 
+def append_rows(
+    connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]
+) -> None:
+    """Insert rows whose keys are new."""
+    fields = ", ".join(names)
+    if is_postgres(connection):
+        with _cursor(connection).copy(f"COPY {table} ({fields}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        return
+    marks = ", ".join("?" * len(names))
+    _cursor(connection).executemany(f"INSERT INTO {table} ({fields}) VALUES ({marks})", rows)
+
+
 def replace_rows(
     connection: Connection,
     table: str,
@@ -90,37 +108,31 @@ def replace_rows(
         rows: The rows; no key twice.
     """
     fields = ", ".join(names)
-    if not is_postgres(connection):
-        marks = ", ".join("?" * len(names))
-        _cursor(connection).executemany(
-            f"INSERT OR REPLACE INTO {table} ({fields}) VALUES ({marks})", rows
+    fresh = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    upsert = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {fresh}"
+    if is_postgres(connection):
+        draft = copy_to_draft(connection, table, names, rows)
+        run(
+            connection,
+            f"INSERT INTO {table} ({fields}) SELECT {fields} FROM {draft} {upsert}",
         )
         return
-    draft = copy_to_draft(connection, table, names, rows)
-    fresh = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
-    run(
-        connection,
-        f"INSERT INTO {table} ({fields}) SELECT {fields} FROM {draft}"
-        f" ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {fresh}",
+    marks = ", ".join("?" * len(names))
+    _cursor(connection).executemany(
+        f"INSERT INTO {table} ({fields}) VALUES ({marks}) {upsert}", rows
     )
 
 
 def copy_to_draft(
     connection: Connection, table: str, names: Sequence[str], rows: Iterable[tuple[Any, ...]]
 ) -> str:
-    """Copy rows into a temporary table like another, and return its name.
+    """Copy rows into a temporary table like another, and return its name; PostgreSQL only.
 
-    It lives until the transaction ends. On SQLite it is an ordinary temporary table.
+    It lives until the transaction ends.
     """
     draft = f"draft_{table}"
     fields = ", ".join(names)
     cursor = _cursor(connection)
-    if not is_postgres(connection):
-        cursor.execute(f"CREATE TEMP TABLE IF NOT EXISTS {draft} AS SELECT * FROM {table} LIMIT 0")
-        cursor.execute(f"DELETE FROM {draft}")
-        marks = ", ".join("?" * len(names))
-        cursor.executemany(f"INSERT INTO {draft} ({fields}) VALUES ({marks})", rows)
-        return draft
     cursor.execute(f"DROP TABLE IF EXISTS {draft}")
     cursor.execute(
         f"CREATE TEMP TABLE {draft} ON COMMIT DROP AS SELECT {fields} FROM {table} LIMIT 0"
@@ -129,6 +141,36 @@ def copy_to_draft(
         for row in rows:
             copy.write_row(row)
     return draft
+
+
+def widen_cache(engine: Engine) -> None:
+    """Let the connections of a flow hold the pages that one partition changes.
+
+    SQLite's default of 2 MB makes it write pages into its log again and again within one
+    transaction. PostgreSQL's cache is its own.
+    """
+    if not is_postgres(engine):
+        event.listen(engine, "connect", _set_cache)
+
+
+def _set_cache(connection: Any, _record: object) -> None:
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KIB}")
+
+
+@contextmanager
+def without_collection() -> Iterator[None]:
+    """Pause Python's cycle collector while a partition's rows are made.
+
+    It is triggered by the number of new objects, and then looks at every object that the heavy
+    libraries made at import; rows hold no cycles.
+    """
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any] | None) -> Any:

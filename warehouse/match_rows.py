@@ -5,19 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from sqlalchemy import text
 
 from schemas.tables import metric_sums
 from warehouse import bulk
 from warehouse.contributions import KEYS
 from warehouse.engine import add_to, is_postgres
-from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, split_id
+from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, Columns, split_id
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from numpy.typing import NDArray
+    import pandas as pd
     from sqlalchemy import Connection
 
 _NO_EVENT = bytes(16)
@@ -61,9 +60,7 @@ _SELECT = (
 _DTYPES = {name: kind for name, (kind, _) in DEFAULTS.items()}
 
 
-def read_matches(
-    connection: Connection, condition: str, parameters: Mapping[str, Any]
-) -> pd.DataFrame:
+def read_matches(connection: Connection, condition: str, parameters: Mapping[str, Any]) -> Columns:
     """Read match rows.
 
     Args:
@@ -81,11 +78,11 @@ def read_matches(
         {**parameters, "absent": ABSENT, "no_event": _NO_EVENT},
         len(_READ),
     )
-    return _frame(dict(zip(_READ, values, strict=True)))
+    return _arrays(dict(zip(_READ, values, strict=True)))
 
 
-def _frame(values: dict[str, tuple[Any, ...]]) -> pd.DataFrame:
-    arrays: dict[str, NDArray[np.generic]] = {}
+def _arrays(values: dict[str, tuple[Any, ...]]) -> Columns:
+    arrays: Columns = {}
     for name, column in values.items():
         facet, _, is_event = name.partition("_event")
         if name.endswith("_event") and not is_event:
@@ -94,61 +91,61 @@ def _frame(values: dict[str, tuple[Any, ...]]) -> pd.DataFrame:
         else:
             arrays[name] = np.array(column, dtype=_DTYPES.get(name, np.dtype(np.int64)))
     arrays["counted"] = arrays["counted"].astype(bool)
-    return pd.DataFrame(arrays)
+    return arrays
 
 
-def _given(name: str, absent: object) -> Callable[[pd.DataFrame], list[Any]]:
-    def column(rows: pd.DataFrame) -> list[Any]:
-        return [None if value == absent else value for value in rows[name].tolist()]
-
-    return column
+def _plain(rows: Columns, name: str) -> list[Any]:
+    return list(rows[name].tolist())
 
 
-def _number(name: str) -> Callable[[pd.DataFrame], list[Any]]:
-    def column(rows: pd.DataFrame) -> list[Any]:
-        # NaN is not equal to itself.
-        return [value if value == value else None for value in rows[name].tolist()]  # noqa: PLR0124
-
-    return column
-
-
-def _plain(name: str) -> Callable[[pd.DataFrame], list[Any]]:
-    def column(rows: pd.DataFrame) -> list[Any]:
-        return list(rows[name].tolist())
+def _given(absent: int) -> Callable[[Columns, str], list[Any]]:
+    def column(rows: Columns, name: str) -> list[Any]:
+        values = rows[name]
+        given = values.astype(object)
+        given[values == absent] = None
+        return list(given.tolist())
 
     return column
 
 
-def _event_id(facet: str) -> Callable[[pd.DataFrame], list[Any]]:
-    def column(rows: pd.DataFrame) -> list[Any]:
-        halves = np.empty((len(rows), 2), dtype=">u8")
-        halves[:, 0], halves[:, 1] = rows[f"{facet}_high"], rows[f"{facet}_low"]
-        joined = halves.tobytes()
-        return [
-            joined[16 * row : 16 * row + 16] if at != ABSENT else None
-            for row, at in enumerate(rows[f"{facet}_at"].tolist())
-        ]
-
-    return column
+def _number(rows: Columns, name: str) -> list[Any]:
+    values = rows[name]
+    given = values.astype(object)
+    given[np.isnan(values)] = None
+    return list(given.tolist())
 
 
-_WRITE: dict[str, Callable[[pd.DataFrame], list[Any]]] = {
-    **{name: _plain(name) for name in ("match_key", "subject", "day", "first_at", "last_at")},
-    **{f"{facet}_at": _given(f"{facet}_at", ABSENT) for facet in _FACETS},
-    **{f"{facet}_event": _event_id(facet) for facet in _FACETS},
-    **{name: _number(name) for name in ("match_score", "propensity")},
-    **{name: _number(name) for name in ("duration_days", "completion_rate")},
-    **{name: _plain(name) for name in ("model_version", "parameters", "constraints")},
-    **{name: _plain(name) for name in ("views", "view_ms", "viewed_whole")},
-    **{name: _given(name, UNKNOWN) for name in ("alternatives_count", "accepted", "completed")},
-    "decision_ms": _given("decision_ms", UNKNOWN),
-    "rating": _given("rating", 0),
+def _event_id(rows: Columns, name: str) -> list[Any]:
+    facet = name.removesuffix("_event")
+    at = rows[f"{facet}_at"]
+    halves = np.empty((len(at), 2), dtype=">u8")
+    halves[:, 0], halves[:, 1] = rows[f"{facet}_high"], rows[f"{facet}_low"]
+    given = np.fromiter(_cut(halves.tobytes()), object, len(at))
+    given[at == ABSENT] = None
+    return list(given.tolist())
+
+
+def _cut(joined: bytes) -> Iterator[bytes]:
+    return (joined[start : start + 16] for start in range(0, len(joined), 16))
+
+
+_WRITE: dict[str, Callable[[Columns, str], list[Any]]] = {
+    **dict.fromkeys(("match_key", "subject", "day", "first_at", "last_at"), _plain),
+    **{f"{facet}_at": _given(ABSENT) for facet in _FACETS},
+    **{f"{facet}_event": _event_id for facet in _FACETS},
+    **dict.fromkeys(("match_score", "propensity", "duration_days", "completion_rate"), _number),
+    **dict.fromkeys(("model_version", "parameters", "constraints"), _plain),
+    **dict.fromkeys(("views", "view_ms", "viewed_whole"), _plain),
+    **dict.fromkeys(
+        ("alternatives_count", "accepted", "completed", "decision_ms"), _given(UNKNOWN)
+    ),
+    "rating": _given(0),
 }
 
 
-def write_matches(connection: Connection, rows: pd.DataFrame) -> None:
+def write_matches(connection: Connection, rows: Columns) -> None:
     """Insert match rows, or replace those of the same (match_key, subject)."""
-    columns = [column(rows) for column in _WRITE.values()]
+    columns = [column(rows, name) for name, column in _WRITE.items()]
     bulk.replace_rows(
         connection,
         "matches",

@@ -7,10 +7,9 @@ commutative and associative fold: order, delay and partition sizes leave no trac
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
-import pandas as pd
 
 from schemas.clock import MICROS_PER_DAY
 from schemas.events import EVENT_KINDS, EventKind
@@ -58,7 +57,7 @@ DEFAULTS: dict[str, tuple[np.dtype[np.generic], object]] = {
     "duration_days": (np.dtype(np.float64), np.nan),
     "completion_rate": (np.dtype(np.float64), np.nan),
 }
-"""Columns of a frame of match states beside its keys, with what stands for nothing."""
+"""Columns of match states beside their keys, with what stands for nothing."""
 
 # Facet -> its kinds, and the column of the event that fills each column of the state.
 _FACETS: dict[str, tuple[tuple[str, ...], dict[str, str]]] = {
@@ -104,13 +103,19 @@ EVENT_COLUMNS = (
 )
 """What ``merge`` reads of an event."""
 
-_Arrays = dict[str, "NDArray[np.generic]"]
+Columns: TypeAlias = "dict[str, NDArray[Any]]"
+"""A table as arrays of one length, by column: fifty thousand rows without one object a row."""
 
 
-def empty_states() -> pd.DataFrame:
-    """Return a frame of match states without a row."""
-    keys = {name: np.empty(0, np.int64) for name in ("match_key", "subject", "day")}
-    return pd.DataFrame(keys | {name: np.empty(0, kind) for name, (kind, _) in DEFAULTS.items()})
+def empty_states() -> Columns:
+    """Return match states without a row."""
+    keys: Columns = {name: np.empty(0, np.int64) for name in ("match_key", "subject", "day")}
+    return keys | {name: np.empty(0, kind) for name, (kind, _) in DEFAULTS.items()}
+
+
+def take(table: Columns, chosen: NDArray[Any]) -> Columns:
+    """Return the chosen rows of a table: a mask or places."""
+    return {name: column[chosen] for name, column in table.items()}
 
 
 def split_id(event_ids: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -119,7 +124,7 @@ def split_id(event_ids: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uin
     return halves[:, 0].astype(np.uint64), halves[:, 1].astype(np.uint64)
 
 
-def merge(states: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
+def merge(states: Columns, events: Columns) -> Columns:
     """Fold events into match states.
 
     Args:
@@ -131,33 +136,32 @@ def merge(states: pd.DataFrame, events: pd.DataFrame) -> pd.DataFrame:
         One row a (match_key, subject) that is in either, in that order; ``touched`` marks
         those that an event belongs to.
     """
-    before = {name: states[name].to_numpy() for name in ("match_key", "subject", *DEFAULTS)}
-    fresh = {name: events[name].to_numpy() for name in EVENT_COLUMNS}
     match_key, subject, group = _groups(
-        np.concatenate([before["match_key"], fresh["match_key"]]),
-        np.concatenate([before["subject"], fresh["subject"]]),
+        np.concatenate([states["match_key"], events["match_key"]]),
+        np.concatenate([states["subject"], events["subject"]]),
     )
-    old, new = group[: len(states)], group[len(states) :]
-    after: _Arrays = {}
+    known = len(states["subject"])
+    old, new = group[:known], group[known:]
+    after: Columns = {}
     for name, (kind, default) in DEFAULTS.items():
         after[name] = np.full(len(match_key), default, dtype=kind)
-        after[name][old] = before[name]
-    _add_times_and_views(after, fresh, new)
-    kinds = fresh["kind"]
+        after[name][old] = states[name]
+    _add_times_and_views(after, events, new)
+    kinds = events["kind"]
     for facet, (names, fills) in _FACETS.items():
         of_facet = np.flatnonzero(np.isin(kinds, [CODES[name] for name in names]))
-        _stand(after, facet, fills, {n: fresh[n][of_facet] for n in EVENT_COLUMNS}, new[of_facet])
+        _stand(after, facet, fills, take(events, of_facet), new[of_facet])
     proposed_at = after["proposed_at"]
-    day = np.where(proposed_at != ABSENT, proposed_at, after["first_at"]) // MICROS_PER_DAY  # type: ignore[operator]
+    day = np.where(proposed_at != ABSENT, proposed_at, after["first_at"]) // MICROS_PER_DAY
     touched = np.zeros(len(match_key), dtype=bool)
     touched[new] = True
-    keys = {"match_key": match_key, "subject": subject, "day": day, "touched": touched}
-    return pd.DataFrame(keys | after)
+    keys: Columns = {"match_key": match_key, "subject": subject, "day": day, "touched": touched}
+    return keys | after
 
 
 def _groups(
-    match_key: NDArray[np.generic], subject: NDArray[np.generic]
-) -> tuple[NDArray[np.generic], NDArray[np.generic], NDArray[np.int64]]:
+    match_key: NDArray[Any], subject: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[np.int64]]:
     """Number the distinct keys in order: the keys, and each row's number."""
     order = np.lexsort((subject, match_key))
     sorted_match, sorted_subject = match_key[order], subject[order]
@@ -170,9 +174,7 @@ def _groups(
     return sorted_match[first], sorted_subject[first], group
 
 
-def _add_times_and_views(
-    after: _Arrays, fresh: Mapping[str, NDArray[np.generic]], group: NDArray[np.int64]
-) -> None:
+def _add_times_and_views(after: Columns, fresh: Columns, group: NDArray[np.int64]) -> None:
     np.minimum.at(after["first_at"], group, fresh["occurred_at"])
     np.maximum.at(after["last_at"], group, fresh["occurred_at"])
     views = np.flatnonzero(fresh["kind"] == CODES[EventKind.VIEWED])
@@ -183,10 +185,10 @@ def _add_times_and_views(
 
 
 def _stand(
-    after: _Arrays,
+    after: Columns,
     facet: str,
     fills: Mapping[str, str],
-    fresh: Mapping[str, NDArray[np.generic]],
+    fresh: Columns,
     group: NDArray[np.int64],
 ) -> None:
     """Let the latest event of one facet stand in each group, unless a later one stands there."""
@@ -198,8 +200,8 @@ def _stand(
     target = group[latest]
     at, high, low = (fresh[n][latest] for n in ("occurred_at", "event_high", "event_low"))
     old_at, old_high, old_low = (after[f"{facet}_{n}"][target] for n in ("at", "high", "low"))
-    later = (at > old_at) | (  # type: ignore[operator]
-        (at == old_at) & ((high > old_high) | ((high == old_high) & (low > old_low)))  # type: ignore[operator]
+    later = (at > old_at) | (
+        (at == old_at) & ((high > old_high) | ((high == old_high) & (low > old_low)))
     )
     source, target = latest[later], target[later]
     after[f"{facet}_at"][target] = fresh["occurred_at"][source]

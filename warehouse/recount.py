@@ -13,6 +13,7 @@ from warehouse import bulk
 from warehouse.contributions import KEYS, contributions
 from warehouse.engine import reading
 from warehouse.match_rows import read_matches
+from warehouse.matches import take
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -75,9 +76,9 @@ def recount(
             "m.match_key > :after AND m.match_key <= :until",
             {"after": after, "until": until},
         )
-        added = contributions(part[part["counted"]])
+        added = contributions(take(part, part["counted"]))
         total = _add(total, added[added["day"] >= since_day])
-        rows, after = rows + len(part), until
+        rows, after = rows + len(part["subject"]), until
     return total, rows
 
 
@@ -105,7 +106,7 @@ def _stretch_end(connection: Connection, after: int, chunk: int) -> int | None:
 
 def _add(one: pd.DataFrame, other: pd.DataFrame) -> pd.DataFrame:
     both = pd.concat([one, other], ignore_index=True)
-    return both.groupby(KEYS, as_index=False, sort=True)["value"].sum()
+    return both.groupby(KEYS, sort=True)["value"].sum().reset_index()
 
 
 def _difference(running: pd.DataFrame, counted: pd.DataFrame) -> pd.DataFrame:

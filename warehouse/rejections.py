@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _MOVED = (
-    "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload,"
+    "event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload,"
     " sealed, sealed_day"
 )
 _LISTED = 1_000
@@ -71,7 +71,8 @@ def list_rejected(engine: Engine, *, limit: int = _LISTED) -> RejectedEvents:
 def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
     """Move rejected events back to staging, where the next run judges them anew.
 
-    One transaction: an event is in one of the two tables at any time, and the books follow.
+    One transaction: an event is in one of the two tables at any time, and the books follow. It
+    gets a new number, at the end of staging: a stretch of staging only ever loses rows.
 
     Args:
         engine: The database.

@@ -15,11 +15,11 @@ import numpy as np
 from warehouse import bulk
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
+from warehouse.matches import take
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import pandas as pd
     from sqlalchemy import Connection
 
 _WANTED = "(analytics AND NOT erasing)"
@@ -120,7 +120,8 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
         f"DELETE FROM matches WHERE {here} AND day < :before",
         {"keys": keys, "before": before_day},
     )
-    difference = change(rows[rows["counted"]], rows[rows["counted"] & ~gone])
+    counted = rows["counted"]
+    difference = change(take(rows, counted), take(rows, counted & ~gone))
     add_to_sums(connection, difference[difference["day"] >= before_day])
     return deleted
 
@@ -132,9 +133,6 @@ def _recount_matches(connection: Connection, added: list[int], removed: list[int
     rows = read_matches(
         connection, f"m.match_key IN (SELECT match_key FROM matches WHERE {here})", which
     )
-    add_to_sums(connection, change(rows[rows["counted"]], rows[_counted(rows, added, removed)]))
-
-
-def _counted(rows: pd.DataFrame, added: list[int], removed: list[int]) -> pd.Series[bool]:
-    subject = rows["subject"]
-    return (rows["counted"] | np.isin(subject, added)) & ~np.isin(subject, removed)
+    before, subject = rows["counted"], rows["subject"]
+    after = (before | np.isin(subject, added)) & ~np.isin(subject, removed)
+    add_to_sums(connection, change(take(rows, before), take(rows, after)))

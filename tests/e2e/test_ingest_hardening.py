@@ -1,0 +1,427 @@
+"""The server as a process: slow clients, huge and broken bodies, a locked database, signals."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+import time
+from datetime import UTC, datetime
+from http.client import HTTPConnection
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import httpx
+import pytest
+from sqlalchemy import text
+
+from schemas.events import ROUTES
+from schemas.settings import Settings
+from tests.serving import Server, allow, proposed, server_of
+from warehouse import api_keys
+from warehouse.api_keys import Scope
+from warehouse.audit import balance
+from warehouse.engine import connect, create_tables, is_postgres
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+PROPOSED = "/api/tracking/event/match-proposed"
+BATCH = "/api/tracking/events"
+BODIES = [
+    "/api/tracking/consent",
+    *(f"/api/tracking/event/{name}" for name in ROUTES),
+    BATCH,
+    "/api/privacy/erasure",
+    "/api/privacy/export",
+]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server with short deadlines, for trials that leave it as it was."""
+    home = tmp_path_factory.mktemp("home")
+    settings = Settings(
+        home=home, header_timeout_seconds=1, body_timeout_seconds=1, max_body_bytes=1 << 20
+    )
+    engine = connect(settings.url)
+    create_tables(engine)
+    engine.dispose()
+    with server_of(settings, home / "server.log") as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=server.url, timeout=30) as called:
+        allow(called)
+        yield called
+
+
+def raw(server: Server, *parts: bytes, wait: float = 5.0) -> bytes:
+    """Send bytes as they are and return what comes back until the server closes or is silent."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=wait) as connection:
+        received = b""
+        try:
+            for part in parts:
+                connection.sendall(part)
+            while chunk := connection.recv(65_536):
+                received += chunk
+                if b"\r\n\r\n" in received and b"detail" in received:
+                    break
+        except OSError:
+            pass
+        return received
+
+
+def test_slow_clients_are_closed_and_do_not_disturb_others(
+    server: Server, client: httpx.Client
+) -> None:
+    heads = [b"POST ", b"POST /x HTTP/1.1\r\nHost: a\r\nX-Slow: ", _head(PROPOSED, 1_000), b""]
+    slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+    for number, connection in enumerate(slow):
+        connection.sendall(heads[number % len(heads)])
+
+    begun = time.monotonic()
+    statuses = {client.post(PROPOSED, json=proposed()).status_code for _ in range(50)}
+    open_until = time.monotonic() + 15
+    dribbled = 0
+    while slow and time.monotonic() < open_until:
+        time.sleep(0.2)
+        dribbled += 1
+        slow = [connection for connection in slow if _is_open(connection)]
+
+    assert statuses == {200}
+    assert slow == []
+    assert time.monotonic() - begun < 15
+
+
+def _is_open(connection: socket.socket) -> bool:
+    """Send one more byte, as a slow client does, and tell whether the server still listens."""
+    connection.settimeout(0.001)
+    try:
+        connection.sendall(b"a")
+        if connection.recv(1) == b"":
+            return False
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _head(path: str, length: int, extra: str = "") -> bytes:
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {length}\r\n{extra}\r\n"
+    ).encode()
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_body_beyond_the_limit_is_413_announced_or_not(server: Server, path: str) -> None:
+    announced = raw(server, _head(path, (1 << 20) + 1))
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    head = _head(path, 0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    chunked = raw(server, head, *[chunk] * 17)
+
+    assert announced.startswith(b"HTTP/1.1 413 ")
+    assert chunked.startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_compressed_bodies_are_refused_unopened(client: httpx.Client, path: str) -> None:
+    bomb = gzip.compress(b"0" * 10_000_000)
+
+    answer = client.post(
+        path,
+        content=bomb,
+        headers={"content-encoding": "gzip", "content-type": "application/json"},
+    )
+
+    assert answer.status_code == 415
+
+
+@pytest.mark.parametrize("path", BODIES)
+@pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
+def test_body_that_a_foreign_page_could_send_is_refused(
+    client: httpx.Client, path: str, kind: str
+) -> None:
+    answer = client.post(path, content=b'{"user_id":"u1"}', headers={"content-type": kind})
+
+    assert answer.status_code == 415
+
+
+BROKEN = [
+    b"{",
+    b"[",
+    b"]",
+    b'"',
+    b"nul",
+    b"NaN",
+    b"Infinity",
+    b"-Infinity",
+    b"1e999",
+    b"-",
+    b"01",
+    b"0x1",
+    b"\x00",
+    b"\xff\xfe",
+    b"\xef\xbb\xbf{}",
+    b"{}{}",
+    b'{"a":1,}',
+    b'{"user_id":"\\ud800"}',
+    b'{"user_id":"\\udc00\\ud800"}',
+    b'{"user_id":"\xed\xa0\x80"}',
+    b'{"user_id":"\xc0\x80"}',
+    b'{"user_id":"\\u0000"}',
+    b'{"user_id":NaN}',
+    b'{"match_score":1e400}',
+    b'{"alternatives_count":18446744073709551616}',
+    b'{"rating":1' + b"0" * 10_000 + b"}",
+    b"[" * 100_000,
+    b"[" * 100_000 + b"]" * 100_000,
+    b'{"a":' * 100_000,
+    b'{"user_id":' + b"[" * 100_000,
+    b'{"match_parameters":' + b'{"a":' * 100_000,
+    b"[[[]]]",
+    b'[{"type":[]}]',
+    b'[{"type":"match_proposed","user_id":{}}]',
+    b"[null]",
+    b"null",
+    b"1",
+    b"true",
+    b'"text"',
+    b"[1,2,3]",
+    b'{"user_id":null}',
+    b'{"user_id":["u1"]}',
+    b'{"user_id":"u1","analytics":"yes please"}',
+    b'{"user_id":"' + b"x" * 500_000 + b'"}',
+]
+
+
+@pytest.mark.parametrize("path", BODIES)
+def test_broken_bodies_are_4xx_and_their_content_is_never_repeated(
+    client: httpx.Client, path: str
+) -> None:
+    for body in BROKEN:
+        answer = client.post(path, content=body, headers={"content-type": "application/json"})
+        known = path == BATCH and answer.status_code == 200
+        assert known or 400 <= answer.status_code < 500, (body[:40], answer.status_code)
+        assert "\x00" not in answer.text
+        assert len(answer.content) < 2_000
+
+
+NAUGHTY = [
+    "",
+    "undefined",
+    "NULL",
+    "\u202etest",
+    "Ω≈ç√∫µ≤≥÷",
+    "田中さんにあげて",
+    "👩🏽‍🚀🏳️‍🌈",
+    "\ufeff",
+    "\ufffe",
+    "\u2028",
+    "<script>alert(1)</script>",
+    "' OR 1=1 --",
+    "%s%s%n",
+    "../../../etc/passwd",
+    "$(touch /tmp/x)",
+    "{{7*7}}",
+    "a\u0000b",
+    'line\nbreak\r\n{"log":"forged"}',
+    "x" * 100_000,
+    "\u0300" * 1_000,
+    "1E+02",
+    "٣",
+]
+
+
+@pytest.mark.parametrize("field", ["user_id", "match_id", "session_id", "model_version"])
+def test_naughty_strings_are_stored_or_refused_and_never_break_anything(
+    client: httpx.Client, field: str
+) -> None:
+    for text_ in NAUGHTY:
+        body = proposed(**{field: text_})
+        answers = [
+            client.post(PROPOSED, json=body),
+            client.get(f"/api/tracking/consent/{quote(text_[:200], safe='')}"),
+        ]
+        if len(text_) < 1_000:
+            answers.append(client.post(PROPOSED, params=body))
+        for answer in answers:
+            assert answer.status_code < 500, (field, text_[:20])
+
+
+def test_free_text_may_be_anything_but_nul(client: httpx.Client) -> None:
+    for text_ in NAUGHTY[:-4]:
+        body = {"user_id": "u1", "match_id": "m", "rating": 3, "feedback_text": text_}
+        status = client.post("/api/tracking/event/match-feedback", json=body).status_code
+        assert status == (422 if "\u0000" in text_ else 200), text_
+
+
+def test_query_is_bounded_and_its_nonsense_is_4xx(client: httpx.Client) -> None:
+    for query in (
+        "user_id=%ff",
+        "user_id=%&a=1",
+        "user_id=a&user_id=b",
+        "match_score=nan",
+        "match_score=1e999",
+        "match_score=1_0",
+        "match_parameters=[",
+        "match_parameters=" + "[" * 20_000,
+        "reasons=[",
+        "=1",
+        "&&&",
+        "a=1",
+        "&".join(f"user_id={n}" for n in range(2_000)),
+        "occurred_at=now",
+        "alternatives_count=٣",
+        "\xe9=1",
+    ):
+        for path in BODIES[:-2]:
+            answer = client.post(f"{path}?{query}", json={})
+            assert 400 <= answer.status_code < 500, (path, query[:40], answer.status_code)
+
+
+def test_logs_hold_no_id_no_query_and_no_forged_line(server: Server, client: httpx.Client) -> None:
+    canary = "canary-8472"
+    for path in (*BODIES, f"/api/tracking/consent/{canary}", f"/{canary}", f"/api/runs/{canary}"):
+        client.post(path, params={"user_id": canary}, json={"user_id": canary, "match_id": canary})
+        client.get(path, params={"user_id": canary}, headers={"user-agent": canary})
+    raw(server, f"{canary} / HTTP/1.1\r\n\r\n".encode(), wait=1)
+    raw(server, f"GET /{canary}\r\n{canary}\r\n\r\n".encode(), wait=1)
+    time.sleep(0.5)
+
+    lines = server.log.read_text().splitlines()
+    logged = [json.loads(line) for line in lines]
+    assert canary not in server.log.read_text()
+    assert len(logged) > 20
+    assert {line["log"] for line in logged} <= {
+        "access",
+        "smartmatch",
+        "smartmatch.committer",
+        "uvicorn.error",
+    }
+
+
+def hold_lock(engine: Engine, seconds: float) -> threading.Thread:
+    """Keep everybody from writing events for a while."""
+    held = threading.Event()
+
+    def hold() -> None:
+        with engine.connect() as connection, connection.begin():
+            if is_postgres(connection):
+                connection.execute(text("LOCK TABLE receipts IN ACCESS EXCLUSIVE MODE"))
+            held.set()
+            time.sleep(seconds)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(5)
+    return thread
+
+
+def test_locked_database_is_503_within_two_seconds_and_recovers_by_itself(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    with (
+        server_of(settings, tmp_path / "server.log") as server,
+        httpx.Client(base_url=server.url, timeout=10) as client,
+    ):
+        allow(client)
+        assert client.post(PROPOSED, json=proposed()).status_code == 200
+        thread = hold_lock(engine, 7.0)
+        begun = time.monotonic()
+        body = proposed()
+        refused = client.post(PROPOSED, json=body)
+        took = time.monotonic() - begun
+        health = client.get("/health").status_code
+        thread.join()
+        again = client.post(PROPOSED, json=body)
+        ready = client.get("/ready").status_code
+
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert took < 2.5  # two seconds, and what a busy machine adds
+    assert health == 200
+    assert again.status_code == 200
+    assert ready == 200
+    assert balance(engine).agrees
+
+
+def test_lock_that_is_short_is_waited_for(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    with (
+        server_of(settings, tmp_path / "server.log") as server,
+        httpx.Client(base_url=server.url, timeout=10) as client,
+    ):
+        allow(client)
+        thread = hold_lock(engine, 0.6)
+        status = client.post(PROPOSED, json=proposed()).status_code
+        thread.join()
+
+    assert status == 200
+
+
+def test_consent_and_keys_changed_at_one_server_hold_at_another_within_a_second(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    with (
+        server_of(settings, tmp_path / "a.log") as one,
+        server_of(settings, tmp_path / "b.log") as other,
+        httpx.Client(base_url=one.url) as here,
+        httpx.Client(base_url=other.url) as there,
+    ):
+        refused = there.post(PROPOSED, json=proposed()).status_code
+        allow(here)
+        time.sleep(1)
+        granted = there.post(PROPOSED, json=proposed()).status_code
+        allow(here, analytics=False)
+        time.sleep(1)
+        withdrawn = there.post(PROPOSED, json=proposed()).status_code
+        made, key = api_keys.create(engine, "a", {Scope.METRICS}, datetime.now(UTC))
+        time.sleep(1)
+        headers = {"x-api-key": key}
+        before = [c.get("/metrics", headers=headers).status_code for c in (here, there)]
+        api_keys.revoke(engine, made.key_id, datetime.now(UTC))
+        time.sleep(1)
+        after = [c.get("/metrics", headers=headers).status_code for c in (here, there)]
+
+    assert (refused, granted, withdrawn) == (403, 200, 403)
+    assert (before, after) == ([200, 200], [401, 401])
+
+
+def test_sigterm_finishes_open_requests_and_takes_no_new_ones(
+    settings: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    with server_of(settings, tmp_path / "server.log") as server:
+        with httpx.Client(base_url=server.url) as client:
+            allow(client)
+        body = json.dumps([{"type": "match_proposed", **proposed()} for _ in range(500)]).encode()
+        connection = HTTPConnection("127.0.0.1", server.port, timeout=20)
+        connection.putrequest("POST", BATCH)
+        connection.putheader("content-type", "application/json")
+        connection.putheader("content-length", str(len(body)))
+        connection.endheaders(body[:-100])
+        time.sleep(0.3)
+        stopping = threading.Thread(target=server.stop)
+        stopping.start()
+        time.sleep(0.5)
+        refused = False
+        try:
+            socket.create_connection(("127.0.0.1", server.port), timeout=1).close()
+        except OSError:
+            refused = True
+        connection.send(body[-100:])
+        answer: Any = connection.getresponse()
+        content = json.loads(answer.read())
+        stopping.join()
+
+    assert refused
+    assert (answer.status, content["stored"]) == (200, 500)
+    assert balance(engine).stored == 500

@@ -38,6 +38,7 @@ BISECTIONS = 40
 COLDEST = 1e-12
 SMALL = 1e-100
 """Scales stay between this and its inverse, so that products of two are finite."""
+LONGEST = 200.0
 LARGEST_STEP = 1e6
 """Largest factor by which rows and columns are brought into balance at once."""
 LOSS_TOLERANCE = 0.01
@@ -154,7 +155,7 @@ def _scaled(
     several = problem.row_places.max(initial=0) > 1 and problem.column_places.max(initial=0) > 1
     x, y, cap = np.ones(problem.shape[0]), np.ones(problem.shape[1]), np.ones(at.size)
     if near is not None and near.temperature > COLDEST:
-        y = np.clip(near.column_scales ** (near.temperature / temperature), SMALL, 1 / SMALL)
+        y = _rescaled(near.column_scales, near.temperature / temperature)
     tolerance = MARGINAL_TOLERANCE if exact else SEARCH_TOLERANCE
     grid, turned = _grids(problem, rows, columns, kernel)
     for _ in range(SCALINGS):
@@ -172,6 +173,13 @@ def _scaled(
     probabilities = np.zeros(short.pairs.size)
     probabilities[at] = np.minimum(x[rows] * kernel * cap * y[columns], 1.0)
     return Marginals(probabilities, x * row_out, y * column_out, temperature, y)
+
+
+def _rescaled(scales: Floats, power: float) -> Floats:
+    """Carry scales over to another temperature, centred, for their level means nothing."""
+    logarithm = np.log(np.maximum(scales, SMALL))
+    powered = power * (logarithm - np.median(logarithm))
+    return np.asarray(np.exp(np.clip(powered, -LONGEST, LONGEST)))
 
 
 def _grids(

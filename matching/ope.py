@@ -53,7 +53,6 @@ ESTIMATORS = ("ips", "snips", "dr", "switch-dr")
 NEEDS_PREDICTIONS = ("dr", "switch-dr")
 SWITCH_AT = 10.0
 """Importance weight above which switch-DR trusts the prediction alone."""
-REPLICATES = 1_000
 TARGET_SHARE = 1e-12
 
 
@@ -186,7 +185,7 @@ def evaluate(
     estimators: Sequence[str] | None = None,
     confidence: float = 0.95,
     switch_at: float = SWITCH_AT,
-    replicates: int = REPLICATES,
+    replicates: int = 1_000,
     seed: int = 0,
     support: Support | None = None,
 ) -> Evaluation:
@@ -209,21 +208,15 @@ def evaluate(
         InvalidInput: A column is absent or breaks a rule.
     """
     if not 0 < confidence < 1:
-        raise InvalidInput("confidence", "must be between 0 and 1, both excluded")
+        raise InvalidInput("confidence", "must be strictly between 0 and 1")
     log = _read(frame)
-    chosen = _choose(estimators, log)
+    sums = {name: _sums(name, log, switch_at) for name in _choose(estimators, log)}
     overlap = _overlap(log)
     _refuse_low_support(log, overlap, support or Support())
     return Evaluation(
         estimates=tuple(
-            _estimate(
-                name,
-                _sums(name, log, switch_at),
-                confidence=confidence,
-                replicates=replicates,
-                seed=seed,
-            )
-            for name in chosen
+            _estimate(name, *each, confidence=confidence, replicates=replicates, seed=seed)
+            for name, each in sums.items()
         ),
         overlap=overlap,
         proposals_per_group=float(log.proposals.mean()),
@@ -346,10 +339,9 @@ def _refuse_low_support(log: _Log, overlap: Overlap, support: Support) -> None:
 
 def _sums(name: str, log: _Log, switch_at: float) -> tuple[Floats, Floats]:
     """Give numerator and denominator of an estimator for each group."""
-    groups = log.proposals.size
 
     def by_group(values: Floats) -> Floats:
-        return _by_group(log.group_of, values, groups)
+        return _by_group(log.group_of, values, log.proposals.size)
 
     if name == "ips":
         return by_group(log.weights * log.rewards), log.proposals
@@ -369,7 +361,7 @@ def _ratio(numerator: Floats, denominator: Floats) -> tuple[float, float]:
     """Estimate a ratio of sums over groups, with its standard error between groups."""
     groups = numerator.size
     total = max(float(denominator.sum()), TARGET_SHARE)
-    value = float(numerator.sum()) / total
+    value = float(numerator.sum() / total)
     if groups == 1:
         return value, float("inf")
     rest = numerator - value * denominator
@@ -377,12 +369,17 @@ def _ratio(numerator: Floats, denominator: Floats) -> tuple[float, float]:
 
 
 def _estimate(
-    name: str, sums: tuple[Floats, Floats], *, confidence: float, replicates: int, seed: int
+    name: str,
+    numerator: Floats,
+    denominator: Floats,
+    *,
+    confidence: float,
+    replicates: int,
+    seed: int,
 ) -> Estimate:
-    numerator, denominator = sums
     value, error = _ratio(numerator, denominator)
     reach = float(stats.t.ppf(0.5 + confidence / 2, max(numerator.size - 1, 1))) * error
-    low, high = _bootstrap(*sums, confidence, replicates, seed)
+    low, high = _bootstrap(numerator, denominator, confidence, replicates, seed)
     return Estimate(name, value, error, value - reach, value + reach, low, high)
 
 
@@ -397,7 +394,7 @@ def _bootstrap(
         drawn = generator.integers(numerator.size, size=numerator.size)
         values[at] = numerator[drawn].sum() / max(denominator[drawn].sum(), TARGET_SHARE)
     # Percentiles of few groups are too narrow; as much wider as Student's t is than normal.
-    groups = numerator.size
-    reach = stats.t.ppf(0.5 + confidence / 2, groups - 1) * np.sqrt(groups / (groups - 1))
+    free = numerator.size - 1
+    reach = stats.t.ppf(0.5 + confidence / 2, free) * np.sqrt(1 + 1 / free)
     low, high = np.quantile(values, [stats.norm.cdf(-reach), stats.norm.cdf(reach)])
     return float(low), float(high)

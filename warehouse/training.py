@@ -6,39 +6,21 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import numpy as np
 import pandas as pd
 from sqlalchemy import func, select
 
-from schemas.clock import iso_day, micros
+from schemas.clock import micros
 from schemas.purposes import Purpose
 from schemas.tables import consents, matches, published_weights, subjects, training_sets
 from warehouse.engine import reading, writing
+from warehouse.proposals import select_proposals
 from warehouse.purposes import consented
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine, Row
-
-_MAPS = msgspec.json.Decoder(list[dict[str, float]])
-_COLUMNS = (
-    matches.c.match_key,
-    matches.c.subject,
-    matches.c.day,
-    matches.c.proposed_at,
-    matches.c.match_score,
-    matches.c.alternatives_count,
-    matches.c.propensity,
-    matches.c.model_version,
-    matches.c.parameters,
-    matches.c.constraints,
-    matches.c.accepted,
-    matches.c.rating,
-    subjects.c.preferences,
-)
+    from sqlalchemy import Connection, Engine
 
 
 @dataclass(frozen=True)
@@ -75,18 +57,16 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
         The rows in an order that does not depend on subjects' numbers, and their digests.
     """
     with reading(engine) as connection:
-        rows = connection.execute(
-            select(*_COLUMNS)
-            .join(subjects, subjects.c.subject == matches.c.subject)
-            .where(
+        frame = _in_order(
+            select_proposals(
+                connection,
+                Purpose.IMPROVEMENT,
                 # A clock that runs ahead must not let a row in before its time.
                 matches.c.proposed_at <= micros(as_of),
                 matches.c.day >= since_day,
-                consented(Purpose.IMPROVEMENT),
             )
-        ).all()
-        consent_digest = _consent_digest(connection, {row.subject for row in rows})
-    frame = _frame(rows)
+        )
+        consent_digest = _consent_digest(connection, set(frame["subject"].tolist()))
     return TrainingSet(frame, digest_of(frame), consent_digest, as_of)
 
 
@@ -159,28 +139,6 @@ def decisions_since(engine: Engine, moment_micros: int) -> int:
         ).scalar_one()
 
 
-def _frame(rows: Sequence[Row[Any]]) -> pd.DataFrame:
-    names = [column.name for column in _COLUMNS]
-    raw = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-    frame = pd.DataFrame(
-        {
-            "match_key": raw["match_key"].astype("int64"),
-            "subject": raw["subject"].astype("int64"),
-            "group": raw["day"].map(iso_day).astype("str"),
-            "occurred_at": pd.to_datetime(raw["proposed_at"].astype("int64"), unit="us", utc=True),
-            "match_score": raw["match_score"].astype("float64"),
-            "alternatives_count": raw["alternatives_count"].astype("float64"),
-            "propensity": raw["propensity"].astype("float64"),
-            "model_version": raw["model_version"].astype("str"),
-            "preferences": raw["preferences"].astype("bool"),
-            "accepted": raw["accepted"].astype("float64"),
-            "rating": raw["rating"].astype("float64"),
-        }
-    )
-    maps = [_spread(raw["constraints"], "constraint"), _spread(raw["parameters"], "parameter")]
-    return _in_order(pd.concat([frame, *maps], axis=1))
-
-
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by time and match; parties that were proposed to at once by what is known of each.
 
@@ -190,14 +148,6 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     whole = own.groupby(frame["subject"]).transform("sum")
     order = np.lexsort((whole, own, frame["match_key"], frame["occurred_at"]))
     return frame.iloc[order].reset_index(drop=True)
-
-
-def _spread(texts: pd.Series, prefix: str) -> pd.DataFrame:
-    """Spread a column of JSON maps over one column a name; a name that is absent is NaN."""
-    decoded = _MAPS.decode(f"[{','.join(texts)}]")
-    spread = pd.DataFrame.from_records(decoded, index=texts.index) if decoded else pd.DataFrame()
-    spread = spread.reindex(columns=sorted(spread.columns)).astype("float64")
-    return spread.rename(columns=lambda name: f"{prefix}:{name}")
 
 
 def _consent_digest(connection: Connection, of_subjects: set[int]) -> str:

@@ -1,0 +1,115 @@
+"""Read proposals as the frame that learns and scores: a row a match and subject."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pandas as pd
+from sqlalchemy import select
+
+from schemas.clock import iso_day
+from schemas.errors import SmartMatchError
+from schemas.purposes import Purpose
+from schemas.tables import matches, subjects
+from warehouse.engine import reading
+from warehouse.purposes import consented
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Engine, Row
+
+_MAPS = msgspec.json.Decoder(list[dict[str, float]])
+_COLUMNS = (
+    matches.c.match_key,
+    matches.c.subject,
+    matches.c.day,
+    matches.c.proposed_at,
+    matches.c.match_score,
+    matches.c.alternatives_count,
+    matches.c.propensity,
+    matches.c.model_version,
+    matches.c.parameters,
+    matches.c.constraints,
+    matches.c.accepted,
+    matches.c.rating,
+    subjects.c.preferences,
+)
+
+
+class NoSuchProposal(SmartMatchError):
+    """There is no proposal of this match that may be read."""
+
+
+def select_proposals(
+    connection: Connection, purpose: Purpose, *where: ColumnElement[bool]
+) -> pd.DataFrame:
+    """Read the proposals of subjects who allow a purpose at this moment.
+
+    Args:
+        connection: The transaction.
+        purpose: What they are read for.
+        where: Conditions on ``matches``.
+
+    Returns:
+        Columns as in ``docs/data-dictionary.md``, "Proposals frame"; rows in no order.
+    """
+    rows = connection.execute(
+        select(*_COLUMNS)
+        .join(subjects, subjects.c.subject == matches.c.subject)
+        .where(matches.c.proposed_at.is_not(None), consented(purpose), *where)
+    ).all()
+    return _frame(rows)
+
+
+def read_day_of_match(engine: Engine, match_key: int, *, purpose: Purpose) -> pd.DataFrame:
+    """Read a match with the proposals of its day, beside which it is to be seen.
+
+    Args:
+        engine: The database.
+        match_key: Pseudonym of the match.
+        purpose: What it is read for; rows without consent to it are left out.
+
+    Returns:
+        The proposals frame of the day or, where the parties were proposed to on two, of both.
+
+    Raises:
+        NoSuchProposal: There is no proposal of the match that may be read.
+    """
+    days = select(matches.c.day).where(matches.c.match_key == match_key)
+    with reading(engine) as connection:
+        frame = select_proposals(connection, purpose, matches.c.day.in_(days))
+    if not (frame["match_key"] == match_key).any():
+        raise NoSuchProposal("no proposal of this match is there, or nobody allows to read it")
+    return frame.sort_values(["occurred_at", "match_key", "subject"], ignore_index=True)
+
+
+def _frame(rows: Sequence[Row[Any]]) -> pd.DataFrame:
+    names = [column.name for column in _COLUMNS]
+    raw = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
+    frame = pd.DataFrame(
+        {
+            "match_key": raw["match_key"].astype("int64"),
+            "subject": raw["subject"].astype("int64"),
+            "group": raw["day"].map(iso_day).astype("str"),
+            "occurred_at": pd.to_datetime(raw["proposed_at"].astype("int64"), unit="us", utc=True),
+            "match_score": raw["match_score"].astype("float64"),
+            "alternatives_count": raw["alternatives_count"].astype("float64"),
+            "propensity": raw["propensity"].astype("float64"),
+            "model_version": raw["model_version"].astype("str"),
+            "preferences": raw["preferences"].astype("bool"),
+            "accepted": raw["accepted"].astype("float64"),
+            "rating": raw["rating"].astype("float64"),
+        }
+    )
+    maps = [_spread(raw["constraints"], "constraint"), _spread(raw["parameters"], "parameter")]
+    return pd.concat([frame, *maps], axis=1)
+
+
+def _spread(texts: pd.Series, prefix: str) -> pd.DataFrame:
+    """Spread a column of JSON maps over one column a name; a name that is absent is NaN."""
+    decoded = _MAPS.decode(f"[{','.join(texts)}]")
+    spread = pd.DataFrame.from_records(decoded, index=texts.index) if decoded else pd.DataFrame()
+    spread = spread.reindex(columns=sorted(spread.columns)).astype("float64")
+    return spread.rename(columns=lambda name: f"{prefix}:{name}")

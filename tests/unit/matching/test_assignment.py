@@ -80,7 +80,7 @@ def small_problems(draw: st.DrawFn) -> Problem:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(small_problems())
 def test_no_other_choice_of_pairs_that_keeps_the_rules_is_worth_more(problem: Problem):
     utilities, constraints = problem
@@ -97,7 +97,7 @@ def test_no_other_choice_of_pairs_that_keeps_the_rules_is_worth_more(problem: Pr
     assert keeps_the_rules(found, utilities_or_forbidden, constraints)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(small_problems())
 def test_sparse_solvers_find_the_same_utility_as_dense_ones(problem: Problem):
     utilities, constraints = problem

@@ -121,7 +121,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, Constraints]:
     )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(problems(), st.sampled_from([0.0, 0.01, 0.2, 1.0]))
 def test_any_problem_gives_a_lottery_within_rules_and_budget(
     problem: tuple[np.ndarray, Constraints], budget: float

@@ -91,12 +91,13 @@ def _cold(service: Service) -> FastAPI:
         (HTTPException, _http),
     ):
         app.add_exception_handler(kind, answer)
-    page: dict[str, Any] = {}
+    pages: dict[bool, dict[str, Any]] = {}
 
     def openapi() -> dict[str, Any]:
-        if not page:
-            page.update(document(app))
-        return page
+        guarded = service.watch.api_keys is not None
+        if guarded not in pages:
+            pages[guarded] = document(app, guarded=guarded)
+        return pages[guarded]
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app

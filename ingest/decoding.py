@@ -30,13 +30,27 @@ _TRUTHS = {
     **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
     **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
 }
-_decode_any = msgspec.json.Decoder().decode
 
 BODY = "body"
 QUERY = "query"
 RULE_JSON = "must be valid JSON"
 RULE_OBJECT = "must be a JSON object"
 RULE_DEEP = "must not be nested deeper than the fields need"
+
+
+def _number(text: str) -> float | int:
+    """Read a number with a point or an exponent; JSON knows no difference from a whole one."""
+    value = float(text)
+    return int(value) if value.is_integer() else value
+
+
+decode_any = msgspec.json.Decoder(float_hook=_number).decode
+"""Decodes JSON of any form; ``1.0`` is the whole number 1."""
+
+
+def is_whole_float(error: msgspec.ValidationError) -> bool:
+    """Tell whether a whole number may have been written as ``1.0``."""
+    return str(error).startswith("Expected `int") and "got `float`" in str(error)
 
 
 class Form(Generic[T]):
@@ -64,13 +78,21 @@ class Form(Generic[T]):
         """
         try:
             if not query:
-                return self._decode(body or b"{}")
+                return self._read_body(body or b"{}")
             sent = self._parse(query)
             if body:
                 sent.update(self._parse_body(body, sent))
             return msgspec.convert(sent, self._model)
         except (ValueError, RecursionError) as error:
             raise explain(error) from None
+
+    def _read_body(self, body: bytes) -> T:
+        try:
+            return self._decode(body)
+        except msgspec.ValidationError as error:
+            if not is_whole_float(error):
+                raise
+            return msgspec.convert(decode_any(body), self._model)
 
     def _parse(self, query: bytes) -> dict[str, Any]:
         text = query.decode()
@@ -91,7 +113,7 @@ class Form(Generic[T]):
         return sent
 
     def _parse_body(self, body: bytes, sent: dict[str, Any]) -> dict[str, Any]:
-        content = _decode_any(body)
+        content = decode_any(body)
         if self._bare and self._bare not in sent:
             if isinstance(content, list):
                 return {self._bare: content}
@@ -138,7 +160,7 @@ def _reader(annotation: Any) -> Callable[[str], Any]:
         case inspect.ListType():
             return _read_list
         case inspect.DictType():
-            return _decode_any
+            return decode_any
         case inspect.BoolType():
             return _read_truth
         case inspect.IntType():
@@ -163,7 +185,7 @@ def _read_number(text: str) -> Any:
 
 
 def _read_list(text: str) -> Any:
-    return _decode_any(text) if text.startswith("[") else [text]
+    return decode_any(text) if text.startswith("[") else [text]
 
 
 _KINDS = {

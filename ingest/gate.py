@@ -140,17 +140,29 @@ class Gate:
 
 
 def _presented(headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the key that a request presents: as bearer, as X-API-Key or as a password."""
+    """Return the key that a request presents: as bearer, as X-API-Key or as a password.
+
+    Several that differ are none: which of them would count is nothing to guess.
+    """
+    presented: bytes | None = None
     for name, value in headers:
         if name == b"authorization":
-            method, _, credentials = value.partition(b" ")
-            if method.lower() == b"bearer":
-                return credentials.strip()
-            if method.lower() == b"basic":
-                return _password(credentials)
+            key = _authorized(value)
         elif name == b"x-api-key":
-            return value.strip()
-    return b""
+            key = value.strip()
+        else:
+            continue
+        if presented not in (None, key):
+            return b""
+        presented = key
+    return presented or b""
+
+
+def _authorized(value: bytes) -> bytes:
+    method, _, credentials = value.partition(b" ")
+    if method.lower() == b"bearer":
+        return credentials.strip()
+    return _password(credentials) if method.lower() == b"basic" else b""
 
 
 def _password(credentials: bytes) -> bytes:

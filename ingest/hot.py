@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
 
-from ingest.decoding import Form, explain
+from ingest.decoding import Form, decode_any, explain, is_whole_float
 from ingest.replies import (
     CONSENT_REQUIRED,
     DIFFERS,
@@ -175,9 +175,18 @@ def _split(body: bytes, content_type: bytes) -> list[Any]:
 
 def _decode(part: Any) -> Event:
     try:
-        event: Event = _decode_event(part)
+        return _decode_strictly(part)
     except (ValueError, RecursionError) as error:
         raise explain(error) from None
+
+
+def _decode_strictly(part: Any) -> Event:
+    try:
+        event: Event = _decode_event(part)
+    except msgspec.ValidationError as error:
+        if not is_whole_float(error):
+            raise
+        event = msgspec.convert(decode_any(part), Event)
     return event
 
 

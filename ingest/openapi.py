@@ -98,8 +98,13 @@ def describe(
     }
 
 
-def document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document of every route, those that FastAPI does not know included."""
+def document(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
+    """Return the OpenAPI document of every route, those that FastAPI does not know included.
+
+    Args:
+        app: The routes that FastAPI knows.
+        guarded: Whether keys are asked for; otherwise they are one way in of two.
+    """
     page = get_openapi(
         title="SmartMatch",
         version=app.version,
@@ -114,6 +119,8 @@ def document(app: FastAPI) -> dict[str, Any]:
         for operation in operations.values():
             if "requestBody" in operation and path != BATCH_PATH:
                 operation["description"] = operation.get("description", "") + _EITHER
+            if not guarded and operation["security"]:
+                operation["security"] = [{}, *operation["security"]]
     _, components = msgspec.json.schema_components(
         [*_documented.values(), Invalid, Problem, Event, BatchReply], ref_template=_REF
     )
@@ -138,7 +145,8 @@ def _event_operation(name: str) -> dict[str, Any]:
 
 def _batch_operation() -> dict[str, Any]:
     variants = [{"$ref": _REF.format(name=model.__name__)} for model in ROUTES.values()]
-    schema = {"type": "array", "items": {"anyOf": variants}}
+    # What is no event is refused by itself, so that any array is a batch.
+    schema = {"type": "array", "items": {"anyOf": [*variants, {"description": "Refused."}]}}
     return {
         "tags": ["events"],
         "summary": "Record many events",

@@ -1,0 +1,131 @@
+"""The OpenAPI page says what the server does; starting it stays cheap."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from schemas.settings import CHECKOUT
+from tests.serving import allow, client_of
+from tests.unit.test_ingest_access import ROUTES as GUARDED
+from warehouse import api_keys
+from warehouse.api_keys import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+    from starlette.testclient import TestClient
+
+    from schemas.settings import Settings
+
+HEAVY = (
+    "pandas",
+    "numpy",
+    "pyarrow",
+    "prefect",
+    "mlflow",
+    "great_expectations",
+    "sklearn",
+    "spacy",
+)
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with client_of(settings) as called:
+        yield called
+
+
+@pytest.fixture
+def page(client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def test_every_example_of_a_body_is_taken(client: TestClient, page: dict[str, Any]) -> None:
+    allow(client, "candidate-17")
+    statuses = {}
+    for path, operations in page["paths"].items():
+        for operation in operations.values():
+            if "requestBody" not in operation or "erasure" in path:
+                continue
+            example = operation["requestBody"]["content"]["application/json"]["example"]
+            statuses[path] = client.post(path, json=example).status_code
+
+    assert len(statuses) == 8
+    assert set(statuses.values()) == {200}
+
+
+def test_every_route_is_documented_with_its_key(page: dict[str, Any]) -> None:
+    documented = {
+        (method.upper(), path)
+        for path, operations in page["paths"].items()
+        for method in operations
+    }
+    expected = {
+        (
+            method,
+            path.replace("/u1", "/{user_id}")
+            .replace("erasure/none", "erasure/{request}")
+            .replace("runs/none", "runs/{run}"),
+        )
+        for method, path in GUARDED
+        if path not in ("/docs", "/openapi.json", "/nowhere")
+    }
+
+    assert documented == expected | {("GET", "/health"), ("GET", "/ready")}
+    assert set(page["components"]["securitySchemes"]) == {"bearer", "header"}
+    for path, operations in page["paths"].items():
+        for operation in operations.values():
+            assert bool(operation.get("security")) is (path not in ("/health", "/ready"))
+
+
+def test_security_is_optional_only_while_no_key_was_ever_made(
+    settings: Settings, engine: Engine
+) -> None:
+    from datetime import UTC, datetime
+
+    with client_of(settings) as client:
+        before = client.get("/openapi.json").json()
+    _, key = api_keys.create(engine, "a", {Scope.INGEST}, datetime.now(UTC))
+    with client_of(settings) as client:
+        after = client.get("/openapi.json", headers={"x-api-key": key}).json()
+
+    ways = [page["paths"]["/metrics"]["get"]["security"] for page in (before, after)]
+    assert [{} in one for one in ways] == [True, False]
+
+
+def test_page_refers_only_to_schemas_that_it_holds(page: dict[str, Any]) -> None:
+    text = json.dumps(page)
+    names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
+
+    assert names <= set(page["components"]["schemas"])
+    assert "\\\\Z" not in text
+
+
+def test_swagger_is_served(client: TestClient) -> None:
+    assert "swagger-ui" in client.get("/docs").text
+
+
+def test_server_imports_nothing_heavy_and_starts_in_a_second_of_cpu() -> None:
+    script = (
+        "import resource, sys, ingest_api\n"
+        "used = resource.getrusage(resource.RUSAGE_SELF)\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules])\n"
+        "print(used.ru_utime + used.ru_stime)\n"
+    )
+    runs = [
+        subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CHECKOUT
+        ).stdout.splitlines()
+        for _ in range(3)
+    ]
+
+    assert [run[0] for run in runs] == ["[]"] * 3
+    # The least of three: a busy machine makes a process slower, never faster.
+    assert min(float(run[1]) for run in runs) < 1.0

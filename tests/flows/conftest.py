@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import msgspec
 import pytest
@@ -14,9 +16,13 @@ from installation import set_up_model
 from matching import market
 from matching.features import with_context
 from replay import events_of
-from schemas.clock import micros
+from schemas.clock import MICROS_PER_DAY, day_number, micros
+from schemas.consents import Options
 from schemas.events import StagedPayload, kind_of
-from tests.histories import admit, make_row, stage
+from tests.histories import make_row, stage
+from warehouse.consents import Entry, Person, record
+from warehouse.engine import writing
+from warehouse.notices import read_notice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,15 +61,29 @@ def stage_rounds(engine: Engine, *, turns: int, last: date, seed: int = 7) -> se
         The subjects, all of whom allow analytics and improvement.
     """
     held = list(market.rounds(market.open_market(seed=seed), turns))
-    people = {number(name) for round_ in held for name in round_.pairs["user_id"]}
-    admit(engine, sorted(people), improvement=True)
+    names = {name for round_ in held for name in round_.pairs["user_id"]}
+    people = _ask_for_consent(engine, names, before=last - timedelta(days=turns))
     for back, round_ in enumerate(reversed(held)):
         day = last.toordinal() - back
-        stage(engine, list(_rows(round_, type(last).fromordinal(day))))
-    return people
+        stage(engine, list(_rows(round_, type(last).fromordinal(day), people)))
+    return set(people.values())
 
 
-def _rows(round_: Round, day: date) -> Iterator[dict[str, Any]]:
+def _ask_for_consent(engine: Engine, names: set[str], *, before: date) -> dict[str, int]:
+    at = day_number(before) * MICROS_PER_DAY
+    entry = Options(analytics=True, preferences=False, improvement=True)
+    with writing(engine) as connection:
+        return {
+            name: record(
+                connection,
+                Person("key", (number(name).to_bytes(32, "big"),)),
+                Entry(uuid4(), entry, read_notice("2026-11"), "api", None, at),
+            ).subject
+            for name in sorted(names)
+        }
+
+
+def _rows(round_: Round, day: date, people: dict[str, int]) -> Iterator[dict[str, Any]]:
     pairs = with_context(round_.pairs)
     chosen = sorted(set(pairs["match_id"]))[::6]
     for event in events_of(pairs[pairs["match_id"].isin(chosen)], name=round_.name, day=day):
@@ -77,7 +97,7 @@ def _rows(round_: Round, day: date) -> Iterator[dict[str, Any]]:
         yield make_row(
             kind_of(event),
             event_id=event.event_id.bytes,
-            subject=number(event.user_id),
+            subject=people[event.user_id],
             match_key=number(event.match_id),
             occurred_at=micros(event.occurred_at),
             received_at=micros(event.occurred_at),

@@ -1,0 +1,61 @@
+"""An erasure as a flow: afterwards it is as if the person had never been there."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import func, select
+
+from flows.aggregate_metrics import aggregate_metrics
+from flows.erase_subject import erase_subject
+from flows.process_events import process_events
+from flows.retrain_model import retrain_model
+from schemas.tables import events, matches, metric_sums, runs
+from tests.flows.conftest import stage_rounds
+from warehouse.engine import reading
+from warehouse.erasure_requests import begin
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+TODAY = datetime.now(UTC)
+
+
+def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
+    installed: Settings, engine: Engine
+) -> None:
+    people = stage_rounds(engine, turns=2, last=(TODAY - timedelta(days=1)).date())
+    process_events()
+    learned = retrain_model()
+    with reading(engine) as connection:
+        person = connection.execute(select(func.min(matches.c.subject))).scalar_one()
+    proposed_before = proposed(engine)
+    assert person in people
+
+    done = erase_subject(begin(engine, person, TODAY))
+
+    assert done.state == "done"
+    assert done.models == ([learned.candidate] if learned.candidate else [])
+    assert done.deleted["matches"] > 0
+    assert proposed(engine) == proposed_before - done.deleted["matches"]
+    with reading(engine) as connection:
+        for table in (events, matches):
+            left = connection.execute(select(table).where(table.c.subject == person)).all()
+            assert left == []
+        queued = connection.execute(select(runs.c.flow, runs.c.state)).all()
+    assert ("retrain_model", "queued") in {tuple(row) for row in queued}
+    aggregate_metrics()
+
+
+def proposed(engine: Engine) -> int:
+    with reading(engine) as connection:
+        return sum(
+            connection.execute(
+                select(metric_sums.c.value).where(
+                    metric_sums.c.measure == "proposed", metric_sums.c.facet == ""
+                )
+            ).scalars()
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import great_expectations as gx
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # It announces its temporary directory on every start.
-logging.getLogger("great_expectations").setLevel(logging.WARNING)
+logging.getLogger("great_expectations.data_context.types.base").setLevel(logging.WARNING)
+
+# The library keeps the batch it looks at in one place, whichever thread asks.
+_one_at_a_time = Lock()
 
 RULE = "rule"
 """Key of an expectation's meta: field and rule in words, as a person is told."""
@@ -69,5 +73,6 @@ def _asset() -> Any:
 
 
 def _validate(frame: pd.DataFrame, suite: ExpectationSuite, detail: str) -> Any:
-    batch = _asset().get_batch({"dataframe": frame})
-    return batch.validate(suite, result_format=detail)
+    with _one_at_a_time:
+        batch = _asset().get_batch({"dataframe": frame})
+        return batch.validate(suite, result_format=detail)

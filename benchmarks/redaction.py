@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.redaction_corpus import Example, make_corpus
-from benchmarks.redaction_templates import HELD_OUT, TUNING
+from benchmarks.redaction_held_out import HELD_OUT
+from benchmarks.redaction_tuning import TUNING
 from privacy.redaction import Redacted, redact
 from privacy.spans import RANKS, Span
 

@@ -1,8 +1,9 @@
 """Texts with planted personal data, made here: templates and invented values in French.
 
-Two parts share nothing: the rules were tuned by looking at ``TUNING``, and figures are
-taken on ``HELD_OUT``, whose templates, given names, family names and spellings of numbers
-are others. Every value is made from a seed; check digits are right, people are nobody.
+Two parts share nothing: the rules were tuned by looking at ``redaction_tuning``, and figures
+are taken on ``redaction_held_out``, whose templates, given names, family names and ways of
+writing numbers are others. Every value comes from a seed; check digits are right, people are
+nobody.
 """
 
 import random
@@ -38,7 +39,7 @@ class Part:
         plain: Texts without personal data: towns, companies, amounts, dates, capitals.
         given, family: Names, combined at random.
         towns, streets, companies, domains: Other values.
-        style: Which of two ways of writing numbers, addresses and dates is used.
+        styles: Which of the three ways of writing numbers, addresses and dates are used.
     """
 
     templates: Sequence[str]
@@ -50,7 +51,7 @@ class Part:
     streets: Sequence[str]
     companies: Sequence[str]
     domains: Sequence[str]
-    style: int
+    styles: Sequence[int]
 
 
 def make_corpus(part: Part, spans: int, seed: int) -> list[Example]:
@@ -122,17 +123,26 @@ def _email(part: Part, rng: random.Random) -> str:
             f"{given}-{family}+emploi@{domain}",
             f"{family.upper()}.{given.upper()}@{domain.upper()}",
         ],
+        [
+            f"{family}.{given[0]}@{domain}",
+            f"{given}.{family}.{number}@{domain}",
+            f"contact@{family}-{given}.fr",
+            f"{given} @ {domain}",
+        ],
     )
-    return rng.choice(styles[part.style])
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _spoken_email(part: Part, rng: random.Random) -> str:
     given = _plain_letters(rng.choice(part.given)).replace("-", "")
     family = _plain_letters(rng.choice(part.family)).replace("-", "")
     name, ending = rng.choice(part.domains).rsplit(".", 1)
-    if part.style:
-        return f"{given}.{family} [at] {name} [dot] {ending}"
-    return f"{given} point {family} arobase {name} point {ending}"
+    styles = (
+        f"{given} point {family} arobase {name} point {ending}",
+        f"{given}.{family} [at] {name} [dot] {ending}",
+        f"{given}(arobase){name}.{ending}",
+    )
+    return styles[rng.choice(part.styles)]
 
 
 def _digits(rng: random.Random, count: int) -> str:
@@ -163,8 +173,17 @@ def _phone(part: Part, rng: random.Random) -> str:
             f"+33{number[1:]}",
             _grouped(number, pairs, " . "),
         ],
+        [
+            _grouped(number, pairs, "_"),
+            _grouped(number, (2, 4, 4), " "),
+            _grouped(number, pairs, " - "),
+            f"(+33) {abroad}",
+            f"+33.{abroad.replace(' ', '.')}",
+            f"0033 {abroad}",
+            "".join(chr(0xFF10 + int(digit)) for digit in number),
+        ],
     )
-    return rng.choice(styles[part.style])
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 _UNITS = ["deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf"]
@@ -176,36 +195,41 @@ def _spoken_phone(_: Part, rng: random.Random) -> str:
     return " ".join(["zéro", rng.choice(["six", "sept"]), *pairs])
 
 
-_IBAN_FORMS = {"FR": "nnnnnnnnnnaaaaaaaaaaann", "DE": "n" * 18, "BE": "n" * 12, "ES": "n" * 20}
-_IBAN_FORMS_HELD_OUT = {
-    "FR": "nnnnnnnnnnaaaaaaaaaaann",
-    "NL": "ZZZZnnnnnnnnnn",
-    "IT": "Znnnnnnnnnnaaaaaaaaaaaa",
-    "LU": "nnnaaaaaaaaaaaaa",
-    "PT": "n" * 21,
-}
+_IBAN_FORMS = (
+    {"FR": "n" * 23, "DE": "n" * 18, "BE": "n" * 12, "ES": "n" * 20},
+    {"FR": "n" * 23, "NL": "ZZZZ" + "n" * 10, "IT": "Z" + "n" * 22, "PT": "n" * 21},
+    {"FR": "n" * 23, "GB": "ZZZZ" + "n" * 14, "CH": "n" * 17, "AT": "n" * 16, "LU": "n" * 16},
+)
+_IBAN_LETTERS = {"n": "0123456789", "Z": "ABCDEFGHJKLMNPRSTUVWXYZ"}
 
 
 def _iban(part: Part, rng: random.Random) -> str:
-    forms = _IBAN_FORMS_HELD_OUT if part.style else _IBAN_FORMS
+    style = rng.choice(part.styles)
+    forms = _IBAN_FORMS[style]
     country = rng.choice(["FR", *sorted(forms)])
-    alphabet = {"n": "0123456789", "Z": "ABCDEFGHJKLMNPRSTUVWXYZ", "a": "0123456789"}
-    body = "".join(rng.choice(alphabet[letter]) for letter in forms[country])
-    check = mod_97_10.calc_check_digits(body + country)
-    number = country + check + body
+    body = "".join(rng.choice(_IBAN_LETTERS[letter]) for letter in forms[country])
+    number = country + mod_97_10.calc_check_digits(body + country) + body
     groups = _grouped(number, (4,) * (len(number) // 4), " ")
-    styles = ([number, groups], [groups, groups.lower(), groups.replace(" ", "-"), number])
-    return rng.choice(styles[part.style])
+    styles = (
+        [number, groups],
+        [groups, groups.lower(), groups.replace(" ", "-"), number],
+        [groups.replace(" ", "\u00a0"), groups.replace(" ", "."), number.lower()],
+    )
+    return rng.choice(styles[style])
 
 
 def _card(part: Part, rng: random.Random) -> str:
-    prefix, length = rng.choice(
-        [("5", 16), ("37", 15), ("4", 16)] if part.style else [("4", 16), ("53", 16), ("6011", 16)]
+    kinds = (
+        [("4", 16), ("53", 16), ("6011", 16)],
+        [("5", 16), ("37", 15)],
+        [("2221", 16), ("34", 15)],
     )
+    style = rng.choice(part.styles)
+    prefix, length = rng.choice(kinds[style])
     body = prefix + _digits(rng, length - len(prefix) - 1)
     number = body + luhn.calc_check_digit(body)
     sizes = (4, 6, 5) if length == 15 else (4, 4, 4, 4)
-    return rng.choice([number, _grouped(number, sizes, "-" if part.style else " ")])
+    return rng.choice([number, _grouped(number, sizes, " -."[style])])
 
 
 def _nir(part: Part, rng: random.Random) -> str:
@@ -215,8 +239,12 @@ def _nir(part: Part, rng: random.Random) -> str:
     number = body + nir.calc_check_digits(body)
     sizes = (1, 2, 2, 2, 3, 3, 2)
     spaced = _grouped(number, sizes, " ")
-    styles = ([number, spaced], [spaced.replace(" ", "."), f"{number[:13]} {number[13:]}", spaced])
-    return rng.choice(styles[part.style])
+    styles = (
+        [number, spaced],
+        [spaced.replace(" ", "."), f"{number[:13]} {number[13:]}", spaced],
+        [spaced.replace(" ", "-"), f"{number[:13]} / {number[13:]}", spaced.replace(" ", "\u202f")],
+    )
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _siren_number(rng: random.Random) -> str:
@@ -226,13 +254,15 @@ def _siren_number(rng: random.Random) -> str:
 
 def _siren(part: Part, rng: random.Random) -> str:
     number = _siren_number(rng)
-    return number if part.style else _grouped(number, (3, 3, 3), " ")
+    styles = (_grouped(number, (3, 3, 3), " "), number, _grouped(number, (3, 3, 3), "."))
+    return styles[rng.choice(part.styles)]
 
 
 def _siret(part: Part, rng: random.Random) -> str:
     body = _siren_number(rng) + f"{rng.randint(1, 60):04}"
     number = body + luhn.calc_check_digit(body)
-    return _grouped(number, (3, 3, 3, 5), " ") if part.style else number
+    spaced = _grouped(number, (3, 3, 3, 5), " ")
+    return (number, spaced, f"{number[:9]} {number[9:]}")[rng.choice(part.styles)]
 
 
 def _address(part: Part, rng: random.Random) -> str:
@@ -241,8 +271,9 @@ def _address(part: Part, rng: random.Random) -> str:
     styles = (
         [f"{number} {street}, {code} {town}", f"{number} {street}"],
         [f"{number} bis, {street} - {code} {town}", f"{number} {street}\n{code} {town.upper()}"],
+        [f"{number}B {street} {code} {town}", f"{number}, {street}", f"{number} {street.lower()}"],
     )
-    return rng.choice(styles[part.style])
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _postcode_town(part: Part, rng: random.Random) -> str:
@@ -275,8 +306,13 @@ def _birth(part: Part, rng: random.Random) -> str:
             f"1er {_MONTHS[month - 1]} {year}",
             f"{day}-{month:02}-{year}",
         ],
+        [
+            f"{year}/{month:02}/{day:02}",
+            f"{day:02} {month:02} {year}",
+            f"{day} {_MONTHS[month - 1].upper()} {year}",
+        ],
     )
-    return rng.choice(styles[part.style])
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _url(part: Part, rng: random.Random) -> str:
@@ -284,13 +320,15 @@ def _url(part: Part, rng: random.Random) -> str:
     styles = (
         [f"https://www.{name}-cv.fr", f"linkedin.com/in/{name}-{rng.randrange(999)}"],
         [f"http://{name}.exemple.org/cv?lang=fr#haut", f"www.portfolio-{name}.com"],
+        [f"{name}-design.fr/projets", f"HTTPS://{name.upper()}.EXEMPLE.EU", f"github.com/{name}"],
     )
-    return rng.choice(styles[part.style])
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _handle(part: Part, rng: random.Random) -> str:
     name = _plain_letters(rng.choice(part.given)).replace("-", "_")
-    return f"@{name}.pro" if part.style else f"@{name}{rng.randrange(99)}"
+    number = rng.randrange(99)
+    return (f"@{name}{number}", f"@{name}.pro", f"@_{name}_{number}")[rng.choice(part.styles)]
 
 
 _SLOTS: dict[str, tuple[str | None, Callable[[Part, random.Random], str]]] = {

@@ -44,7 +44,7 @@ _TOWN = (
     rf"(?:{_TOWN_WORD}))"
     r"{0,6}(?:\s(?:cedex|CEDEX|Cedex)(?:\s\d{1,2})?|\s\d{1,2}(?:e|er|ème)(?:\sarr\w*)?)?"
 )
-_LOWER_TOWN = rf"{_WORD}"
+_LOWER_TOWN = rf"(?!(?:euros?|eur|km|k|habitants|personnes)\b){_WORD}"
 _COMPLEMENT = (
     r"(?:\s?,?\s?(?:b[âa]t(?:iment|\.)?|appt?\.?|appartement|esc(?:alier|\.)?|[ée]tage|r[ée]sidence"
     r"|bp|cs|b\.p\.)\s(?:n°\s?)?[A-Z]?\d{0,5}\b)*"
@@ -123,7 +123,7 @@ def streets(text: str) -> Iterator[tuple[int, int]]:
 _PLACE_NAME = re.compile(
     rf"\b(?:{_STREET}|lyc[ée]e|coll[èe]ge|[ée]cole|universit[ée]|h[ôo]pital|chu|clinique|institut"
     r"|fondation|gare|m[ée]tro|station|stade|mus[ée]e|centre|arr[êe]t|a[ée]roport|campus|tour|immeuble"
-    r"|prix|th[ée][âa]tre|gymnase|m[ée]diath[èe]que|biblioth[èe]que|loi|m[ée]thode|iut|fac|facult[ée])"
+    r"|prix|caf[ée]|brasserie|bar|salle|th[ée][âa]tre|gymnase|m[ée]diath[èe]que|biblioth[èe]que|loi|m[ée]thode|iut|fac|facult[ée])"
     rf"\s(?:{_LINK}\s)?{_CAPITAL}(?:[\s-](?:{_LINK}\s)?{_CAPITAL}){{0,3}}",
     re.IGNORECASE,
 )

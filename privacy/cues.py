@@ -97,7 +97,7 @@ PLACE_CUE = re.compile(
 )
 ACTS = re.compile(
     r"\s(?:m'a|m'ont|l'a|nous\sa|vous\sa|n'a|n'est|a\s|est\s|était|avait|ne\s|va\s|dit|pense|semble"
-    r"|travaille|répond|cherche|doit|peut|veut|et\s[A-ZÀ-Þ])|,\s(?:le|la|mon|ma|notre|votre|une?)\s"
+    r"|travaille|répond|cherche|doit|peut|veut|et\s[A-ZÀ-Þ])|,\s(?:de|du|le|la|mon|ma|notre|votre|une?)\s"
 )
 """What follows a name that opens a sentence: somebody does something."""
 

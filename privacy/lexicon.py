@@ -1,4 +1,4 @@
-"""Given names, family names, places and organisations known to the name rules.
+"""Family names, places and organisations known to the name rules.
 
 Written for this project from general knowledge of names in use in France, whatever
 their origin. Forms are folded (lower case, without accents) and hyphenated names are
@@ -27,259 +27,156 @@ def fold(word: str) -> str:
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 
-GIVEN_NAMES = listed("""
-    aaron abdallah abdel abdelaziz abdelhak abdelkader abdelkarim abdellah abdelmajid abdou
-    abdoul abdoulaye abdourahmane abel abigail abou achille achraf ada adam adama adel adelaide
-    adele adeline adem adil adja adje adrian adriana adrien adrienne agathe aglae agnes ahmadou
-    ahmed aicha aida aime aimee aimery aina aissa aissata aissatou akim akira alain alan alban
-    albane albert alberte albertine alessandro alessia alex alexandra alexandre alexia alexis
-    alfred ali alia alice alicia alienor aline alioune alison alissa alix aliya alizee alma
-    alpha alphonse alvaro alya alyssa amadou amal amalia amandine amar amara amaury ambre
-    ambroise amel amelia amelie amelle amina aminata amine amir amira amos amy ana anael anaelle
-    anais anas anastasia anatole andre andrea andreas andree andrei ange angel angela angele
-    angelica angelina angeline angelique angelo anh ania anicet anis anissa anita anna annabelle
-    annaelle annaig anne annette annick annie anouar anouck anouk anselme anthony antoine
-    antoinette anton antonia antonin antonio antony apolline arame archibald ariane arianne
-    arielle aristide arlette armand armande armel armelle arnaud arnold aron arsene arthur artus
-    arwa arya ashley asma assa assane assia assma astou astrid athenais auban aude audran audrey
-    augusta auguste augustin aurelia aurelie aurelien aurore axel axelle aya ayden aylin ayman
-    aymane aymen aymeric ayoub ayse azeline aziz aziza azzedine babacar badr bakary baptiste
-    baptistin barbara barnabe barthelemy basile bastien baudouin beatrice beatrix belkacem
-    benedicte benjamin benjamine benoit benoite berenger berengere berenice bernadette bernard
-    berthe bertille bertrand bianca bilal bilel billel bineta binta bintou birama blaise blanche
-    blandine bleuenn bochra boris boubacar boubakar bouchra bouna brahim brandon brayan brenda
-    brendan brian brice brieuc brigitte brunehilde bruno bryan burak calixte calliste calvin
-    camelia camila camille candice carine carl carla carlos carmen carol carole carolina
-    caroline cassandra cassandre cassie catarina catherine cathy cecile cecilia cedric celeste
-    celestin celestine celia celian celine cem cesar chafik chahinez chaima chaimae chakib
-    chantal charlaine charlene charles charlette charlie charline charlotte charly cheick cheikh
-    cherif cheryl chiara chloe chris christel christelle christian christiane christina
-    christine christophe christopher cindy claire clara clarence clarisse claude claudette
-    claudia claudie claudine claudio clea clelia clemence clement clementine cleo cleophee
-    clervie cloe clothilde clotilde clovis colette colin coline come conrad constance constant
-    constantin consuelo coralie coralyne corentin corentine coretta corinne cosima cosme coumba
-    cristina cristobal curtis cyprien cyriaque cyriel cyrielle cyril cyrille dagmar dahlia dalia
-    dalila damien dan dana daniel daniela daniele danielle danny dany daouda daphne daria darius
-    dave david dayana dean debora deborah delia delphin delphine denis denise denitsa deniz
-    desire desiree diana diane dickens didier diego dieudonne dilan dimitri dina dinh diogo dja
-    djamel djamila djena djeneba djibril dmitri dolores domenico dominique domitille donald
-    donatien donovan dora doria dorian doriane dorine doris dorothee dounia driss duc dylan ebru
-    eddie eddy eden edgar edgard edith edmond edmonde edouard eduardo edwige efflam egon elena
-    eleonora eleonore eli elia elian eliane elias elie eliette elif elina eline eliot eliott
-    elisa elisabeth elise elisee elizabeth ella elliot elliott elodie eloi eloise elouan elsa
-    elvina elvire elvis elya elyas elyes elyne emanuel emeline emerence emeric emery emie emil
-    emile emilia emilie emilien emilienne emilio emma emmanuel emmanuelle emmy emre emrys
-    enguerrand enora enrique enzo erdem erell eric erica erik erika erin erine ernest ernestine
-    erwan erwann esma esmeralda esteban estelle esther ethan etienne etiennette eudes eugene
-    eugenie eulalie eva evan evann evelyne ewan ewen eya eyup ezekiel ezra fabien fabienne fabio
-    fabiola fabrice fadela fadi fadila fadwa fahd fahim faical faiza falilou fallou fanch fanny
-    fanta fantine farah fares farid farida farouk fatema fathi fatiha fatima fatimata fatma
-    fatna fatou fatouma fatoumata faustin faustine fausto faycal federica federico felicia
-    felicie felicien felicite felix ferdinand ferhat fernand fernande fernando ferreol fethi
-    fidele filip filipe fiona firmin flavian flavie flavien fleur flora flore florence florent
-    florentin florentine florestan florian floriane florianne florine fouad foued fouzia
-    francesca francesco francette francine francis francisco franck franco francois francoise
-    frank franz fred freddy frederic frederica frederique frida gabin gabriel gabriela gabriele
-    gabrielle gad gael gaelle gaetan gaetane gaia garance gary gaspard gaston gatien gauthier
-    gautier genevieve geoffrey geoffroy george georges georgette georgia georgina gerald
-    geraldine gerard geraud germain germaine gersende gervaise ghislain ghislaine ghita gianni
-    gilbert gilberte gilda gildas gilles gina ginette gino giovanni gisele gislaine giulia
-    giulio giuseppe gladys glenn gontran gonzague goran grace graziella gregoire gregory greta
-    guenael guenaelle guenole guewen guillaume guillemette gul gustave guy guylaine guylene gwen
-    gwenael gwenaelle gwendal gwendoline gwenn gwennaig gwenola gwenole gwladys habib habiba
-    hacene hadja hadrien hafid hafida hafsa haikel hajar hakan hakim hakima halima halimata
-    hamadi hamady hamid hamida hamidou hamza hana hanae hanane hanh hania hanna hannah hans
-    haoua haroun harouna harry hasan hassan hassane hassiba hassna hatem havva hawa hayat
-    heather hector hedi hedwige heidi helena helene heloise henri henrietta henriette henrik
-    henry herbert hermance hermann hermine herve hiba hicham hichem hilaire hilda hind hippolyte
-    hoang hocine honore honorine hortense houari houcine houda houria houssam houssem huan
-    hubert hugo hugues huguette hui humbert hung huong huseyin huy iago iban ibou ibra ibrahim
-    ibrahima ibtissam ida idir idriss idrissa ignace igor ihsan ikram ilan ilana ilham ilhan
-    ilian iliana ilias ilies illan ilona ilyan ilyas ilyes imad iman imane imed imen imene imran
-    inaya ines inga ingrid inna innocent ioana ion iren irene iria irina iris irma isaac
-    isabella isabelle isaie isaure iseult isidore isis islem ismael ismail ismaila isolde issa
-    issam ivan ivana ivo iwan iyad izia jack jackie jacky jacob jacqueline jacques jad jade
-    jalal jalil jamal jamel james jamila jan jana jane janice janine jannick jaouad jasmin
-    jasmine jason jaume jaurice javier jawad jayden jean jeanine jeanne jeannette jeannine
-    jeannot jeff jefferson jennifer jenny jeremie jeremy jerome jess jesse jessica jessie jessy
-    jesus jihad jihane jim jimmy jing joachim joanna joannie joao joaquin jocelyn jocelyne joe
-    joel joelle joey joffrey johan johann johanna johanne john johnny jojo jonas jonathan jordan
-    jordane jordi jordy jorge jorys jose josee joseph josephine josette joshua josiane josselin
-    josue joy joyce juan juana judicael judith jules julia julian juliana julie julien julienne
-    juliette julio june junior justin justine kadder kader kadiatou kadidia kadidiatou kaina
-    kais kalidou kalilou kamal kamel kamelia kamila kanto karel karen karim karima karin karine
-    karl karla karolina kassandra kassim katarina kate katell kateryna kathleen kathy katia
-    katie katy kawtar kayla kaylia kelia kelian kelly kelyan kemal ken kenan kenny kenza kenzo
-    kerian kevin khadidiatou khadidja khadija khadijah khadim khady khaled khalid khalil khanh
-    kheira khoa khoudia kieran kilian killian kim kimberley kirill kleber klervi koffi kofi
-    kouadio kouame kouassi kristell kristina kryst kylian kyllian laeticia laetitia lahcen laila
-    lakhdar lalla lam lamia lamine lan lana lancelot lara larbi larissa larry lassana lassine
-    latif latifa laure laureline laurence laurene laurent laurette lauriane laurianne laurie
-    laurinda laurine lauryn lazare lea leana leandra leandre leandro leane leila leina lena
-    lenaic lenaick lenaig lenny leo leocadie leon leona leonard leonardo leonce leone leonie
-    leonor leonore leontine leopold leopoldine leslie leticia letizia levan levi levy lexane
-    leyla lia liam liana lianna liao lidia lidwine lila lilas lili lilia lilian liliana liliane
-    liliia lillian lilly lilou lily lin lina linda line linh lino lionel lisa lisbeth lise
-    liselotte lisette lison liu livia liviu loan loane loann loeiza logan lohan loic lois loise
-    lola lolita lorena lorenzo lorine loris lorna lorraine lothaire lotte lou louane louann
-    louanne loubna louca louis louisa louise louisette louiza louka loukas louna lounes lubin
-    luc luca lucas lucette lucia lucian luciano lucie lucien lucienne lucile lucille lucinda
-    lucio lucrece ludivine ludmila ludmilla ludovic ludwig luigi luis luisa luka lukas lydia
-    lydie lyes lyla lylia lyna lyne lysa lysandre lyse maahdi mabrouk madani maddalena madeleine
-    madeline mady mae mael maela maeline maelis maelle maelly maelyne maelys maeva magali
-    magalie magda magdalena maggy maguelone mahamadou mahaut mahdi mahe mahmoud mahmut maia
-    mailys maimouna maina maissa maite maiwenn majda majid makan malaika malak malamine malaurie
-    malek malia malick malik malika malo malory malou malvina mamadi mamadou mamady mamoudou
-    mandy manel manoah manoel manon manoun mansour manu manuel manuela manuella maor mara marc
-    marcel marcelin marceline marcelle marcello marcelo marco marcos marek margaret margarita
-    margaux margerie margo margot marguerite maria mariam mariama mariame marian marianne marie
-    mariella marielle marieme marietou mariette marilou marilyn marilyne marin marina marine
-    marinette mario marion marius mariusz marjolaine marjorie mark markus marlene marlon
-    marouane marta marthe martial martin martina martine marvin marwa marwan mary maryam maryame
-    marylene maryline marylise maryse maryvonne massimo mateo mateusz mathias mathieu mathilda
-    mathilde mathis mathurin mathys matilda matis matisse matt matteo matthew matthias matthieu
-    matthis mattia mattias maud maude maurane maureen maurice mauricette mauro max maxence
-    maxime maximilian maximilien maximin may maya mayeul mayline maylis mayssa medard mederic
-    medhi medi medina mehdi mehmet mei meissa mel melaine melanie melchior melek melina melinda
-    meline melisande melissa mellie melodie melody melvin melvyn melyna mendel mercedes merouane
-    mervyn meryem meryl messaoud michael michaela michail michel michele micheline michelle
-    mickael mickaelle miguel mihai mikael mike mila milan milana milena milla milo miloud mimoun
-    mina ming minh mira miranda mireille mirella mirelle miriam missipsa moctar modeste modou
-    mohamadou mohamed mohammed mohand mohsen moise mokhtar moktar momo mona monia monica monika
-    monique morad morgan morgane morvan moshe mostafa mouhamadou mouhamed mouna mounia mounir
-    mourad moussa moustapha muhammad muhammed murat muriel murielle mustafa mustapha mylan
-    mylene myriam myrtille nabil nabila nacer nacera nacim nadege nadejda nader nadia nadine
-    nadir nadja nael naelle nafissa nafissatou nahel nahla naila naim naima najat najet najib
-    najla najoua nam nans naomi naomie narjes nasser nassim nassima nassira nastasia
-    natacha natalia natalie natasha nathael nathalie nathan nathanael nathaniel nawal nawel
-    nayla naza ndeye neela nehemie neil nejma nelia nelly nelson nestor neven nga nghia ngoc
-    nhung nicholas nicky nicola nicolas nicole nicoletta nikita niklas nikola nikolai nils nina
-    nino nisrine noa noah noam noe noelie noeline noella noelle noemie nolan nolann nolwen
-    nolwenn nora norah norbert nordine noriane norma norman nouha nouhaila nour noura nourdine
-    noureddine nouria nuno nuria oceane octave octavie odette odile odilon odin odon oksana olaf
-    oleg olena olga olive oliver olivia olivier olympe omar ombeline omer ondine onesime ophelie
-    oriana oriane orianne orlando orlane ornella orphee oscar osman othman othmane otto ouafa
-    oualid ouarda ouassim ouissem oulimata oumar oumayma oumou oumy ousmane ousseynou owen pablo
-    pacome palmyre pamela panagiotis paola paolo paquita pascal pascale pascaline pasquale pathe
-    patrice patricia patricio patrick patrik paul paula paule pauletta paulette paulin paulina
-    pauline paulo pavel pedro peggy pelagie penda penelope perceval perle perrine peter petra
-    petronille petru phan philemon philibert philip philippa philippe philippine philomene phuc
-    phuong pia pier pierre pierrette pierrick pietro placide pol prescillia prince prisca
-    priscilla priscille prosper prudence quang quentin quiterie quitterie rabah rabia rabiatou
-    rachel rachid rachida radia rafael rafaela rahim rahma raimond raissa raja rajaa rama ramata
-    ramatoulaye ramdane ramon ramzi rania ranya raoul raphael raphaela raphaelle rasha rashid
-    raul raya rayan rayane raymond raymonde rayna reda redouane regina regine regis reine remi
-    remy renald renan renata renato renaud rene renee reynald rhita rhizlane riad ricardo
-    riccardo richard rico rihab rim rima rita riwan roald rob robert roberta roberte roberto
-    robin robinson roch rodolfo rodolphe rodrigo rodrigue roger rojda rokhaya rokia roland
-    rolande romain romaine romane romaric romeo romuald romy ronald ronan rosa rosalia rosalie
-    rosaline rosanna rose roselyne rosemarie rosemonde rosette rosie rosine roula roxana roxane
-    roy ruben rudy rufin rui ruth ryad ryan ryma saad saadia saara sabah sabine sabri sabrina
-    sacha sadek sadia sadio safa safia safiatou safouane sahar said saida saidou saif sakina
-    salah salif saliha salim salima salimata sallah sally salma salome salomee saloua salvador
-    salvatore sam samantha samba sambou sami samia samir samira samson samuel samy sana sanaa
-    sandie sandra sandrine sandro sandy sani santiago santino saphia sara sarah saranya sarra
-    sasha saskia saturnin saul savannah savinien scarlett scott sean seba sebastian sebastiao
-    sebastien seckou segolene sekou selena selim selima selin selma selmen semih serafina serena
-    serge sergei sergio servane seth severin severine seydou seynabou shaima shaina shana
-    shanice shanna shannon sharon shayna sheila sherazade sherine shirel shirley shu siaka sibel
-    sibylle sid sidi sidney sidonie siegfried sigrid sihame sihem silas silvana silvere silvia
-    silvio simeon simon simona simone sinan sindy siobhan sirine sixtine slimane smail sofia
-    sofian sofiane sofien sohan sohane sokhna solal solange solen solena solene solenn solenne
-    soline sonia sonny sophia sophian sophie soraya sorel soren souad soufiane souhaila soukaina
-    souleymane soumaya soumia stacy stan stanislas steeve stefan stefania stefano stella stephan
-    stephane stephanie stephen stephie steve steven stevens suleiman suleyman sullivan sumeyye
-    surya susan susanna suzanne suzel suzette suzie suzon svetlana swann swanny sybille sylla
-    sylvain sylvaine sylvana sylvere sylvestre sylvette sylvia sylviane sylvie tahar taina talia
-    tamara tancrede tanguy tania tanya taous tara tarek tarik tariq tatiana tayeb tayron ted
-    teddy telesphore telma tening teo terence teresa tess tessa thais thanh theau thelma theo
-    theodora theodore theophane theophile theotime therese thi thiago thibaud thibault thibaut
-    thien thierno thierry thimothee thomas thu thuy tiago tibo tidiane tidjane tiffany tilio tim
-    timeo timothe timothee timothy timur tina tino tiphaine tiphanie titouan titus tobias tom
-    toma tomas tomasz tommy toni tonio tony toufik tran trinh tristan tuan tudor tugdual tulay
-    tullio tyler tyron ugo ulrich ulysse umut urbain ursula ursule vadim vahid valentin
-    valentina valentine valere valeria valerian valerie valery valou van vanessa vannina vasile
-    vasilica venceslas vera verane veronica veronique vianney vicente vick vicky victoire victor
-    victoria victorien victorine viktor viktoria vincent vincente vincenzo viola violaine
-    violeta violette virgil virgile virginia virginie vitalie vito vitoria vivian viviane vivien
-    vivienne vladimir volkan volodia wadie wael wafa wahib wahiba walid walter wanda warren
-    wassil wassila wassim wei wendy wesley wiam widad wilfried wilhelm wilhelmine will william
-    willy wilson winnie wissal wissam wissem wolfgang xavier xaviere xenia xiao xin yacine
-    yacoub yacouba yael yahia yahya yamina yamine yan yanice yanis yann yannick yannis yara
-    yasin yasmin yasmina yasmine yassin yassine yassir yazid yeelen yelena yen yetounde ylan
-    ylies ynes yoan yoann yohan yohann yolaine yolanda yolande yollande yoni yoran yoric yosra
-    youcef youmna younes younous youra yousra youssef youssou youssouf ysaline ysaure yseult yue
-    yulia yuliia yuna yunus yuri yusuf yvain yvan yveline yvelise yves yvette yvon yvonne
-    yvonnick zach zacharia zacharie zachary zahia zahra zaid zaina zak zakaria zakary zakia zayd
-    zaynab zeinab zeineb zelia zelie zeynep zhang zhen zhor ziad zineb zineddine zinedine zita
-    ziyad zoe zohra zora zoubir zoulikha zoya zsofia zuleikha
-    """)
-
 FAMILY_NAMES = listed("""
-    abbas abdallah abdi abdou abdoulaye abidi achour adam adjovi aguilar ahmadi ait alaoui
-    albert allain allaire allard almeida alonso alvarez alves amiot amrani andre andrieu
-    andrieux antoine antunes arnaud arnoult aroun asensio aubert aubin aubry auclair audibert
-    auger azevedo azzouzi ba bah bailly bakhti balde ballet baptista barbier bardet baron barre
-    barreau barreto barros barry barthelemy basset bataille baudet baudin baudouin baudry bayle
-    bazin beauchamp beaufils beaulieu beaumont becker begue belaid belhadj belkacem belkacemi
-    bellanger benabdallah benali benarbia benard benchekroun bendaoud benhamou benjelloun
-    benmoussa bennani benoit bensaid benslimane benyahia benyoussef benzema berard berger
-    bernard bernier berthelot berthier bertin bertrand besnard besse bessiere besson bigot
-    billard billaud binet biron blanc blanchard blanchet blin blondel blot bocquet bodin boisson
-    bonhomme bonin bonneau bonnefoy bonnet bonnin bordier borges bories bosc bouazza boucher
-    bouchet boudet bouhaddou boukhari boulanger boulay boumediene bourdin bourdon bourgeois
-    bourguignon bourhis boutin bouvet bouvier bouzid boyer brahimi braud brault breton briand
-    brisset brossard brun bruneau brunet bui buisson cadiou caillaud caille calvez camara camus
-    cao cardoso carlier carlos caron carpentier carre carrere carvalho castel castro cazenave
-    celik chabert chaib champion chapelle chapuis charbonnier charles charlet charpentier
-    charrier charron chatelain chaumont chauveau chauvet chauvin chen cheng cherif chevalier
-    chevallier chevrier choi cisse cissokho clement clerc coelho cohen colas colin collet collin
-    combe comte conde contreras cordier corre correia cortes costa coste cote cottin couderc
-    coulibaly coulon courtois cousin coutinho cros cruz cunha dacosta dahmani daho daniel danjou
-    dao david davila dechamps delacroix delage delahaye delannoy delarue delattre delaunay
-    delcourt delmas delorme delprat demange dembele demir denis denoyer descamps deschamps
-    deshayes desmarais devaux devos diaby diakite diallo diarra diaz didier dieng diop diouf
-    djebbar dogan dore doucet doumbia drouet drouin duarte dubois dubos dubreuil duc duchemin
-    duchene duchesne dufour duhamel dumas dumont dupin dupont dupre dupuis dupuy durand duret
-    duval dziri ernst esteves estrada etienne evrard fabre faivre fall farias faure favre faye
-    felix fernand fernandes fernandez ferrand ferrari ferreira ferrero ferry figueiredo fischer
-    flament fleury fofana fonseca fontaine forestier fortin foucher fouquet fournier fraisse
-    francois freitas frey gaillard gallet gallois garcia garnier garreau gaudin gauthier gautier
-    gay geffroy genet gentil georges gerard germain gervais ghazi gilbert gilles gillet girard
-    giraud godard godin gomes gomez gomis goncalves gonzales gonzalez grandjean granger gras
-    green gregoire grenier grondin gros guerin guerreiro gueye guibert guichard guilbert
-    guillaume guillemin guillet guillon guillot guillou guy guyot haddad hadj hakimi hamadi
-    hamel hamidi hamon hardy henry hernandez herve hoang hoarau hubert huet hugues humbert
-    husson huynh ibrahim idrissi imbert jacob jacques jacquet jacquin jacquot jamin jaouen jean
-    joly joseph josse joubert jourdain jourdan julien jung kaba kacem kante kaya kebe keita kim
-    klein koch koffi konan konate kone kouame kouassi kouyate kowalski lacombe lacoste lacroix
-    lagarde lahaye lam lambert lamy langlois lapierre laporte laroche larue launay laurent
-    lavigne lebas lebeau leblanc leblond lebon lebreton lebrun lecerf leclerc leclercq lecomte
-    leconte lecoq leduc lefebvre lefevre lefort lefranc legall legendre leger legoff legrand
-    legros lejeune leleu lelievre lemaire lemaitre lemoine lenoir leon lepage leroux leroy
-    lesage lesueur letellier levasseur leveque levy lhomme li lin liu loiseau lombard lopes
-    lopez loridan louis lucas ly mace machado macron magnier mahe mahieu maillard maillet
-    maillot mallet maltais mansouri marchal marchand marechal marie marin marion marques martel
-    martin martineau martinet martinez martins marty mary masse masson mathieu maurel maurice
-    maurin maury mbappe mbaye medjahed mendes mendy mercier merle merlin meunier meyer michaud
-    michel michelet millet mohamed moine moreau moreira morel moreno morin morvan moulin mounier
-    mounir moura muller munoz nascimento navarro ndiaye ndoye neveu nguyen niang nicolas nicolet
-    noel nogueira normand nunes oger olivier ollivier omar ortega ortiz ouali ouattara ouedraogo
-    oumar ozturk palmer parent paris park pascal pasquier paul payet pelissier pelletier peltier
-    pereira peres perez perret perrier perrin perron perrot petit petitjean pham phan philippe
-    picard pichon pierre pineau pinson pinto pires poirier poisson pommier poncet pons porcher
-    portier potier pottier poulain prevost prieur prigent puech pujol queiroz quere rahmani
-    ramirez ramos rault raymond raynaud rebours redon regnault regnier remy renard renaud
-    renault rey reynaud ribeiro ribot ricard richard riou riviere robert robin robinet roche
-    rocher rodier rodrigues rodriguez roger rolland romero rose rossi rossignol rousseau roussel
-    rousset roux roy royer ruiz sadi sagna sahin saidi salaun salmon samake samson sanchez
-    sanogo santos sarr sarrazin sauvage savary schmidt schmitt schneider schwartz seck sene
-    serra serrano sesay seydi sidibe silva simon simonet slimani soares soler sousa souza sow sy
-    sylla taieb tanguy tavares teixeira tellier terrier tessier texier thiam thibault thierry
-    thomas tissot tixier torres touati toure tournier toussaint tran traore trinh truong
-    valentin vallee vallet vasseur vaz verdier verger vernet veron vidal vieira vigneron villain
-    villard vincent vogel voisin wagner walter wang weber weiss wolff wu xu yahiaoui yang
-    yildirim yilmaz zerrouki zhang zhao zheng zhou ziani zidane zidani zimmermann zongo
+    abbas abdallah abdi abdou abdoulaye abgrall abidi abiven achour adam adjovi adnot aguilar
+    aguirre ahmadi ahmed aissaoui ait akrour alaoui albert allain allaire allal allard allegre
+    allouche almeida alonso alvarado alvarez alves amar ameur amiot amirouche amrani amsellem
+    ancelin andre andriamanana andrieu andrieux angot anselme antoine antunes arbaoui
+    archambault armand arnal arnaud arnould arnoult aroun arribas artaud asensio asselin
+    assouline astier attali aubert aubertin aubin aubriot aubry auclair audebert audibert
+    audouin auffret auger aumont autret avril aymard azevedo azoulay azzouzi ba babin bachelet
+    badie bah baillet bailleul bailly bakhti balde ballet balmont bancel bapst baptista barat
+    barbe barbier barbot bardet bardin bardot baril barnier baron barrat barrault barre barreau
+    barreto barrois barros barry barthe barthelemi barthelemy basset bastide bataille battini
+    baudet baudin baudoin baudouin baudry bauer baumann bayle bazile bazin beauchamp beaufils
+    beaulieu beaumont beauvais becker bedel begue bejaoui bekkouche belaid belanger belghazi
+    belhadj belhaj belkacem belkacemi bellanger bellec bellon belmont benabdallah benaissa
+    benali benaouda benarbia benard benarfa benchaib benchekroun benchikh bendaoud benhadj
+    benhamou benjelloun benkirane benlahcen benmansour benmoussa bennani benoit bensaid
+    benseghir benslimane bentaleb benyahia benyoussef benzaoui benzema berard beraud bercier
+    berger bernard bernier berthelot berthet berthier bertho berthod berthon bertin bertolini
+    bertrand besancon besnard bessaguet besse bessiere besson bettencourt beziat biancheri
+    bideau bienvenu bigot bihan billard billaud billet billon binet biret biron bizet blaise
+    blanc blanchard blanchet blanchot blandin blaszczyk blin bloch blondel blot bocande bocquet
+    bodin boisseau boissel boisson boivin bonal bonet bonhomme boni bonin bonnard bonnaud
+    bonneau bonnefoy bonnet bonneville bonnin bordes bordier borel borg borges bories bosc
+    boscher bossard bosse bouabdallah bouaziz bouazizi bouazza bouchard boucher boucheron
+    bouchet boudet boudjemaa bouhaddou bouhassoun boukhari boulanger boulay boulet boulic
+    boumediene bouquet bourdin bourdon bourge bourgeois bourgoin bourguignon bourhis bourlier
+    bousquet boussaid bouteiller bouteloup boutet boutin bouttier bouvet bouvier bouzid
+    boyadjian boyer brahimi brard braud brault brechet breton breuil briand briere brisset
+    brochard brossard brossier brousse brugiere brun bruneau brunel brunet bruyere buffet bui
+    buisson burel busson cabanes cabrol cadet cadiou cahuzac caillaud caille calmels calvet
+    calvez camara cambon campos camus canu cao capelle cardoso cariou carlier carlin carlos
+    caron carpentier carre carrere carriere cartier carvalho cassagne castagnet castaing castan
+    castel castelain castro catala cauchy caumont cavalier cayla cazaux cazenave celik cellier
+    chabert chaboud chaib chaillou chambon champagne champion chanteloup chapelle chappuis
+    chapuis charbonneau charbonnier charles charlet charlot charpentier charrier charron charton
+    chastel chateau chatel chatelain chaudhary chaumont chauveau chauvet chauvin chavanne chedid
+    chemla chen cheng chenu cherif cheron chevalier chevallet chevallier chevrier chiche choi
+    chopin chouaki choukri chretien christophe cisse cissokho clavel clavier clement clerc
+    clerget cloarec cochard cochet coelho cohen coiffard colas colin collard collet colleu
+    collignon collin colombani colonna combe combes compaore comte conde condette contreras
+    corbin corbineau cordier cordonnier cormier cornet cornu corre correia cortes cosquer cosse
+    costa coste cote cottard cottin couderc coudert coudray coulaud coulibaly coulon courbet
+    courtin courtois cousin coutard coutinho couturier crespin crochet cros cruz cunha cuvelier
+    dabo dacosta daguet dahmani daho dallery dalmasso damas danet daniau daniel danjou dao
+    darras dartois dauphin david davila debove debray dechamps decker defrance degand dejean
+    delabarre delacroix delafosse delage delahaye delahousse delalande delamare delannoy
+    delaporte delaroche delarue delattre delaunay delcourt delcroix delesalle delhaye delille
+    delmas delmotte delobel delorme delpech delplanque delprat delvaux demange demarais demaret
+    dembele demir demirci demont deneuve denis denoeud denoyer derouet desbois descamps
+    deschamps descombes desforges deshayes desmarais desmoulins despres destombes devaux deville
+    devillers devos dhaene diaby diakite diallo diarra diarrassouba diaz didelot didier diebolt
+    dieng dieudonne diop diouf djebbar dogan dolet domingues dominguez donnadieu dore dorval
+    dossou doucet doucoure doumbia drevet drouet drouin droz duarte dubois dubos dubosc dubourg
+    dubreuil duc ducasse duchamp duchemin duchene duchesne duclos ducrocq dufour dufresne dugue
+    duhamel dujardin dulac dumas dumont dumoulin dupin duplan duplantier duplessis dupont duport
+    dupouy dupre dupuis dupuy duquesne durand duret durieux durocher dussart dutertre duthil
+    duval duvivier dziri echeverria el elmaleh emery esnault espinosa esteve esteves estrada
+    etcheverry etienne evrard eymard fabiani fabre fadel faivre fall farge farias faucher
+    fauchon faucon faure fauvel favre favreau faye fayolle felix fernand fernandes fernandez
+    ferrand ferrandi ferrari ferre ferreira ferrero ferry feuillet fevre figueiredo filali
+    fischer flament fleuriot fleury florent fofana fonseca fontaine fontan forest forestier
+    forget fortier fortin foucault fouche foucher fougere fouquet fournier fraisse franchi
+    francois freitas fremont fresneau frey frison froment gachet gagneux gaillard galland gallet
+    gallo gallois gambier garcia garnaud garnier garreau garrigues gascoin gasnier gaspard
+    gasquet gaucher gaudin gaudry gauthier gautier gautron gavard gay gbagbo geffroy gelin
+    gendron genet genin gentil geoffroy georges georget gerard gerbaud germain germond gervais
+    ghanem ghazi giacomini gicquel gilbert gilles gillet gilot giordano girard girardin giraud
+    giraudeau girault giuliani glaser gobert godard godin goffin gomes gomez gomis goncalves
+    gonzales gonzalez gosse gosselin goubert gouin goujon goulet gounelle gourdon gousset goyer
+    grall grandin grandjean grange granger granier gras grasset gravier green gregoire gregori
+    grelier grenier griffon grimaldi grimaud grondin gros grosjean grosset gruber guedj guegan
+    guenin gueno guerin guerini guerra guerreiro guesdon gueye guibert guichard guichet guigue
+    guilbaud guilbert guillard guillaume guillemin guillemot guillet guillon guillot guilloteau
+    guillou guilloux guinot guiraud guivarch guy guyader guyonnet guyot haddad haddou hadj
+    hadjadj hakimi haller hamadi hamard hamel hamelin hamidi hammami hamon hanna hardy harel
+    hartmann hascoet hatem hauser hebert helary hemery hennequin henry herbert hernandez herve
+    heurtel hilaire hirsch hoang hoarau hocquet hoffmann houdin hubert huchet hue huet hugues
+    huguet humbert humeau hurel husson huynh ibrahim idrissi iglesias imbaud imbert izard jacob
+    jacobs jacquemin jacques jacquet jacquier jacquin jacquot jaffre jamet jamin janin janvier
+    jaouen jarry jaubert jean jeannin jegou jobert jolivet jolly joly joseph josse josset jouan
+    jouanneau joubert jourdain jourdan jouve juan juillard juin julien jullien jung kaba kabore
+    kacem kaci kadri kahn kamara kane kante karoui kasmi kaya kebe keita keller kerboul
+    kermarrec kerneis kerouedan kervella kessler khelifi kieffer kim klein koch koffi konan
+    konate kone kouame kouassi kouyate kowalczyk kowalski kozlowski krief kuntz labarre labbe
+    labelle laborde laborie labrousse labry lachaud lacombe lacoste lacour lacroix ladjimi
+    laffont lafitte lafon laforge lagadec lagarde lagrange lahaye lahlou lalanne lallemand lam
+    lamarque lambert lambin lamotte lamy landais landreau lang langlais langlois lanoe lapeyre
+    lapierre laporte larcher laroche larrieu larue lasalle lassalle latour launay laurens
+    laurent laurin laval lavaud lavigne laville lebas lebeau lebel leblanc leblond lebon lebret
+    lebreton lebrun lecarpentier lecat lecerf leclerc leclercq lecointe lecomte leconte lecoq
+    lecuyer ledoux leduc lefaucheur lefebure lefebvre lefeuvre lefevre lefloch lefort lefranc
+    legall legay legendre leger legoff legrand legros leguen lejeune leleu lelievre lelong
+    lemaire lemaitre lemarchand lemercier lemoine lemonnier lenfant lenoir lenormand leon lepage
+    lepretre lerouge leroux leroy leroyer lesage lescure lesne lesueur letellier letourneur
+    levacher levasseur leveque levert levy lhermitte lhomme lhostis li lin liu llorca loiseau
+    loisel lombard longuet lopes lopez lorain lorenzo loret loridan lorin lorrain louis louvel
+    loyer lucas luciani ly maalouf mace machado macron madec magnan magne magnier mahe mahieu
+    maigret mailhot maillard maillet maillot mainguy maire malet malherbe malik mallard mallet
+    maltais mangin mansouri manteau marais marandon marcel marcelin marchais marchal marchand
+    marcotte marechal maret marguerite mariani marie marin marinho marion mariotti marlot
+    marmier marques marquet marquis marrec martel martin martineau martinet martinez martino
+    martinon martins marty mary marzouki masclet massard masse masson massot mathieu mathis
+    matthieu maubert maucourt mauger maurel maurice maurin maury mazet mazzoni mbappe mbaye
+    mebarki meddeb medjahed megret mehdaoui meignan melin menage menard mendes mendy menguy
+    menou mercadier mercier merle merlet merlin messaoudi metayer meunier meyer mezghani michaud
+    michel michelet michelin mignot milan millet millot minard miquel mirande moal mohamed
+    mohammedi moine moisan molina monet monge monier monnet monnier monteil montel montoya mora
+    moreau moreira morel moreno morice morillon morin morineau morisset morvan motte mouchet
+    mougin moulin mounier mounir moura moussaoui mukendi muller munier munoz murat naceur nadeau
+    nascimento naudet naudin navarre navarro ndiaye ndoye nedelec neveu neveux ngo ngoma nguema
+    nguyen niang nicol nicolas nicolet nivet noel nogueira noiret nollet normand normant
+    nougaret noury nunes obadia odin oger oliveira oliver olivier ollivier omar orsini ortega
+    ortiz ory ouali ouattara oudin ouedraogo ouellet oumar ozanne ozturk pacaud padovani pages
+    paillard pajot palacios palmer panhard papin paquet parent paris parisot park parmentier
+    pascal pascual pasquet pasquier patel patin patry paul pavard payan payet pech pegard
+    pelissier pellerin pelletier pelloux peltier penot pepin peraud pereira peres perez perraud
+    perrault perreau perret perrichon perrier perrin perrochon perron perrot pesquet petit
+    petitjean peyre peyrot pham phan philippe picard pichard pichon picot pidoux pierre pierron
+    pietri pigeon pillet pillon pinard pinault pineau pinel pinot pinson pinto piquet pires
+    piron planchon plantier plessis poggi poirier poisson pollet pommier poncet pons popescu
+    porcher portier potier pottier pouget poulain poulet pouliquen poupard pourcel prat prenant
+    prevost prieur prigent prost provost prunier pruvost puech puig pujol queiroz quemener
+    quentin quere querre quillet rabah racine ragot rahmani raimbault raimond rambaud ramet
+    ramirez ramon ramos raoul rault ravel raveloson raymond raynal raynaud rebillard reboul
+    rebours redon redouane regis regnault regnier reinhardt remy renard renaud renaudin renault
+    renou revel rey reynaud reynier ribeiro ribot ricard ricaud richard richer riffaud rigal
+    rigaud rigaux rimbaud rio rios riou ripoll rivet riviere rivoire robert robic robin robinet
+    roblin roche rochefort rocher rochette rodier rodrigo rodrigues rodriguez roger rolin
+    rolland rollin romain romand romero ronco roque rose rosier rossi rossignol rossini rouault
+    roubaud rouget rougier rouillard roulet rouquette rousseau roussel rousselle rousset rouvier
+    roux rouxel rouyer roy royer ruffin ruiz sabatier sabourin sadi sadoun sagna sagnier sahin
+    saidi saint salaun salmi salmon salomon samake samba samson sanchez sangare sanogo santini
+    santos sarkissian sarr sarrazin sassi saulnier saunier sauvage sauvageot savard savary
+    savoie schaeffer scherrer schmidt schmitt schmitz schneider schuster schwartz sebban seck
+    seguin segura selmi sene senechal serra serrano serre servant sesay sevestre seydi sicard
+    sidibe siegel sigaud silva simoes simon simonet simonin sissoko slimani soares soler sonko
+    sorel soulier soumare sourisseau sousa souza sow steiner stephan subra surel susini sy sylla
+    tahar taieb talbi talbot tanguy tardieu tardy tavares tazi tchoumi teboul teixeira tellier
+    terrasse terrier tessier texier teyssier theron therond thevenet thevenin thevenot thiam
+    thibaud thibault thierry thiery thomas thomasset thouvenin tisserand tissot tixier tomas
+    torre torres touati touchard toumi toure tournaire tournier toussaint touzet tran traore
+    tricot trillat trinh troadec trochu trouillet truong turpin turquet urruty vacher vaillant
+    valat valentin valette valle vallee vallet vallon vandenberghe vanhoutte varin varlet
+    vasquez vasseur vatin vauthier vaz vela verdier verger vergne verhaeghe vernet vernier veron
+    verrier vial viard viaud vidal vieira vigier vigneron vigouroux viguier vilain villain
+    villard villeneuve villepin villette vincent vinet viollet virolle vitali vogel voisin
+    voisine volle vuillemin wagner walter wang watson weber weil weiss werner wilhelm willaume
+    winter wolff wozniak wu xu yacoubi yahiaoui yahya yang yildirim yilmaz yvon zaidi zamora
+    zaoui zerrouki zhang zhao zheng zhou ziani zidane zidani zidi ziegler zimmer zimmermann
+    zongo zouari
     """)
 
 PLACES = listed("""

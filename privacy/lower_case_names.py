@@ -12,6 +12,9 @@ _WORD_IN_LOWER_CASE = -0.7
 """Nameness above which a dictionary word in lower case is taken for the given name it also is:
 of its capitalised and of its lower-case form."""
 
+_NAME_WITHOUT_CUE = 0.7
+"""Nameness above which a word of no list and no dictionary is a name without a cue."""
+
 _SURNAME = -0.3
 """Nameness above which a word of no dictionary behind a given name is the family name."""
 
@@ -76,8 +79,9 @@ def _lower_unknown(reading: Reading, i: int) -> bool:
         return True
     if word.family and _surname_follows(reading, i):
         return True
-    near = reading.vocabulary.nameness(word.text.capitalize())
-    return (cued or reading.label(word) == "PER") and (word.family or (near or 0) > 0)
+    near = reading.vocabulary.nameness(word.text.capitalize()) or 0.0
+    vouched = cued or reading.label(word) == "PER"
+    return near > _NAME_WITHOUT_CUE or (vouched and (word.family or near > 0))
 
 
 def _extend_lower_case(reading: Reading, i: int) -> int:

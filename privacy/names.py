@@ -16,7 +16,7 @@ from privacy.spans import Span
 from privacy.words import NAME_BEHIND_CUE, Entity, Reading, Vocabulary, Word
 
 _LONGEST_ACRONYM = 4
-_NAME_AT_START = 0.55
+_NAME_AT_START = 0.3
 """Nameness above which a word that opens a sentence is the given name it also is."""
 
 
@@ -156,7 +156,8 @@ class _Capitalised(Reading):
         if ordinary and not word.opens and (near or 0.0) > NAME_BEHIND_CUE:
             ordinary = not self.weak_cue(word.start)
         if cued or self._continues(stretch, firmly=ordinary):
-            return Standing.NONE if word.elsewhere and not cued else Standing.POSSIBLE
+            surname = cued or (stretch and self.words[stretch[-1]].given)
+            return Standing.NONE if word.elsewhere and not surname else Standing.POSSIBLE
         if ordinary or word.elsewhere or not self.general:
             return Standing.NONE
         label = self.label(word)
@@ -164,12 +165,21 @@ class _Capitalised(Reading):
             return Standing.NONE
         if near is None:
             near = _UNKNOWN[label] - 0.3 * word.opens
+        sure, possible = self._bounds(word, label)
+        return Standing((near > sure) + (near > possible))
+
+    def _bounds(self, word: Word, label: str | None) -> tuple[float, float]:
+        """Return the nameness above which an unlisted word is sure, or possible, here."""
         sure, possible = _BOUNDS[label]
         if self.elsewhere_ahead(word.start):
-            sure, possible = sure + 0.4, possible + 0.3
+            return sure + 0.4, possible + 0.3
+        if self.weak_cue(word.start):
+            return sure - 0.3, possible - 1.0
+        if word.opens and cues.ACTS.match(self.text, word.end):
+            return sure - 0.2, possible
         if word.opens and label is None:
-            sure, possible = sure + 0.2, possible + 0.3
-        return Standing((near > sure) + (near > possible))
+            return sure + 0.2, possible + 0.3
+        return sure, possible
 
     def _name(self, stretch: list[int]) -> Iterator[Span]:
         """Yield a stretch as one name if it is vouched for, particles at its edges cut off."""

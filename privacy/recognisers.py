@@ -23,10 +23,11 @@ from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
 from spacy.language import Language
 from spacy.lookups import Lookups
-from spacy.strings import hash_string
+from spacy.strings import get_string_id
 
 from privacy.addresses import find_addresses
-from privacy.lexicon import FAMILY_NAMES, GIVEN_NAMES, ORGANISATIONS, PLACES
+from privacy.given_names import GIVEN_NAMES
+from privacy.lexicon import FAMILY_NAMES, ORGANISATIONS, PLACES
 from privacy.names import find_names
 from privacy.numbers import (
     find_accounts_in_runs,
@@ -161,7 +162,7 @@ class FrenchVocabulary:
         return None if vector is None else float(vector @ self._weights[:-1] + self._weights[-1])
 
     def _vector(self, word: str) -> NDArray[np.float64] | None:
-        row = self._vectors.key2row.get(hash_string(word))
+        row = self._vectors.key2row.get(get_string_id(word))
         if row is None:
             return None
         vector = np.asarray(self._vectors.data[row], dtype=np.float64)

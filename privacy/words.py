@@ -8,7 +8,8 @@ from typing import Protocol
 
 from privacy import cues
 from privacy.addresses import streets
-from privacy.lexicon import FAMILY_NAMES, GIVEN_NAMES, ORGANISATIONS, PLACES, fold
+from privacy.given_names import GIVEN_NAMES
+from privacy.lexicon import FAMILY_NAMES, ORGANISATIONS, PLACES, fold
 
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _ELISION = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'", re.IGNORECASE)
@@ -74,10 +75,10 @@ class Word:
 
     @cached_property
     def given(self) -> bool:
-        """Is a listed given name, all of its parts."""
-        return all(p in GIVEN_NAMES or p in cues.PARTICLES for p in self.parts) and any(
-            p in GIVEN_NAMES for p in self.parts
-        )
+        """Is a listed given name, or joins one to another word (``Thi-Mai``, ``Anne-Lise``)."""
+        if len(self.parts) > 1 and "-" in self.text:
+            return self.parts[0] in GIVEN_NAMES and self.parts[-1] not in PLACES
+        return "".join(self.parts) in GIVEN_NAMES
 
     @cached_property
     def family(self) -> bool:

@@ -1,0 +1,145 @@
+"""Numbers: published examples are found, near misses are not."""
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from privacy import numbers
+from privacy.spans import Span, settle
+
+
+def found(find: Callable[[str], Iterable[Span]], text: str) -> list[tuple[str, str]]:
+    return [(span.type, text[span.start : span.end]) for span in find(text)]
+
+
+@pytest.mark.parametrize(
+    "iban",
+    [
+        "FR14 2004 1010 0505 0001 3M02 606",
+        "FR7630006000011234567890189",
+        "fr76.3000.6000.0112.3456.7890.189",
+        "GB82 WEST 1234 5698 7654 32",
+        "DE89370400440532013000",
+        "MT84 MALT 0110 0001 2345 MTLC AST0 01S",
+        "NO9386011117947",
+        "SN08SN0100152000048500003035",
+    ],
+)
+def test_ibans_of_the_register_and_beyond_are_found(iban: str) -> None:
+    assert found(numbers.find_ibans, f"compte {iban} merci") == [("IBAN", iban)]
+
+
+def test_an_iban_with_a_wrong_check_digit_is_none() -> None:
+    assert found(numbers.find_ibans, "FR14 2004 1010 0505 0001 3M02 607") == []
+
+
+@pytest.mark.parametrize(
+    "card",
+    [
+        "4111 1111 1111 1111",
+        "4111-1111-1111-1111",
+        "378282246310005",
+        "3782 822463 10005",
+        "5555555555554444",
+        "6011000990139424",
+        "3530111333300000",
+        "30569309025904",
+        "4222222222222",
+        "2223003122003222",
+    ],
+)
+def test_test_cards_of_every_brand_are_found(card: str) -> None:
+    assert found(numbers.find_accounts_in_runs, f"carte {card}.") == [("CARD", card)]
+
+
+def test_a_card_that_fails_luhn_is_none() -> None:
+    assert found(numbers.find_accounts_in_runs, "4111 1111 1111 1112") == []
+
+
+def test_two_telephone_numbers_in_a_row_are_no_card() -> None:
+    pairs = "06 12 34 56 78 / 07 98 76 54 3"
+
+    texts = [f"{pairs}{digit}" for digit in range(10)]
+
+    assert [kind for text in texts for kind in found(numbers.find_accounts_in_runs, text)] == []
+
+
+@pytest.mark.parametrize(
+    "nir",
+    [
+        "2 95 10 99 126 111 93",
+        "295109912611193",
+        "253072B07300470",
+        "2 53 07 2a 073 004 43",
+        "2.69.05.49.588.157.80",
+        "2690549588157 80",
+    ],
+)
+def test_social_security_numbers_are_found_by_their_key(nir: str) -> None:
+    assert found(numbers.find_nirs, f"voici {nir}") == [("NIR", nir)]
+
+
+def test_a_nir_with_a_wrong_key_is_one_only_where_it_is_called_so() -> None:
+    assert found(numbers.find_nirs, "dossier 295109912611194") == []
+    assert found(numbers.find_nirs, "sécu 295109912611194") == [("NIR", "295109912611194")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"),
+    [
+        ("SIREN", "732 829 320"),
+        ("SIREN", "732829320"),
+        ("SIRET", "73282932000074"),
+        ("SIRET", "732 829 320 00074"),
+        ("SIRET", "356 000 000 49837"),
+    ],
+)
+def test_companies_are_found_by_luhn_and_the_post_office_by_its_own_rule(
+    kind: str, number: str
+) -> None:
+    text = f"société {number}"
+
+    assert settle(text, numbers.find_accounts_in_runs(text)) == [Span(8, len(text), kind)]
+
+
+def test_an_amount_is_no_company() -> None:
+    assert found(numbers.find_accounts_in_runs, "un budget de 732 829 320 euros") == []
+
+
+def test_the_vat_number_of_a_company_is_found() -> None:
+    assert found(numbers.find_vat_numbers, "TVA FR40303265045") == [("SIREN", "FR40303265045")]
+
+
+@pytest.mark.parametrize(
+    "phone",
+    [
+        "0612345678",
+        "06 12 34 56 78",
+        "06.12.34.56.78",
+        "06-12-34-56-78",
+        "06/12/34/56/78",
+        "06 123 456 78",
+        "0 6 1 2 3 4 5 6 7 8",
+        "+33 6 12 34 56 78",
+        "+33 (0)6 12 34 56 78",
+        "(+33) 6 12 34 56 78",
+        "0033 6 12 34 56 78",
+        "01 99 00 12 34",
+        "08 92 70 12 39",
+        "zéro six douze trente-quatre cinquante-six soixante-dix-huit",
+        "06 douze trente-quatre 56 78",
+        "+32 470 12 34 56",
+        "+1 202 555 0123",
+        "+212 6 12 34 56 78",
+        "020 7946 0958",
+    ],
+)
+def test_telephone_numbers_are_found_however_written(phone: str) -> None:
+    assert ("PHONE", phone) in found(numbers.find_phones, f"au {phone}, merci")
+
+
+@pytest.mark.parametrize(
+    "text", ["le 01/02/2024 03h", "2024-05-12 12:30", "commande 1234567890123", "bac +2, 12 000 €"]
+)
+def test_dates_and_orders_are_no_telephone_numbers(text: str) -> None:
+    assert found(numbers.find_phones, text) == []

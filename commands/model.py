@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from commands.shared import AS_JSON, open_registry, plain, read_settings
-from console import result, say, steps
+from commands.shared import (
+    AS_JSON,
+    find_person,
+    open_registry,
+    plain,
+    read_settings,
+    ready_engine,
+)
+from console import result, say, steps, table
+
+if TYPE_CHECKING:
+    from matching.explanation import Explanation
 
 
 @click.command()
@@ -65,9 +76,67 @@ def backtest(
     result(found.to_dict(), as_json=as_json)
 
 
+@click.command()
+@click.option("--match", "match_id", required=True, help="The match, as the platform names it.")
+@click.option("--user-id", help="Explain this person's proposal alone.")
+@AS_JSON
+def explain(match_id: str, user_id: str | None, *, as_json: bool) -> None:
+    """Say what each constraint added to the score of a match, by the version that proposed it."""
+    from matching.explanation import context_sent, explain_match
+    from privacy.pseudonyms import match_key
+    from schemas.purposes import Purpose
+    from warehouse.keyfile import read_ring
+    from warehouse.proposals import NoSuchProposal, read_match
+
+    engine = ready_engine()
+    key = match_key(read_ring(read_settings().keys).linking.secret, match_id)
+    rows = read_match(engine, key, purpose=Purpose.ANALYTICS)
+    subjects = rows["subject"].tolist()
+    if not context_sent(rows):
+        rows = read_match(engine, key, purpose=Purpose.ANALYTICS, whole_day=True)
+    registry = open_registry()
+    champion, current = registry.champion()
+    models = {current: champion}
+    for version in registry.versions():
+        if (rows["model_version"] == version.version).any():
+            models[version.version] = registry.load(version.version)[0]
+    found = explain_match(rows, key, models, current)
+    if user_id is not None:
+        person = find_person(engine, user_id)
+        if person not in subjects:
+            raise NoSuchProposal("this match was not proposed to this person, or is not to be read")
+        found = [found[subjects.index(person)]]
+    _show(found, as_json=as_json)
+
+
+def _show(found: list[Explanation], *, as_json: bool) -> None:
+    if as_json:
+        result({"proposals": [one.to_dict() for one in found]}, as_json=True)
+        return
+    for one in found:
+        side = "" if one.side is None else f" of side {one.side}"
+        rows: list[tuple[Any, ...]] = [
+            (
+                name,
+                "missing" if part.satisfaction is None else f"{part.satisfaction:.2f}",
+                f"{part.contribution:+.3f}",
+            )
+            for name, part in one.constraints.items()
+        ]
+        rows += [(name, "", f"{amount:+.3f}") for name, amount in one.others.items() if amount]
+        table(
+            f"A party{side} accepts with {one.p_accept:.1%}, says version {one.version}",
+            ("part", "satisfaction", "log-odds"),
+            rows,
+        )
+        if not one.context_sent:
+            say("The proposal came without its context; it was made of the day's proposals.")
+
+
 COMMANDS = (
     weights,
     versions,
     rollback,
     backtest,
+    explain,
 )

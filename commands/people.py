@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import click
 
-from commands.shared import AS_JSON, plain, read_settings, ready_engine
+from commands.shared import AS_JSON, find_person, plain, ready_engine
 from console import result, say, working
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
@@ -37,7 +36,7 @@ def erase(user_id: str, *, as_json: bool) -> None:
     from warehouse.erasure_requests import begin
 
     engine = ready_engine()
-    request = begin(engine, _subject(engine, user_id), datetime.now(UTC))
+    request = begin(engine, find_person(engine, user_id), datetime.now(UTC))
     with working("erasing"):
         done = erase_subject(request)
     result(plain(done), as_json=as_json)
@@ -50,7 +49,7 @@ def export(user_id: str) -> None:
     from warehouse.access import export as read_export
 
     engine = ready_engine()
-    result(read_export(engine, _subject(engine, user_id)), as_json=True)
+    result(read_export(engine, find_person(engine, user_id)), as_json=True)
 
 
 @click.command()
@@ -63,16 +62,6 @@ def redact(*, as_json: bool) -> None:
 
     for line in redact_lines(sys.stdin, as_json=as_json):
         click.echo(line)
-
-
-def _subject(engine: Any, user_id: str) -> int:
-    from privacy.pseudonyms import subject_pseudonym
-    from warehouse.consents import find_subject
-    from warehouse.keyfile import read_ring
-
-    ring = read_ring(read_settings().keys)
-    pseudonyms = [subject_pseudonym(key.secret, user_id) for key in ring.pseudonym_keys]
-    return find_subject(engine, pseudonyms)
 
 
 COMMANDS = (

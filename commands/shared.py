@@ -35,6 +35,21 @@ def open_registry() -> Any:
     return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 
+def find_person(engine: Any, user_id: str) -> int:
+    """Find the subject's number of a person whom the platform names.
+
+    Raises:
+        NoSuchPerson: They never answered the notice.
+    """
+    from privacy.pseudonyms import subject_pseudonym
+    from warehouse.consents import find_subject
+    from warehouse.keyfile import read_ring
+
+    ring = read_ring(read_settings().keys)
+    pseudonyms = [subject_pseudonym(key.secret, user_id) for key in ring.pseudonym_keys]
+    return find_subject(engine, pseudonyms)
+
+
 def plain(value: Any) -> dict[str, Any]:
     """Return a frozen dataclass as a mapping."""
     from dataclasses import asdict

@@ -63,23 +63,26 @@ def select_proposals(
     return _frame(rows)
 
 
-def read_day_of_match(engine: Engine, match_key: int, *, purpose: Purpose) -> pd.DataFrame:
-    """Read a match with the proposals of its day, beside which it is to be seen.
+def read_match(
+    engine: Engine, match_key: int, *, purpose: Purpose, whole_day: bool = False
+) -> pd.DataFrame:
+    """Read the proposals of a match.
 
     Args:
         engine: The database.
         match_key: Pseudonym of the match.
         purpose: What it is read for; rows without consent to it are left out.
-
-    Returns:
-        The proposals frame of the day or, where the parties were proposed to on two, of both.
+        whole_day: Read all proposals of its day (of both days, where the parties were
+            proposed to on two), beside which it is to be seen.
 
     Raises:
         NoSuchProposal: There is no proposal of the match that may be read.
     """
-    days = select(matches.c.day).where(matches.c.match_key == match_key)
+    wanted = matches.c.match_key == match_key
+    if whole_day:
+        wanted = matches.c.day.in_(select(matches.c.day).where(wanted))
     with reading(engine) as connection:
-        frame = select_proposals(connection, purpose, matches.c.day.in_(days))
+        frame = select_proposals(connection, purpose, wanted)
     if not (frame["match_key"] == match_key).any():
         raise NoSuchProposal("no proposal of this match is there, or nobody allows to read it")
     return frame.sort_values(["occurred_at", "match_key", "subject"], ignore_index=True)

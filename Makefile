@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DATA ?=
 
 .PHONY: help setup demo test lint format lock clean bench-ingest bench-pipeline bench-learning \
-        bench-redaction bench-assignment
+        bench-redaction bench-assignment bench-ope
 
 help:  ## Say what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -60,6 +60,9 @@ bench-redaction: $(READY)  ## Measure recall and precision of the redaction.
 
 bench-assignment: $(READY)  ## Measure the assignment beside scipy's own.
 	$(BIN)/python -m benchmarks.assignment
+
+bench-ope: $(READY)  ## Measure how often off-policy intervals cover the truth.
+	$(BIN)/python -m benchmarks.ope_coverage
 
 clean:  ## Remove the environment and the caches; data and models stay.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

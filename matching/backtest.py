@@ -41,7 +41,7 @@ Reveal = Literal["all", "proposed"]
 POLICIES = ("random", "static", "champion", "learned", "oracle")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Backtest:
     """What came of each policy.
 
@@ -204,7 +204,7 @@ class _Replay:
         return found.verdict.promote
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Board:
     """The pairs of a round, each once, and whether both would accept."""
 

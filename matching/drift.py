@@ -54,7 +54,7 @@ class DriftBounds:
     min_rows: int = 30
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Drift:
     """What changed.
 

@@ -100,7 +100,7 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([others, pd.DataFrame(fresh, index=frame.index)], axis=1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class People:
     """Who decides and about whom, as codes.
 

@@ -126,7 +126,7 @@ class Gain:
     upper: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
     """Held-out decisions with what both models expected of them.
 

@@ -42,7 +42,7 @@ CHUNK = 8_192
 """Rows whose curvature is summed at once: their matrix stays in the processor's cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian:
     """A normal distribution over weights.
 

@@ -83,7 +83,7 @@ SATISFACTION_PRIOR = {"intercept": 3.0, "score": 2.0}
 """Expected rating at a score of one half, and what a unit of score adds to it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """A version of the model, as data.
 

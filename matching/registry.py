@@ -91,7 +91,7 @@ class Registry:
             Version of the champion; where there is one already, nothing is changed.
         """
         try:
-            return self._version(CHAMPION).version
+            return str(self._version(CHAMPION).version)
         except NotRegistered:
             pass
         model = first_champion()
@@ -148,7 +148,7 @@ class Registry:
         Raises:
             NotRegistered: There is no champion to compare with.
         """
-        old = self._version(CHAMPION).version
+        old = str(self._version(CHAMPION).version)
         verdict = retraining.verdict
         digests = {"training_digest": training_digest, "consent_digest": consent_digest}
         with self._run(f"{retraining.model.kind} {as_of:%Y-%m-%d %H:%M}") as run_id:
@@ -210,10 +210,10 @@ class Registry:
         Raises:
             NotRegistered: There is no previous champion.
         """
-        now, before = self._version(CHAMPION).version, self._version(PREVIOUS).version
+        now, before = (str(self._version(alias).version) for alias in (CHAMPION, PREVIOUS))
         self._point(CHAMPION, before)
         self._point(PREVIOUS, now)
-        return str(before)
+        return before
 
     def versions(self) -> list[Version]:
         """List all versions, newest first."""

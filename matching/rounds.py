@@ -36,7 +36,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Round:
     """One round: every feasible pair, in both directions, with what each would decide.
 

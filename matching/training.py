@@ -46,7 +46,7 @@ class Tried:
     quality: Quality
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Retraining:
     """What a retraining found.
 

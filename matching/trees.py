@@ -26,7 +26,7 @@ CHUNK = 16_384
 """Rows that are sent down the trees at once: they stay in the processor's cache."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trees:
     """A sum of binary trees in log-odds.
 

@@ -29,7 +29,7 @@ MAX_MOVED = 0.5
 """Beyond this share of moved weight a person should look before the weights are used."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Weights:
     """Weights for a cost matrix.
 

@@ -1,0 +1,231 @@
+"""Retraining as a whole, on simulated rounds with a known truth."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from matching.candidates import TREES_FROM, Candidate, Fitting
+from matching.evaluation import canonical, splits
+from matching.model import Model, explain, first_champion, score
+from matching.training import Retraining, retrain
+from matching.trees import Boosting, Trees, grow
+from matching.weights import coefficients, weights
+from schemas.errors import InvalidInput, NotEnoughDecisions
+from tests.unit.matching.evenings import as_training, simulated
+
+
+@pytest.fixture(scope="module")
+def training() -> pd.DataFrame:
+    return as_training(simulated(6, seed=21))
+
+
+@pytest.fixture(scope="module")
+def found(training: pd.DataFrame) -> Retraining:
+    return retrain(training, first_champion(), seed=0)
+
+
+def test_model_of_enough_rounds_is_promoted_with_its_evidence(found: Retraining) -> None:
+    assert found.verdict.promote, found.verdict.sentence
+    assert found.metrics["gain_lower"] > 0
+    assert found.metrics["candidate_log_loss"] < found.metrics["champion_log_loss"]
+    assert {"side", "person"} <= set(found.slices["slicing"])
+    assert found.training_rows == found.model.trained_rows
+    assert [one.name for one in found.candidates][:2] == ["update", "interactions"]
+
+
+def test_same_rows_in_any_order_and_under_other_names_give_the_same_digest(
+    training: pd.DataFrame, found: Retraining
+) -> None:
+    shuffled = training.sample(frac=1, random_state=7)
+    renamed = shuffled.assign(
+        match_key=shuffled["match_key"].map(lambda one: f"m{hash(one)}"),
+        subject=pd.factorize(shuffled["subject"])[0][::1] * 7919 + 13,
+    )
+    columns = list(np.random.default_rng(1).permutation(training.columns))
+
+    assert retrain(shuffled, first_champion(), seed=0).model.digest == found.model.digest
+    assert retrain(renamed[columns], first_champion(), seed=0).model.digest == found.model.digest
+
+
+def test_retraining_without_a_person_gives_the_model_that_never_saw_them(
+    training: pd.DataFrame,
+) -> None:
+    gone = training["subject"] == training["subject"].iloc[0]
+    forgotten = training[~gone]
+    never = training.drop(index=training.index[gone]).sample(frac=1, random_state=3)
+
+    once = retrain(forgotten, first_champion(), seed=0)
+    again = retrain(never, first_champion(), seed=0)
+
+    assert once.model.digest == again.model.digest
+    assert once.model.digest != retrain(training, first_champion(), seed=0).model.digest
+
+
+def test_champion_enters_the_comparison_and_not_the_fit(
+    training: pd.DataFrame, found: Retraining
+) -> None:
+    other = retrain(training.head(864), first_champion(), seed=0).model
+
+    assert retrain(training, other, seed=0).model.digest == found.model.digest
+
+
+def test_nothing_new_since_the_champion_is_no_ground_to_promote(
+    training: pd.DataFrame, found: Retraining
+) -> None:
+    again = retrain(training, found.model, seed=0)
+
+    assert not again.verdict.promote
+    assert again.verdict.checks[0].name == "enough evidence"
+
+
+def test_undecided_proposals_are_not_rejections(training: pd.DataFrame, found: Retraining) -> None:
+    undecided = training.tail(200).assign(accepted=np.nan, match_key=lambda one: one.index)
+    more = pd.concat([training, undecided], ignore_index=True)
+
+    assert retrain(more, first_champion(), seed=0).model.digest == found.model.digest
+
+
+def test_decisions_of_one_kind_or_a_missing_column_are_refused(training: pd.DataFrame) -> None:
+    with pytest.raises(NotEnoughDecisions):
+        retrain(training.assign(accepted=1.0), first_champion(), seed=0)
+    with pytest.raises(InvalidInput, match="group"):
+        retrain(training.drop(columns="group"), first_champion(), seed=0)
+
+
+def test_rounds_are_predicted_by_earlier_rounds_alone(training: pd.DataFrame) -> None:
+    rows = canonical(training)
+    steps = splits(rows, "")
+
+    for step in steps:
+        assert rows["group"][step.past].max() < rows["group"][step.future].min()
+    later = splits(rows, "2025-03-04T00:00:00+00:00")
+    judged = np.logical_or.reduce([step.future for step in later])
+    assert sorted(rows["group"][judged].unique()) == ["2025-03-05", "2025-03-06"]
+
+
+def test_people_of_a_single_round_are_never_predicted_from_their_own_decisions() -> None:
+    rows = canonical(as_training(simulated(1, seed=22)))
+
+    for step in splits(rows, ""):
+        assert not set(rows["subject"][step.past]) & set(rows["subject"][step.future])
+
+
+def poisoned(kind: str) -> Candidate:
+    def fit(fitting: Fitting) -> Model:
+        model = fitting.linear
+        mean = model.acceptance.mean.copy()
+        if kind == "flipped":
+            mean = -mean
+        elif kind == "shuffled":
+            mean = np.random.default_rng(1).permutation(mean)
+        elif kind == "certain":
+            mean = 8 * mean
+        elif kind == "stale":
+            mean = model.prior.mean(model.design)
+        return replace(model, acceptance=replace(model.acceptance, mean=mean))
+
+    return Candidate(kind, fit, 0)
+
+
+@pytest.mark.parametrize("kind", ["flipped", "shuffled", "certain", "stale"])
+def test_poisoned_challenger_is_refused(training: pd.DataFrame, kind: str) -> None:
+    found = retrain(training, first_champion(), seed=0, offered=[poisoned(kind)])
+
+    assert not found.verdict.promote, found.verdict.sentence
+
+
+def test_challenger_that_remembers_its_people_is_refused(training: pd.DataFrame) -> None:
+    def fit(fitting: Fitting) -> Model:
+        model = fitting.linear
+        matrix = model.design.matrix(fitting.rows)
+        greedy = Boosting(trees=40, learning_rate=0.5, leaves=60, rows_a_leaf=1, ridge=0.0)
+        rising = [False] * matrix.shape[1]
+        trees = grow(matrix, fitting.accepted, rising, greedy)
+        return replace(model, kind="boosted", trees=trees, blend=0.9)
+
+    found = retrain(training, first_champion(), seed=0, offered=[Candidate("greedy", fit, 0)])
+
+    names = {check.name for check in found.verdict.checks if not check.passed}
+    assert "memorisation: attack" in names
+
+
+def test_trees_are_tried_on_many_decisions_and_are_the_same_after_json() -> None:
+    training = as_training(simulated(3, seed=23, people=24))
+    assert len(training) > TREES_FROM
+
+    found = retrain(training, first_champion(), seed=0)
+
+    assert [one.name for one in found.candidates] == ["update", "interactions", "boosted"]
+    generator = np.random.default_rng(1)
+    matrix = generator.random((500, 3))
+    accepted = (generator.random(500) < matrix[:, 0]).astype("float64")
+    trees = grow(matrix, accepted, [True, False, False])
+    again = Trees.from_dict(trees.to_dict())
+    assert again.log_odds(matrix).tolist() == trees.log_odds(matrix).tolist()
+    steps = np.column_stack([np.linspace(0, 1, 50), np.full((50, 2), 0.5)])
+    assert (np.diff(trees.log_odds(steps)) >= 0).all()
+
+
+def test_trees_say_what_scikit_learn_says() -> None:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    generator = np.random.default_rng(2)
+    matrix = generator.random((800, 4))
+    accepted = (generator.random(800) < matrix[:, 1] * matrix[:, 2]).astype("float64")
+    settings = Boosting(trees=20)
+
+    ours = grow(matrix, accepted, [False] * 4, settings)
+
+    theirs = HistGradientBoostingClassifier(
+        max_iter=20, learning_rate=settings.learning_rate, max_leaf_nodes=settings.leaves,
+        min_samples_leaf=settings.rows_a_leaf, l2_regularization=settings.ridge,
+        early_stopping=False, random_state=0,
+    ).fit(matrix, accepted)  # fmt: skip
+    assert ours.log_odds(matrix) == pytest.approx(theirs.decision_function(matrix), abs=1e-6)
+
+
+def test_weights_point_to_what_decides_with_intervals_and_distance(found: Retraining) -> None:
+    told = weights(found.model)
+    table = told.table.set_index("name")
+
+    assert table["weight"].abs().sum() == pytest.approx(1)
+    assert table["first"].to_numpy() == pytest.approx(np.full(3, 1 / 3), abs=0.03)
+    assert table["weight"].idxmax() == "pace"
+    assert table["lower"]["pace"] > table["upper"]["noise"]
+    assert table["lower"]["noise"] < 0.1
+    assert told.moved == pytest.approx((table["weight"] - table["first"]).abs().sum() / 2)
+    assert told.to_dict()["weights"][0].keys() >= {"name", "weight", "lower", "upper", "first"}
+
+
+def test_weights_of_version_one_are_the_matchers_score_alone() -> None:
+    told = weights(first_champion())
+
+    assert told.table["name"].tolist() == ["match_score"]
+    assert (told.moved, told.guard) == (0.0, True)
+
+
+def test_every_coefficient_comes_with_its_interval_and_prior(found: Retraining) -> None:
+    table = coefficients(found.model)
+
+    assert (table["lower"] < table["weight"]).all()
+    assert table.set_index("name")["prior"]["score"] == 6.0
+    assert set(table["name"]) == set(explain(found.model, pd.DataFrame({"match_score": [0.5]}))[
+        "feature"]) - {"calibration"}  # fmt: skip
+
+
+def test_platform_parameters_are_features_on_their_own_scale() -> None:
+    training = as_training(simulated(4, seed=24))
+    hours = np.random.default_rng(1).normal(3000, 800, len(training))
+    late = (hours > 3000) & (np.random.default_rng(2).random(len(training)) < 0.8)
+    shifted = training.assign(
+        accepted=np.where(late, 0.0, training["accepted"]), **{"parameter:hours": hours}
+    )
+
+    model = retrain(shifted, first_champion(), seed=0).model
+
+    two = shifted.head(2).assign(**{"parameter:hours": [2000.0, 4000.0]})
+    same = two.assign(**{"parameter:hours": np.nan})
+    told = score(model, two)["p_accept"] / score(model, same)["p_accept"]
+    assert told.iloc[0] > 1 > told.iloc[1]

@@ -1,0 +1,137 @@
+"""A lease keeps two runs of a flow apart, and its fence a run that was stopped."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select, update
+
+from schemas.errors import LeaseLost
+from schemas.tables import leases
+from warehouse.engine import reading, writing
+from warehouse.leases import Lease, LeaseHeld, lease
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def test_second_run_is_refused_while_the_first_is_at_work(engine: Engine):
+    with lease(engine, "flow", 60), pytest.raises(LeaseHeld), lease(engine, "flow", 60):
+        pass
+
+
+def test_leases_of_two_flows_do_not_meet(engine: Engine):
+    with lease(engine, "one", 60) as first, lease(engine, "other", 60) as second:
+        assert (first.fence, second.fence) == (1, 1)
+
+
+def test_fence_grows_with_every_run_and_is_given_back_on_errors(engine: Engine):
+    with pytest.raises(ZeroDivisionError), lease(engine, "flow", 60) as first:
+        _ = 1 // 0
+    with lease(engine, "flow", 60) as second:
+        assert second.fence == first.fence + 1
+
+
+def test_waiting_run_goes_on_when_the_first_ends(engine: Engine):
+    begun = threading.Event()
+
+    def hold() -> None:
+        with lease(engine, "flow", 60):
+            begun.set()
+            time.sleep(0.3)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert begun.wait(5)
+    with lease(engine, "flow", 60, wait_seconds=10) as held:
+        assert held.fence == 2
+    holder.join()
+
+
+def test_zombie_is_fenced_off_and_the_owner_is_not(engine: Engine):
+    with lease(engine, "flow", 0.05) as zombie:
+        time.sleep(0.1)
+        with lease(engine, "flow", 60) as owner:
+            with writing(engine) as connection:
+                owner.check(connection)
+                with pytest.raises(LeaseLost):
+                    zombie.check(connection)
+            with pytest.raises(LeaseLost):
+                zombie.renew(engine)
+            owner.renew(engine)
+
+
+def test_zombie_does_not_give_back_what_another_holds(engine: Engine):
+    with lease(engine, "flow", 0.05):
+        time.sleep(0.1)
+        owner = lease(engine, "flow", 60)
+        owner.__enter__()
+    with pytest.raises(LeaseHeld), lease(engine, "flow", 60):
+        pass
+    owner.__exit__(None, None, None)
+
+
+def test_renewing_keeps_the_lease(engine: Engine):
+    with lease(engine, "flow", 0.4) as held:
+        for _ in range(4):
+            time.sleep(0.15)
+            held.renew(engine)
+        with pytest.raises(LeaseHeld), lease(engine, "flow", 60):
+            pass
+
+
+def test_lease_nobody_ever_took_is_nobodys(engine: Engine):
+    with writing(engine) as connection, pytest.raises(LeaseLost):
+        Lease("flow", 1, 60).check(connection)
+
+
+def test_run_that_was_killed_need_not_be_waited_for(engine: Engine):
+    with lease(engine, "flow", 3_600):
+        with reading(engine) as connection:
+            holder = connection.execute(select(leases.c.holder)).scalar_one()
+        dead = subprocess.run(
+            [sys.executable, "-c", "import os; print(os.getpid())"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        host, _, started = holder.split(":")
+        _set_holder(engine, f"{host}:{dead.stdout.strip()}:{started}")
+        with lease(engine, "flow", 60) as held:
+            assert held.fence == 2
+
+
+def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engine):
+    with lease(engine, "flow", 3_600):
+        with reading(engine) as connection:
+            host, pid, started = connection.execute(select(leases.c.holder)).scalar_one().split(":")
+        if not started:
+            pytest.skip("this machine does not tell when a process started")
+        _set_holder(engine, f"{host}:{pid}:{int(started) - 1}")
+        with lease(engine, "flow", 60) as held:
+            assert held.fence == 2
+
+
+def test_holder_on_another_machine_is_waited_for(engine: Engine):
+    with lease(engine, "flow", 3_600):
+        _set_holder(engine, "elsewhere:1:1")
+        with pytest.raises(LeaseHeld), lease(engine, "flow", 3_600):
+            pass
+
+
+def test_clock_that_stood_years_ahead_leaves_no_endless_lease(engine: Engine):
+    with lease(engine, "flow", 60):
+        with writing(engine) as connection:
+            connection.execute(update(leases).values(expires_at=2**62))
+        with lease(engine, "flow", 60) as held:
+            assert held.fence == 2
+
+
+def _set_holder(engine: Engine, holder: str) -> None:
+    with writing(engine) as connection:
+        connection.execute(update(leases).values(holder=holder))

@@ -106,7 +106,7 @@ def test_model_that_remembers_people_is_refused() -> None:
 
 
 def test_interval_of_the_gain_counts_people_and_not_rows() -> None:
-    found = evidence(seed=8, rows=400, people=100)
+    found = evidence(seed=8, rows=400, people=100, rounds=1)
     copied: dict[str, Any] = {
         name: np.tile(getattr(found, name), 25)
         for name in ("accepted", "champion", "candidate", "person", "partner", "round")

@@ -49,6 +49,14 @@ def test_same_rows_in_any_order_and_under_other_names_give_the_same_digest(
     assert retrain(renamed[columns], first_champion(), seed=0).model.digest == found.model.digest
 
 
+def test_order_of_rows_is_that_of_their_content(training: pd.DataFrame) -> None:
+    content = [name for name in training.columns if name not in ("match_key", "subject")]
+
+    shuffled = canonical(training.sample(frac=1, random_state=5))
+
+    pd.testing.assert_frame_equal(shuffled[content], canonical(training)[content], check_exact=True)
+
+
 def test_retraining_without_a_person_gives_the_model_that_never_saw_them(
     training: pd.DataFrame,
 ) -> None:

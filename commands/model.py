@@ -133,10 +133,59 @@ def _show(found: list[Explanation], *, as_json: bool) -> None:
             say("The proposal came without its context; it was made of the day's proposals.")
 
 
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--policy", help="Evaluate this version, or `matcher`; FILE then holds every feasible pair."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@AS_JSON
+def ope(file: Path, policy: str | None, seed: int, *, as_json: bool) -> None:
+    """Estimate what another matcher would have got from what FILE logged.
+
+    FILE is a CSV or Parquet table with the columns reward, propensity and target_propensity, or
+    for --policy with every feasible pair of each round; docs/learning.md lists the columns. Exit
+    code 1 and the reason where the log knows too little about the other matcher.
+    """
+    from commands.tables import read_table
+    from matching.ope import SupportTooLow, evaluate
+    from matching.target_policy import log_of_target
+
+    log = read_table(file)
+    if policy is not None:
+        model = None if policy == "matcher" else open_registry().load(policy)[0]
+        with steps("assigning") as progress:
+            log = log_of_target(log, model, progress=progress)
+    try:
+        found = evaluate(log, seed=seed)
+    except SupportTooLow as refusal:
+        result({"refused": str(refusal), "overlap": plain(refusal.overlap)}, as_json=as_json)
+        raise
+    if as_json:
+        result(found.to_dict(), as_json=True)
+        return
+    interval = f"{found.confidence:.0%} interval"
+    table(
+        "Mean reward of what the other matcher would propose",
+        ("estimator", "value", interval, "bootstrap"),
+        [
+            (
+                one.estimator,
+                f"{one.value:.4f}",
+                f"{one.lower:.4f} to {one.upper:.4f}",
+                f"{one.bootstrap_lower:.4f} to {one.bootstrap_upper:.4f}",
+            )
+            for one in found.estimates
+        ],
+    )
+    result({"overlap": plain(found.overlap)}, as_json=False)
+
+
 COMMANDS = (
     weights,
     versions,
     rollback,
     backtest,
     explain,
+    ope,
 )

@@ -7,8 +7,9 @@ from pydantic import SecretStr
 from matching import training as learning
 from matching.handback import weights_document
 from matching.model import Model
-from matching.registry import Recorded, Registry
+from matching.registry import Registry
 from matching.training import Retraining
+from matching.versions import Recorded
 from schemas.clock import moment
 from tasks.policies import compute_task, io_task
 from warehouse import training

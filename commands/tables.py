@@ -59,7 +59,9 @@ def _read_column(column: pd.Series) -> pd.Series:
     if name in _TEXTS:
         return column.where(column.isna(), column.astype("str"))
     if name == "occurred_at":
-        return _converted(column, partial(pd.to_datetime, utc=True, format="ISO8601"), "a time, ISO 8601")
+        return _converted(
+            column, partial(pd.to_datetime, utc=True, format="ISO8601"), "a time, ISO 8601"
+        )
     if name == "proposed":
         read = _converted(column, pd.to_numeric, "0 or 1")
         if not read.isin([0, 1]).all():

@@ -53,7 +53,7 @@ class Door:
 
     def __init__(self, service: Service, cold: Any, log: AccessLog) -> None:
         settings = service.settings
-        self._service = service
+        self.service = service
         self._cold = cold
         self._log = log
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
@@ -64,10 +64,32 @@ class Door:
         }
         self._hot[BATCH_PATH] = BatchRoute(service)
 
+    def admit(self, scope: Any) -> None:
+        """Let a sender of events in, whose body is JSON.
+
+        Raises:
+            Refused: They may not send, or not this.
+        """
+        demand(self._gate.admit(scope), Scope.INGEST)
+        self._inspect(scope)
+
+    def event_routes(self) -> dict[bytes, tuple[str, EventRoute]]:
+        """Return the routes of single events by path, as bytes."""
+        return {
+            path.encode(): (path, route)
+            for path, route in self._hot.items()
+            if isinstance(route, EventRoute)
+        }
+
+    def note(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count and log an answer."""
+        self.service.observed.answer(status)
+        self._log.note(method, route, status, seconds)
+
     @property
     def has_keys(self) -> bool:
         """Whether an API key was ever made, so that requests need one."""
-        return self._service.watch.api_keys is not None
+        return self.service.watch.api_keys is not None
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
         """Answer one request."""
@@ -86,8 +108,7 @@ class Door:
         else:
             status = await self._answer_hot(route, scope, receive, send)
             name = scope["path"]
-        self._service.observed.answer(status)
-        self._log.note(scope["method"], name, status, time.perf_counter() - begun)
+        self.note(scope["method"], name, status, time.perf_counter() - begun)
 
     async def _answer_hot(
         self,
@@ -191,7 +212,7 @@ class Door:
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
-        self._service.close()
+        self.service.close()
         self._log.close()
         await send({"type": "lifespan.shutdown.complete"})
 

@@ -79,21 +79,38 @@ class EventRoute:
             Refused: It was not; the reply says why.
             NotReady: It may not have been.
         """
+        event, arrival = self.prepare(query, body)
+        arrivals = [arrival]
+        outcomes = await self._service.store((event,), arrivals)
+        return answer(outcomes[0], arrivals[0])
+
+    def prepare(self, query: bytes, body: bytes) -> tuple[Event, Arrival]:
+        """Read an event and return it with what is written of it.
+
+        Raises:
+            Refused: It breaks a rule, or its person does not allow it.
+        """
         service = self._service
         try:
             event = self._form.read(query, body)
-            arrival = service.arrive(event)
+            return event, service.arrive(event)
         except InvalidInput as error:
             service.committer.refuse(str(error))
             raise Refused(invalid(error)) from None
         except ConsentRequired:
             service.committer.refuse(RULE_CONSENT)
             raise Refused(CONSENT_REQUIRED) from None
-        arrivals = [arrival]
-        outcomes = await service.store((event,), arrivals)
-        if outcomes[0] > Outcome.DUPLICATE:
-            raise Refused(_REFUSALS[outcomes[0]])
-        return b'{"status":"success","event_id":"%b"}' % _text(arrivals[0].row.event_id)
+
+
+def answer(outcome: Outcome, arrival: Arrival) -> bytes:
+    """Return the reply to an event of which it is known what became of it.
+
+    Raises:
+        Refused: It was not stored.
+    """
+    if outcome > Outcome.DUPLICATE:
+        raise Refused(_REFUSALS[outcome])
+    return b'{"status":"success","event_id":"%b"}' % _text(arrival.row.event_id)
 
 
 class BatchRoute:

@@ -15,6 +15,7 @@ import uvicorn
 
 from ingest.access_log import configure_logging
 from ingest.app import make_door, open_to_pages
+from ingest.protocol import event_protocol
 from schemas.errors import NotReady
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def serve(settings: Settings) -> None:
     listener = _listen(settings)
     config = uvicorn.Config(
         open_to_pages(door, settings.cors_origins),
-        http="httptools",
+        http=event_protocol(door),
         ws="none",
         lifespan="on",
         access_log=False,

@@ -147,6 +147,19 @@ class Service:
     async def _settled(self, ticket: Ticket) -> Ticket:
         loop = asyncio.get_running_loop()
         ticket.waiter = loop.create_future()
+        self.submit(ticket, loop)
+        await ticket.waiter
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket
+
+    def submit(self, ticket: Ticket, loop: asyncio.AbstractEventLoop) -> None:
+        """Queue a ticket; its waiter, a future or the like of this loop, is told in time.
+
+        Raises:
+            QueueFull: Too many wait already.
+            NotReady: The server is stopping.
+        """
         self.committer.submit(ticket)
         if loop is not self._loop:
             self._loop, self._waiting, self._sweeping = loop, deque(), False
@@ -154,10 +167,6 @@ class Service:
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
-        await ticket.waiter
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell those who have waited too long to try again."""

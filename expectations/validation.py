@@ -53,9 +53,10 @@ def broken_rules(frame: pd.DataFrame, suite: ExpectationSuite) -> dict[str, NDAr
     if _validate(frame, suite, "BOOLEAN_ONLY").success:
         return {}
     found: dict[str, NDArray[Any]] = {}
-    for result in _validate(frame, suite, "COMPLETE").results:
-        if result.success:
-            continue
+    # What could not be evaluated comes first in the results, whatever its place in the suite.
+    order = {str(one.meta[RULE]): place for place, one in enumerate(suite.expectations)}
+    failed = [one for one in _validate(frame, suite, "COMPLETE").results if not one.success]
+    for result in sorted(failed, key=lambda one: order[one.expectation_config.meta[RULE]]):
         rule = str(result.expectation_config.meta[RULE])
         labels = (result.result or {}).get("unexpected_index_list")
         if labels is None:

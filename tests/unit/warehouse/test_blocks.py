@@ -1,0 +1,186 @@
+"""Published blocks never change, and nothing in them or between them isolates fewer than k."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from schemas.clock import MICROS_PER_DAY, iso_day, moment
+from schemas.errors import LeaseLost
+from schemas.events import EventKind
+from schemas.tables import block_sums, blocks, leases
+from tests.histories import NOW, TODAY, admit, make_row, process, stage
+from warehouse import metrics
+from warehouse.blocks import LATE_DAYS, Block, seal
+from warehouse.engine import reading, writing
+from warehouse.leases import AGGREGATE_METRICS, lease
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+K = 10
+AS_OF = moment(NOW)
+
+
+def _propose(
+    engine: Engine, people: range, day: int, *, names: tuple[str, ...] = (), version: str = "1"
+) -> None:
+    rows = []
+    for subject in people:
+        at = {
+            "subject": subject,
+            "match_key": day * 1_000 + subject,
+            "occurred_at": day * MICROS_PER_DAY + 1,
+        }
+        figures = {"constraint_satisfaction": dict.fromkeys(names, 0.5), "model_version": version}
+        rows += [
+            make_row(EventKind.PROPOSED, figures=figures, **at),
+            make_row(EventKind.ACCEPTED if subject % 2 else EventKind.REJECTED, **at),
+        ]
+    stage(engine, rows)
+    process(engine, validate=False)
+
+
+def _seal(engine: Engine, today: int = TODAY) -> list[Block]:
+    with lease(engine, AGGREGATE_METRICS, 60) as held:
+        return seal(engine, held, today, K, NOW)
+
+
+def _published(engine: Engine) -> list[tuple[Any, ...]]:
+    with reading(engine) as connection:
+        query = select(block_sums).order_by(*block_sums.primary_key)
+        return [tuple(row) for row in connection.execute(query)]
+
+
+def test_days_are_merged_until_enough_people_stand_behind(engine: Engine):
+    admit(engine, range(1, 31))
+    for day, people in ((-9, range(1, 5)), (-8, range(3, 8)), (-6, range(8, 12))):
+        _propose(engine, people, TODAY + day)
+    _propose(engine, range(1, 21), TODAY - 5)
+    _propose(engine, range(1, 10), TODAY - 4)
+    assert _seal(engine) == [Block(TODAY - 9, TODAY - 5, 11), Block(TODAY - 5, TODAY - 4, 20)]
+
+
+def test_unfinished_days_wait(engine: Engine):
+    admit(engine, range(1, 21))
+    _propose(engine, range(1, 21), TODAY - LATE_DAYS)
+    assert _seal(engine) == []
+    assert _seal(engine, TODAY + 1) == [Block(TODAY - LATE_DAYS, TODAY - LATE_DAYS + 1, 20)]
+
+
+def test_sealed_block_never_changes(engine: Engine):
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 21), TODAY - 5)
+    _seal(engine)
+    before = _published(engine)
+    _propose(engine, range(21, 31), TODAY - 5)
+    assert _seal(engine) == []
+    assert _published(engine) == before
+    exact = metrics.acceptance(engine, 30, AS_OF, published=False)
+    published = metrics.acceptance(engine, 30, AS_OF, published=True)
+    assert (exact["total_proposed"], published["total_proposed"]) == (30, 20)
+
+
+def test_small_slice_is_left_out(engine: Engine):
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 21), TODAY - 5, version="1")
+    _propose(engine, range(21, 30), TODAY - 5, version="2")
+    _seal(engine)
+    found = metrics.models(engine, 30, AS_OF, published=True)["models"]
+    assert list(found) == ["1"]
+    assert metrics.acceptance(engine, 30, AS_OF, published=True)["total_proposed"] == 20
+
+
+@pytest.mark.parametrize(("without", "told"), [(0, True), (1, False), (9, False), (10, True)])
+def test_constraint_whose_complement_is_small_is_left_out(engine: Engine, without: int, told: bool):
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 16), TODAY - 5, names=("near",))
+    _propose(engine, range(16, 16 + without), TODAY - 5)
+    _seal(engine)
+    found = metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]
+    assert ("near" in found) is told
+
+
+def test_constraint_of_few_people_is_left_out(engine: Engine):
+    admit(engine, range(1, 41))
+    _propose(engine, range(1, 10), TODAY - 5, names=("rare",))
+    _propose(engine, range(10, 41), TODAY - 5, names=("near",))
+    _seal(engine)
+    assert list(metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]) == []
+
+
+def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine):
+    admit(engine, range(1, 10))
+    admit(engine, range(10, 30), analytics=False)
+    _propose(engine, range(1, 30), TODAY - 5)
+    assert _seal(engine) == []
+
+
+def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine):
+    admit(engine, range(1, 31))
+    for day in (-20, -12, -5):
+        _propose(engine, range(1, 16), TODAY + day)
+    _seal(engine)
+    found = metrics.acceptance(engine, 14, AS_OF, published=True)
+    # The second block began the day after the first one ended, before the window: it is left out.
+    assert found["window"] == {
+        "since": iso_day(TODAY - 11),
+        "until": iso_day(TODAY - 4),
+        "published": True,
+        "days": 14,
+    }
+    assert found["total_proposed"] == 15
+    assert metrics.acceptance(engine, 2, AS_OF, published=True)["window"]["since"] is None
+
+
+def test_no_two_windows_differ_by_fewer_than_k_people(engine: Engine):
+    draw = random.Random(4)
+    admit(engine, range(1, 41))
+    shown: dict[int, set[int]] = {}
+    for day in range(TODAY - 25, TODAY - 3):
+        first = draw.randrange(1, 38)
+        people = range(first, first + draw.randrange(0, 4))
+        shown[day] = set(people)
+        if people:
+            _propose(engine, people, day)
+    _seal(engine)
+    windows = set()
+    for days in range(1, 40):
+        window = metrics.acceptance(engine, days, AS_OF, published=True)["window"]
+        if window["since"]:
+            windows.add((window["since"], window["until"]))
+    spans = [
+        (int(since), int(until))
+        for since, until in (
+            (
+                next(d for d in range(TODAY - 60, TODAY + 2) if iso_day(d) == a),
+                next(d for d in range(TODAY - 60, TODAY + 2) if iso_day(d) == b),
+            )
+            for a, b in windows
+        )
+    ]
+    assert len(spans) > 1
+    for one in spans:
+        for other in spans:
+            days_apart = set(range(*one)) ^ set(range(*other))
+            people_apart = set().union(*(shown.get(day, set()) for day in days_apart))
+            assert not days_apart or len(people_apart) >= K
+
+
+def test_zombie_cannot_seal(engine: Engine):
+    admit(engine, range(1, 21))
+    _propose(engine, range(1, 21), TODAY - 5)
+    with lease(engine, AGGREGATE_METRICS, 60) as held:
+        with writing(engine) as connection:
+            connection.execute(
+                leases.update()
+                .where(leases.c.name == AGGREGATE_METRICS)
+                .values(fence=leases.c.fence + 1)
+            )
+        with pytest.raises(LeaseLost):
+            seal(engine, held, TODAY, K, NOW)
+    with reading(engine) as connection:
+        assert connection.execute(select(blocks)).all() == []

@@ -1,0 +1,150 @@
+"""A recount agrees with the running sums, or says where it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from schemas.clock import MICROS_PER_DAY, iso_day
+from schemas.errors import SumsDiffer
+from schemas.events import EventKind
+from schemas.tables import events, matches, metric_sums, subjects
+from tests.histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
+from warehouse import accounts
+from warehouse.engine import reading, writing
+from warehouse.recount import reconcile
+from warehouse.rejections import list_rejected, replay_rejected
+from warehouse.subtraction import purge_matches, settle, subtract_subject
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+@pytest.fixture
+def market(engine: Engine) -> Engine:
+    admit(engine, range(1, 6))
+    stage(engine, history(11, length=150, subjects=5, matches=12))
+    process(engine, validate=False)
+    return engine
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 1_000])
+def test_recount_agrees_whatever_its_stretches(market: Engine, chunk: int):
+    agreed = reconcile(market, 0, chunk=chunk)
+    with reading(market) as connection:
+        assert agreed.sums == len(connection.execute(select(metric_sums)).all())
+        assert agreed.matches == len(connection.execute(select(matches.c.subject)).all())
+
+
+def test_sum_that_is_wrong_by_one_is_found_and_placed(market: Engine):
+    with writing(market) as connection:
+        day = (
+            connection.execute(select(metric_sums.c.day).where(metric_sums.c.measure == "proposed"))
+            .scalars()
+            .first()
+        )
+        connection.execute(
+            metric_sums.update()
+            .where(metric_sums.c.measure == "proposed", metric_sums.c.day == day)
+            .values(value=metric_sums.c.value + 1)
+        )
+    assert day is not None
+    with pytest.raises(SumsDiffer, match=rf"{iso_day(day)}.*proposed"):
+        reconcile(market, 0)
+    reconcile(market, TODAY + 1)
+
+
+def test_sum_that_nothing_stands_behind_is_found(market: Engine):
+    with writing(market) as connection:
+        connection.execute(
+            metric_sums.insert().values(
+                measure="viewed", facet="", day=TODAY, model_version="ghost", value=1
+            )
+        )
+    with pytest.raises(SumsDiffer, match=r"1 running sums differ"):
+        reconcile(market, 0)
+
+
+def test_subtracted_subject_leaves_the_sums_of_a_world_without_them(engine: Engine):
+    rows = history(5, length=150, subjects=5, matches=8)
+    admit(engine, range(1, 6))
+    stage(engine, [row for row in rows if row["subject"] != 3])
+    process(engine, validate=False)
+    without = tables(engine)["sums"]
+    stage(engine, [row for row in rows if row["subject"] == 3])
+    process(engine, validate=False)
+    assert tables(engine)["sums"] != without
+    with writing(engine) as connection:
+        subtract_subject(connection, 3)
+        subtract_subject(connection, 3)
+        connection.execute(matches.delete().where(matches.c.subject == 3))
+        connection.execute(events.delete().where(events.c.subject == 3))
+        connection.execute(subjects.delete().where(subjects.c.subject == 3))
+    assert tables(engine)["sums"] == without
+    reconcile(engine, 0)
+
+
+def test_withdrawal_and_return_leave_the_sums_as_they_were(market: Engine):
+    before = tables(market)["sums"]
+    consent(market, 2, analytics=False)
+    with writing(market) as connection:
+        assert settle(connection, [1, 2, 3]).removed == 1
+    reconcile(market, 0)
+    assert tables(market)["sums"] != before
+    consent(market, 2, analytics=True)
+    with writing(market) as connection:
+        assert settle(connection, [2]).added == 1
+    assert tables(market)["sums"] == before
+
+
+def test_subject_under_erasure_is_not_counted_again(market: Engine):
+    with writing(market) as connection:
+        connection.execute(subjects.update().where(subjects.c.subject == 2).values(erasing=True))
+        subtract_subject(connection, 2)
+    process(market, validate=False)
+    with reading(market) as connection:
+        counted = select(subjects.c.counted).where(subjects.c.subject == 2)
+        assert connection.execute(counted).scalar_one() is False
+    reconcile(market, 0)
+
+
+def test_purge_leaves_old_sums_and_counts_the_younger_partner_anew(engine: Engine):
+    admit(engine, [1, 2])
+    old, young = NOW - 5 * MICROS_PER_DAY, NOW - MICROS_PER_DAY
+    for subject, moment in ((1, old), (2, young)):
+        at = {"subject": subject, "occurred_at": moment}
+        stage(engine, [make_row(EventKind.PROPOSED, **at), make_row(EventKind.ACCEPTED, **at)])
+    process(engine, validate=False)
+    with writing(engine) as connection:
+        assert purge_matches(connection, TODAY - 2, 100) == 1
+        assert purge_matches(connection, TODAY - 2, 100) == 0
+    with reading(engine) as connection:
+        mutual = connection.execute(
+            select(metric_sums.c.day, metric_sums.c.value).where(metric_sums.c.measure == "mutual")
+        ).all()
+    assert [tuple(row) for row in mutual] == [(TODAY - 5, 1)]
+    reconcile(engine, TODAY - 2)
+
+
+def test_rejected_events_are_listed_without_content_and_replayed_after_a_fix(engine: Engine):
+    stage(engine, [make_row(EventKind.PROPOSED), make_row(EventKind.VIEWED, match_key=2)])
+    stage(engine, [make_row("match_forgotten", payload=b"{}")])
+    process(engine)
+    listed = list_rejected(engine)
+    assert listed.by_rule == {"subject: must exist": 2, "kind: must be one that events have": 1}
+    assert listed.total == 3
+    assert [len(one.event_id) for one in listed.newest] == [32, 32, 32]
+
+    admit(engine, [1])
+    good = [one.seq for one in listed.newest if "kind" not in one.reasons[0]]
+    assert replay_rejected(engine, good[:1]) == 1
+    assert replay_rejected(engine) == 2
+    counts = process(engine)
+    assert (counts.processed, counts.rejected) == (2, {"kind: must be one that events have": 1})
+    with reading(engine) as connection:
+        books = accounts.read(connection)
+    assert sum(books.values()) - books[accounts.STORED, ""] == books[accounts.STORED, ""] == 3
+    assert books[accounts.REJECTED, "subject: must exist"] == 0
+    reconcile(engine, 0)

@@ -10,18 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from pydantic import SecretStr
-from sqlalchemy import select, text
-
-from expectations.staged_events import SCREEN, _folded, broken_events
-from expectations.validation import broken_rules
-from schemas.clock import MICROS_PER_DAY
-from schemas.errors import LeaseLost
-from schemas.events import EventKind
-from schemas.tables import events, matches, metric_sums, rejected, staged
-from tests.histories import (
+from histories import (
     FIGURES,
     NOW,
     TODAY,
@@ -33,6 +22,17 @@ from tests.histories import (
     stage,
     tables,
 )
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr
+from sqlalchemy import select, text
+
+from expectations.staged_events import SCREEN, _folded, broken_events
+from expectations.validation import broken_rules
+from schemas.clock import MICROS_PER_DAY
+from schemas.errors import LeaseLost
+from schemas.events import EventKind
+from schemas.tables import events, matches, metric_sums, rejected, staged
 from warehouse import accounts, batches
 from warehouse.batch_frame import Partition, build
 from warehouse.engine import connect, create_tables, reading, writing

@@ -425,3 +425,61 @@ def test_sigterm_finishes_open_requests_and_takes_no_new_ones(
     assert refused
     assert (answer.status, content["stored"]) == (200, 500)
     assert balance(engine).stored == 500
+
+
+def _request(body: dict[str, Any], extra: str = "") -> bytes:
+    content = json.dumps(body).encode()
+    return _head(PROPOSED, len(content), extra) + content
+
+
+def test_requests_sent_without_waiting_are_answered_in_their_order(
+    server: Server, client: httpx.Client
+) -> None:
+    bodies = [proposed() for _ in range(5)]
+    bodies[2]["match_score"] = 7
+    with socket.create_connection(("127.0.0.1", server.port), timeout=5) as connection:
+        connection.sendall(b"".join(_request(body) for body in bodies))
+        received = b""
+        while received.count(b"HTTP/1.1 ") < 5 or not received.endswith(b"}"):
+            received += connection.recv(65_536)
+
+    answers = received.split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"200", b"422", b"200", b"200"]
+    for number in (0, 1, 3, 4):
+        assert bodies[number]["event_id"].encode() in answers[number]
+
+
+def test_connection_is_closed_when_the_client_asks_for_it(
+    server: Server, client: httpx.Client
+) -> None:
+    received = raw(server, _request(proposed(), "Connection: close\r\n"))
+
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"connection: close" in received
+
+
+@pytest.mark.parametrize("extra", ["Expect: 100-continue\r\n", "Transfer-Encoding: identity\r\n"])
+def test_odd_requests_take_the_longer_way_to_the_same_reply(
+    server: Server, client: httpx.Client, extra: str
+) -> None:
+    received = raw(server, _request(proposed(), extra), wait=2)
+
+    assert b"HTTP/1.1 200 OK" in received or received.startswith(b"HTTP/1.1 400")
+
+
+def test_both_ways_to_an_event_route_give_the_same_replies(
+    server: Server, client: httpx.Client
+) -> None:
+    long_way = {"origin": server.url}  # a page of this server itself: not the short way
+    stored = proposed()
+    for body in (
+        stored,
+        stored,
+        {**stored, "match_score": 0.9},
+        {"x": 1},
+        proposed(user_id="nobody"),
+    ):
+        short = client.post(PROPOSED, json=body)
+        again = client.post(PROPOSED, json=body, headers=long_way)
+        assert (short.status_code, short.content) == (again.status_code, again.content)
+        assert short.headers["content-type"] == again.headers["content-type"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.figures import METRICS as METRIC_NAMES
 from ingest.launcher import Launcher
 from tests.serving import LOOPBACK, allow, client_of, proposed
 from warehouse import api_keys
@@ -39,10 +40,7 @@ ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
         )
     },
     ("POST", "/api/tracking/events"): {INGEST},
-    **{
-        ("GET", f"/api/metrics/{name}"): {METRICS, ADMIN}
-        for name in ("acceptance", "satisfaction", "constraints", "funnel", "models")
-    },
+    **{("GET", f"/api/metrics/{name}"): {METRICS, ADMIN} for name in METRIC_NAMES},
     ("GET", "/api/ml/model"): {METRICS, ADMIN},
     ("GET", "/api/ml/weights"): {METRICS, ADMIN},
     ("GET", "/metrics"): {METRICS, ADMIN},

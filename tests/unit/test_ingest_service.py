@@ -1,0 +1,213 @@
+"""What lies behind the routes: midnight, a full queue, a rotated key, a flow that dies."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import func, select
+
+from ingest.launcher import Launcher, environment
+from ingest.service import Service
+from schemas.clock import MICROS_PER_DAY
+from schemas.errors import NotReady, QueueFull
+from schemas.settings import Settings
+from schemas.tables import staged, subjects
+from tests.serving import allow, client_of, now_us, proposed
+from warehouse.committer import Committer, Ticket
+from warehouse.engine import reading
+from warehouse.keyfile import PseudonymKey, day_key, read_ring, replace_ring
+from warehouse.watch import KnownConsents
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+PROPOSED = "/api/tracking/event/match-proposed"
+FEEDBACK = "/api/tracking/event/match-feedback"
+
+
+def test_text_that_is_under_way_at_midnight_is_sealed_under_the_new_day(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with client_of(settings) as client:
+        allow(client)
+        arrive = Service.arrive
+        days = iter([1])
+
+        def late(self: Service, event: Any) -> Any:
+            before = next(days, 0) * MICROS_PER_DAY
+            return self.intake.arrive(event, now_us() - before, fresh=False)
+
+        monkeypatch.setattr(Service, "arrive", late)
+        body = {"user_id": "u1", "match_id": "m", "rating": 3, "feedback_text": "hello"}
+        answer = client.post(FEEDBACK, json=body)
+        monkeypatch.setattr(Service, "arrive", arrive)
+
+    today = now_us() // MICROS_PER_DAY
+    with reading(engine) as connection:
+        row = connection.execute(select(staged)).one()
+    assert answer.status_code == 200
+    assert answer.json()["event_id"].replace("-", "") == row.event_id.hex()
+    assert row.sealed_day == today
+    assert _opened(settings, row) == b'["hello"]'
+
+
+def _opened(settings: Settings, row: Any) -> bytes:
+    from privacy.sealing import unseal
+
+    return unseal(day_key(settings.keys, row.sealed_day), row.sealed, row.event_id)
+
+
+def test_rotated_key_keeps_people_and_their_matches_together(
+    settings: Settings, engine: Engine
+) -> None:
+    with client_of(settings) as client:
+        allow(client)
+        client.post(PROPOSED, json=proposed())
+        ring = read_ring(settings.keys)
+        fresh = PseudonymKey("new", b"n" * 32, now_us())
+        keys = [*ring.pseudonym_keys, fresh]
+        replace_ring(settings.keys, type(ring)(keys, ring.digest_key))
+        time.sleep(0.6)
+        before_consent = client.post(PROPOSED, json=proposed()).status_code
+        allow(client)
+        after_consent = client.post(PROPOSED, json=proposed()).status_code
+
+    with reading(engine) as connection:
+        people = connection.execute(select(subjects.c.key_id)).scalars().all()
+        rows = connection.execute(select(staged.c.subject, staged.c.match_key)).all()
+    assert (before_consent, after_consent) == (200, 200)
+    assert people == ["new"]
+    assert len(rows) == 3
+    assert len(set(rows)) == 1
+
+
+def test_full_queue_is_refused_and_what_was_accepted_is_told(engine: Engine) -> None:
+    settled: list[Ticket] = []
+    committer = Committer(engine, KnownConsents(), 2, settled.extend, lambda *_: None)
+    blocker = Ticket(work=lambda _connection: time.sleep(0.5))
+    committer.submit(blocker)
+    time.sleep(0.2)
+    committer.submit(Ticket(work=lambda _connection: 7))
+    with pytest.raises(QueueFull):
+        committer.submit(Ticket(work=lambda _connection: 8))
+    committer.close()
+
+    assert [ticket.result for ticket in settled] == [None, 7]
+    with pytest.raises(NotReady):
+        committer.submit(Ticket(work=lambda _connection: 9))
+
+
+def test_work_that_fails_takes_nothing_else_of_its_commit_with_it(engine: Engine) -> None:
+    def insert(connection: Any, name: str) -> None:
+        connection.exec_driver_sql(f"INSERT INTO versions (name, value) VALUES ('{name}', 1)")
+
+    def fail(connection: Any) -> None:
+        insert(connection, "half done")
+        raise NotReady("no")
+
+    settled: list[Ticket] = []
+    committer = Committer(engine, KnownConsents(), 100, settled.extend, lambda *_: None)
+    committer.submit(Ticket(work=lambda _connection: time.sleep(0.2)))
+    time.sleep(0.05)
+    for work in (fail, lambda connection: insert(connection, "whole")):
+        committer.submit(Ticket(work=work))
+    committer.close()
+
+    assert [type(ticket.error) for ticket in settled] == [type(None), NotReady, type(None)]
+    with reading(engine) as connection:
+        names = connection.exec_driver_sql("SELECT name FROM versions").scalars().all()
+    assert list(names) == ["whole"]
+
+
+def test_stale_answer_is_not_learned_after_a_change() -> None:
+    known = KnownConsents()
+    known.learn({b"a": 1}, seen=3)
+    known.forget([b"a"], 4)
+    known.learn({b"a": 1}, seen=3)
+    stale = known.get(b"a")
+    known.learn({b"a": 2}, seen=4)
+
+    assert stale is None
+    assert known.get(b"a") == 2
+
+
+def test_flow_that_dies_without_a_word_is_noted_as_failed(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Dead:
+        def wait(self) -> int:
+            return -9
+
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Dead())
+    with client_of(settings) as client:
+        url = client.post("/api/privacy/cleanup").json()["url"]
+        deadline = time.monotonic() + 5
+        while (state := client.get(url).json())["state"] == "requested":
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    assert state["state"] == "failed"
+    assert "-9" in state["detail"]
+
+
+def test_flow_finds_the_settings_of_the_server(settings: Settings) -> None:
+    changed = settings.model_copy(update={"cors_origins": ("https://a.example",), "port": 9})
+
+    given = environment(changed)
+
+    assert given["SMARTMATCH_HOME"] == str(settings.home)
+    assert given["SMARTMATCH_CORS_ORIGINS"] == "https://a.example"
+    assert given["SMARTMATCH_PORT"] == "9"
+    assert settings.database_url is not None
+    assert given["SMARTMATCH_DATABASE_URL"] == settings.database_url.get_secret_value()
+
+
+def test_requests_from_several_loops_are_each_told_in_their_own(settings: Settings) -> None:
+    import httpx
+
+    from ingest_api import create_app
+    from warehouse.keyfile import make_ring
+
+    make_ring(settings.keys, 0)
+    app = create_app(settings)
+
+    async def send() -> int:
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+            await client.post("/api/tracking/consent", json={"user_id": "u1", "analytics": True})
+            return (await client.post(PROPOSED, json=proposed())).status_code
+
+    statuses = [asyncio.run(send()) for _ in range(3)]
+    app.service.close()
+
+    assert statuses == [200] * 3
+
+
+def test_books_of_refused_events_are_entered_without_a_commit_to_carry_them(
+    settings: Settings, engine: Engine
+) -> None:
+    from warehouse.audit import balance
+
+    with client_of(settings) as client:
+        client.post(PROPOSED, json={"user_id": 5})
+
+    books = balance(engine)
+    assert (books.received, books.refused) == (1, {"user_id: must be a text": 1})
+
+
+def test_nothing_is_counted_before_its_day_key_exists(settings: Settings, engine: Engine) -> None:
+    with client_of(settings) as client:
+        allow(client)
+        client.post(
+            FEEDBACK,
+            json={"user_id": "u1", "match_id": "m", "rating": 3, "feedback_text": "x"},
+        )
+
+    today = int(datetime.now(UTC).timestamp()) // 86_400
+    assert (settings.keys / "days" / f"{today}.key").exists()
+    with reading(engine) as connection:
+        assert connection.execute(select(func.count()).select_from(staged)).scalar_one() == 1

@@ -72,7 +72,19 @@ def read_decisions(path: Path) -> list[Round]:
         InvalidInput: A column is absent, is not a number or is out of range; a pair is
             there twice or in one direction only.
     """
-    table = _read(path)
+    return rounds_of(_read(path))
+
+
+def rounds_of(table: pd.DataFrame) -> list[Round]:
+    """Make rounds of a table of decisions; see ``read_decisions``.
+
+    Args:
+        table: Numbers; columns as in the CSV.
+
+    Raises:
+        InvalidInput: A value is out of range, or a pair is not there once in each direction.
+    """
+    _check(table)
     return [
         _evening(wave, table[table["wave"] == wave])
         for wave in sorted(set(table["wave"].astype(int)))
@@ -104,9 +116,12 @@ def _read(path: Path) -> pd.DataFrame:
         if column not in header.columns:
             raise InvalidInput(column, "must be a column of the file")
     try:
-        table = pd.read_csv(path, usecols=list(_NEEDED), dtype="float64")
+        return pd.read_csv(path, usecols=list(_NEEDED), dtype="float64")
     except ValueError:
         raise InvalidInput("decisions", "must hold numbers only") from None
+
+
+def _check(table: pd.DataFrame) -> None:
     for column in ("iid", "pid", "gender", "wave", "dec"):
         if table[column].isna().any():
             raise InvalidInput(column, "must be there in every row")
@@ -114,7 +129,6 @@ def _read(path: Path) -> pd.DataFrame:
         if not table[column].dropna().between(low, high).all():
             raise InvalidInput(column, f"must be between {low:g} and {high:g}")
     _check_pairs(table)
-    return table
 
 
 def _check_pairs(table: pd.DataFrame) -> None:

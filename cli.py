@@ -127,7 +127,7 @@ def retrain(*, as_json: bool) -> None:
 @main.command()
 @click.argument(
     "which",
-    type=click.Choice(["acceptance", "satisfaction", "constraints", "funnel", "models"]),
+    type=click.Choice(["acceptance", "satisfaction", "constraints", "funnel", "models", "drift"]),
     default="acceptance",
 )
 @click.option("--days", type=click.IntRange(1, 3_660), default=30, show_default=True)
@@ -138,8 +138,9 @@ def metrics(which: str, days: int, *, published: bool, as_json: bool) -> None:
     from datetime import UTC, datetime
 
     import warehouse.metrics
+    from warehouse.drift_days import drift
 
-    read = getattr(warehouse.metrics, which)
+    read = drift if which == "drift" else getattr(warehouse.metrics, which)
     result(read(ready_engine(), days, datetime.now(UTC), published=published), as_json=as_json)
 
 

@@ -28,6 +28,7 @@ SCHEDULES = {
     "process_events": "*/5 * * * *",
     "aggregate_metrics": "20 2 * * *",
     "purge_expired": "40 2 * * *",
+    "watch_drift": "50 2 * * *",
     "retrain_model": "0 3 * * *",
 }
 """Cron of each flow, in the time zone of the settings; erase_subject runs on request only."""
@@ -44,11 +45,13 @@ def serve_all() -> None:
     from flows.process_events import process_events
     from flows.purge_expired import purge_expired
     from flows.retrain_model import retrain_model
+    from flows.watch_drift import watch_drift
 
     flows: list[Flow[Any, Any]] = [
         process_events,
         aggregate_metrics,
         purge_expired,
+        watch_drift,
         retrain_model,
         erase_subject,
     ]

@@ -15,7 +15,7 @@ from commands.shared import (
     read_settings,
     ready_engine,
 )
-from console import result, say, steps, table
+from console import result, say, steps, table, working
 
 if TYPE_CHECKING:
     from matching.explanation import Explanation
@@ -48,6 +48,18 @@ def rollback() -> None:
     version = open_registry().rollback()
     publish_champion(read_settings())
     say(f"The champion is version {version}.")
+
+
+@click.command("watch-drift")
+@AS_JSON
+def watch_drift(*, as_json: bool) -> None:
+    """Hold the days since training against training; beyond the bounds, ask for a retrain."""
+    from flows.watch_drift import watch_drift as watch
+
+    ready_engine()
+    with working("comparing"):
+        found = watch()
+    result(plain(found), as_json=as_json)
 
 
 @click.command()
@@ -188,4 +200,5 @@ COMMANDS = (
     backtest,
     explain,
     ope,
+    watch_drift,
 )

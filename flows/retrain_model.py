@@ -60,12 +60,14 @@ def retrain_model() -> Retrained:
         reason = validation.reason_not_to_learn(rows)
         if reason is not None:
             training.register_refusal(registry, reason, rows)
+            training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
         recorded = training.register(registry, found, rows)
         sentence = found.verdict.sentence
         training.keep_books(settings.url, recorded, rows, sentence)
         published = training.publish(settings.url, registry, micros(now))
+        training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
 
     create_markdown_artifact(key="retrain", markdown=f"**{sentence}**\n\n{_evidence(found)}")
     return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 from ingest.openapi import describe
 from ingest.permission import caller_of, needs
 from ingest.replies import NOT_FOUND, Refused, json_response
-from warehouse import metrics, weights
+from warehouse import drift_days, metrics, weights
 from warehouse.api_keys import Scope
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ METRICS = {
     "constraints": (metrics.constraints, "What each constraint has to do with acceptance."),
     "funnel": (metrics.funnel, "From proposal to completion."),
     "models": (metrics.models, "The same by version of the model that proposed."),
+    "drift": (drift_days.drift, "How far each day lies from what the champion learned from."),
 }
 Days = Annotated[
     int, Query(ge=1, le=760, description="Length of the window that ends today, days.")

@@ -284,6 +284,21 @@ published_weights = Table(
     sqlite_autoincrement=True,
 )
 
+# One row a day, feature and measure: how far the day lies from what the champion learned from.
+drift_days = Table(
+    "drift_days",
+    metadata,
+    Column("day", Integer, nullable=False),
+    Column("feature", String(96), nullable=False),
+    Column("measure", String(32), nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("value", Float, nullable=False),
+    Column("bound", Float, nullable=False),
+    Column("model_version", String(64), nullable=False),
+    Column("compared_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "feature", "measure"),
+)
+
 # One row a class of data and purge run: the evidence.
 purges = Table(
     "purges",
@@ -310,7 +325,7 @@ erasures = Table(
     Index("ix_erasures_state", "state"),
 )
 
-# One row a flow run that was asked for over HTTP without a Prefect server.
+# One row a flow run that was asked for: over HTTP without a Prefect server, or by another flow.
 runs = Table(
     "runs",
     metadata,

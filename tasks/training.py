@@ -12,7 +12,7 @@ from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import moment
 from tasks.policies import compute_task, io_task
-from warehouse import training
+from warehouse import runs, training
 from warehouse.engine import connect
 from warehouse.training import TrainingSet
 
@@ -76,3 +76,9 @@ def publish(url: SecretStr, registry: Registry, now: int) -> str:
     document = weights_document(champion, version)
     training.publish_weights(connect(url), version, document, at=moment(now))
     return version
+
+
+@io_task
+def answer_requests(url: SecretStr, began: int, now: int) -> int:
+    """Note that whatever asked for a retrain before this one began has been answered."""
+    return runs.answer(connect(url), "retrain_model", asked_until=moment(began), now=moment(now))

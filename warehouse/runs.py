@@ -1,4 +1,4 @@
-"""Flow runs that were asked for over HTTP: one row each, followed by its id."""
+"""Flow runs that were asked for, over HTTP or by another flow: one row each."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 REQUESTED, RUNNING, COMPLETED, FAILED = "requested", "running", "completed", "failed"
+QUEUED = "queued"
+"""Asked for, and answered by whichever run of the flow comes next."""
 OPEN = (REQUESTED, RUNNING)
 
 
@@ -89,3 +91,48 @@ def read(engine: Engine, run: str) -> Run | None:
     with reading(engine) as connection:
         row = connection.execute(select(runs).where(runs.c.run == run)).first()
     return Run(*row) if row else None
+
+
+def queue(engine: Engine, flow: str, now: datetime, detail: str) -> bool:
+    """Ask for the next run of a flow, unless the same is asked for already.
+
+    Args:
+        engine: The database.
+        flow: Name of the flow.
+        now: The time, aware.
+        detail: Why; nothing about a person.
+
+    Returns:
+        Whether it was not asked for before.
+    """
+    waiting = (runs.c.flow == flow, runs.c.state == QUEUED, runs.c.detail == detail)
+    with writing(engine) as connection:
+        if connection.execute(select(runs.c.run).where(*waiting).limit(1)).first():
+            return False
+        values = {"flow": flow, "state": QUEUED, "requested_at": micros(now), "detail": detail}
+        connection.execute(runs.insert().values(run=str(uuid4()), **values))
+        return True
+
+
+def answer(engine: Engine, flow: str, *, asked_until: datetime, now: datetime) -> int:
+    """Note that a run answered everything that was queued before it began.
+
+    Args:
+        engine: The database.
+        flow: Name of the flow.
+        asked_until: When the run began to read; what was queued later waits for the next one.
+        now: The time, aware.
+
+    Returns:
+        How many were waiting.
+    """
+    with writing(engine) as connection:
+        return connection.execute(
+            update(runs)
+            .where(
+                runs.c.flow == flow,
+                runs.c.state == QUEUED,
+                runs.c.requested_at <= micros(asked_until),
+            )
+            .values(state=COMPLETED, finished_at=micros(now))
+        ).rowcount

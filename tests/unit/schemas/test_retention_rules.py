@@ -36,6 +36,7 @@ def test_each_class_goes_at_the_age_that_its_setting_says() -> None:
         "matches": (NOW - timedelta(days=100)).date(),
         "metric_sums": (NOW - timedelta(days=200)).date(),
         "blocks": (NOW - timedelta(days=200)).date(),
+        "drift_days": (NOW - timedelta(days=200)).date(),
         "runs": (NOW - timedelta(days=50)).date(),
         "purges": (NOW - timedelta(days=200)).date(),
     }
@@ -58,6 +59,7 @@ def test_nothing_is_kept_longer_than_its_retention_and_one_day() -> None:
         "matches": settings.events_retention_days,
         "metric_sums": settings.metrics_retention_days,
         "blocks": settings.metrics_retention_days,
+        "drift_days": settings.metrics_retention_days,
         "runs": settings.logs_retention_days,
         "purges": settings.metrics_retention_days,
     }

@@ -1,0 +1,89 @@
+"""Watch whether the world has moved since the champion was trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+
+from matching.drift import Drift
+from matching.registry import Registry
+from schemas.clock import day_number, micros
+from schemas.settings import Settings
+from tasks import drift, training
+from warehouse.engine import connect
+from warehouse.leases import lease
+
+
+@dataclass(frozen=True)
+class DriftWatched:
+    """What a comparison came to.
+
+    Attributes:
+        version: The champion.
+        days: Days that were compared.
+        measures: Figures that were compared.
+        beyond: Those beyond their bound.
+        retrain_asked: Whether a retrain was asked for that nobody had asked for before.
+        sentence: What to make of it, for a person.
+    """
+
+    version: str
+    days: int
+    measures: int
+    beyond: int
+    retrain_asked: bool
+    sentence: str
+
+
+@flow(name="watch-drift")
+def watch_drift() -> DriftWatched:
+    """Compare the days since training with training; beyond the bounds, ask for a retrain.
+
+    Safe to run again: a day's figures are replaced, and a retrain is asked for once.
+
+    Returns:
+        How many figures were compared, and how many are beyond their bounds.
+
+    Raises:
+        NotRegistered: There is no champion; ``smartmatch init`` makes the first.
+        LeaseHeld: Another run is at work.
+    """
+    settings = Settings()
+    now = datetime.now(UTC)
+    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+
+    with lease(connect(settings.url), "watch_drift", settings.lease_seconds) as held:
+        champion, version = training.read_champion(registry)
+        rows = training.read(settings.url, day_number(now) - settings.training_days, micros(now))
+        watched = drift.choose(rows, champion, now.date(), settings.smallest_group)
+        found = drift.compare(watched, champion)
+        drift.keep(settings.url, held, found, version=version, since=watched.since, now=micros(now))
+        asked = found.beyond and drift.ask_for_retrain(settings.url, micros(now))
+
+    create_markdown_artifact(key="drift", markdown=_report(found))
+    table = found.table
+    return DriftWatched(
+        version=version,
+        days=int(table["day"].nunique()),
+        measures=len(table),
+        beyond=int(table["beyond"].sum()),
+        retrain_asked=asked,
+        sentence=found.sentence,
+    )
+
+
+def _report(found: Drift) -> str:
+    rows = "\n".join(
+        f"| {row.day} | {row.measure} | {row.rows} | {row.value:.3f} | {row.bound:.3f} |"
+        f" {'beyond' if row.beyond else ''} |"
+        for row in found.table.itertuples()
+    )
+    head = "| day | measure | rows | value | bound | |\n|---|---|---|---|---|---|"
+    return f"**{found.sentence}**\n\n{head}\n{rows}"
+
+
+if __name__ == "__main__":
+    watch_drift()

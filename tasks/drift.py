@@ -1,0 +1,67 @@
+"""Steps of watching for drift."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+from pydantic import SecretStr
+
+from matching import drift
+from matching.drift import Drift
+from matching.model import Model
+from matching.watching import Watched, split
+from schemas.clock import day_number, moment
+from tasks.opening import opened
+from tasks.policies import compute_task, io_task
+from warehouse import drift_days, runs
+from warehouse.drift_days import Measured
+from warehouse.leases import Lease
+from warehouse.training import TrainingSet
+
+RETRAIN, WHY = "retrain_model", "drift beyond its bounds"
+
+
+@compute_task
+def choose(rows: TrainingSet, champion: Model, today: date, smallest: int) -> Watched:
+    """Take the proposals that the champion learned from, and those of finished days since."""
+    return split(rows.frame, champion, today=today, smallest=smallest)
+
+
+@compute_task
+def compare(watched: Watched, champion: Model) -> Drift:
+    """Hold the days since training against training."""
+    return drift.drift(watched.reference, watched.current, champion)
+
+
+@io_task
+def keep(
+    url: SecretStr, lease: Lease, found: Drift, *, version: str, since: date, now: int
+) -> None:
+    """Keep what each day came to."""
+    rows = measured(found)
+    with opened(url) as engine:
+        drift_days.keep(engine, lease, rows, version, since_day=day_number(since), at=moment(now))
+
+
+@io_task
+def ask_for_retrain(url: SecretStr, now: int) -> bool:
+    """Queue a retrain, unless one waits already for the same reason."""
+    with opened(url) as engine:
+        return runs.queue(engine, RETRAIN, moment(now), WHY)
+
+
+def measured(found: Drift) -> list[Measured]:
+    """Give a comparison as it is kept: calibration is a measure of the score."""
+    records: list[dict[str, Any]] = found.table.to_dict("records")  # type: ignore[assignment]
+    return [
+        Measured(
+            day=day_number(date.fromisoformat(row["day"])),
+            feature="score" if row["measure"] == "calibration" else row["measure"],
+            measure="calibration" if row["measure"] == "calibration" else "stability",
+            rows=row["rows"],
+            value=row["value"],
+            bound=row["bound"],
+        )
+        for row in records
+    ]

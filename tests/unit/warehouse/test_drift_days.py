@@ -1,0 +1,120 @@
+"""Drift as it is kept and read, and the retrain that it asks for."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from sqlalchemy import select
+
+from matching.watching import WATCHED_DAYS
+from schemas.clock import iso_day
+from schemas.errors import LeaseLost
+from schemas.tables import runs
+from tests.histories import TODAY
+from tests.population import RUN
+from warehouse.drift_days import SETTLED_DAYS, Measured, drift, keep
+from warehouse.engine import reading, writing
+from warehouse.leases import Lease, lease
+from warehouse.runs import answer, queue
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+
+def score(back: int, value: float, bound: float = 0.25) -> Measured:
+    return Measured(TODAY - back, "score", "stability", 40, value, bound)
+
+
+def put(engine: Engine, *found: Measured, since: int) -> None:
+    with lease(engine, "watch_drift", 60) as held:
+        keep(engine, held, found, "3", since_day=TODAY - since, at=RUN)
+
+
+def told(engine: Engine, *, published: bool = False, days: int = 30) -> dict[str, float]:
+    found = drift(engine, days, RUN, published=published)["features"]
+    return {one["day"]: one["value"] for one in found.get("score", {}).get("stability", [])}
+
+
+def test_a_later_comparison_replaces_the_days_it_looked_at_and_no_other(engine: Engine) -> None:
+    put(engine, score(4, 0.1), score(3, 0.2), score(2, 0.3), since=4)
+
+    put(engine, score(2, 0.6), since=3)
+
+    assert told(engine) == {iso_day(TODAY - 4): 0.1, iso_day(TODAY - 2): 0.6}
+
+
+def test_what_is_beyond_is_counted_and_marked(engine: Engine) -> None:
+    put(engine, score(2, 0.25), score(1, 0.2500001), since=3)
+
+    found = drift(engine, 30, RUN, published=False)
+
+    assert found["beyond"] == 1
+    assert found["days_compared"] == 2
+    assert [one["beyond"] for one in found["features"]["score"]["stability"]] == [False, True]
+    assert found["window"] == {
+        "since": iso_day(TODAY - 29),
+        "until": iso_day(TODAY + 1),
+        "published": False,
+        "days": 30,
+    }
+
+
+def test_only_days_that_no_comparison_touches_any_more_are_published_and_rounded(
+    engine: Engine,
+) -> None:
+    settled = SETTLED_DAYS + 1
+    put(engine, score(settled, 0.123456), score(settled - 1, 0.2), since=settled)
+
+    assert told(engine, published=True) == {iso_day(TODAY - settled): 0.12}
+    assert told(engine, published=False, days=settled + 1) == {
+        iso_day(TODAY - settled): 0.123456,
+        iso_day(TODAY - settled + 1): 0.2,
+    }
+
+
+def test_what_is_published_is_what_is_watched_no_more() -> None:
+    assert SETTLED_DAYS == WATCHED_DAYS
+
+
+def test_a_run_that_lost_its_lease_keeps_nothing(engine: Engine) -> None:
+    with lease(engine, "watch_drift", 60) as held:
+        stale = Lease(held.name, held.fence - 1, 60)
+        with pytest.raises(LeaseLost):
+            keep(engine, stale, [score(1, 0.2)], "3", since_day=0, at=RUN)
+
+    assert told(engine) == {}
+
+
+def test_a_reason_waits_once_and_another_beside_it(engine: Engine) -> None:
+    asked = [queue(engine, "retrain_model", RUN, why) for why in ("a", "a", "b")]
+
+    assert asked == [True, False, True]
+
+
+def test_a_run_answers_what_was_asked_before_it_began(engine: Engine) -> None:
+    queue(engine, "retrain_model", RUN, "before")
+    queue(engine, "retrain_model", RUN + timedelta(seconds=2), "meanwhile")
+    queue(engine, "other_flow", RUN, "not this one")
+    with writing(engine) as connection:
+        connection.execute(
+            runs.insert().values(
+                run="x", flow="retrain_model", state="running", requested_at=0, detail="http"
+            )
+        )
+
+    answered = answer(engine, "retrain_model", asked_until=RUN, now=RUN + timedelta(seconds=5))
+
+    assert answered == 1
+    with reading(engine) as connection:
+        states = {
+            r.detail: r.state for r in connection.execute(select(runs.c.detail, runs.c.state))
+        }
+    assert states == {
+        "before": "completed",
+        "meanwhile": "queued",
+        "not this one": "queued",
+        "http": "running",
+    }
+    assert queue(engine, "retrain_model", RUN, "before")

@@ -198,7 +198,8 @@ def _find_partners(plain: pd.DataFrame, evening: pd.DataFrame) -> None:
     """Write into ``pid`` whom each row of an evening is about, where that can be told."""
     women = evening[evening["gender"] == "female"]
     men = evening[evening["gender"] == "male"]
-    disagreeing = _disagreements(women, men)
+    # All rows that are not a date's are alike: a row that is left over must not break up a date.
+    disagreeing = np.minimum(_disagreements(women, men), _MOST_DISAGREEING + 1)
     one, other = linear_sum_assignment(disagreeing)
     close = disagreeing[one, other] <= _MOST_DISAGREEING
     pairs = pd.DataFrame(

@@ -89,8 +89,11 @@ class _Spelling:
 def _plain(cluster: str) -> str:
     if cluster.isascii():
         return cluster
-    if unicodedata.category(cluster[0]) == "Cf":
+    category = unicodedata.category(cluster[0])
+    if category == "Cf":
         return ""
+    if category == "Cs":  # half a character: no recogniser could encode it
+        return "\ufffd"
     # The acute accent as an apostrophe is looked up first: NFKC makes it a space.
     folded = _ALIKE.get(cluster) or unicodedata.normalize("NFKC", cluster)
     return "".join(_ALIKE.get(letter, _digit(letter)) for letter in folded)

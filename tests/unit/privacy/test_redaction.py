@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.redaction_corpus import make_corpus
 from benchmarks.redaction_tuning import TUNING
-from privacy.redaction import LONGEST, Redacted, redact, redact_lines
+from privacy.redaction import LONGEST, Redacted, _carry_back, redact, redact_lines
 from privacy.spans import Span, replace
 from schemas.errors import InvalidInput
 
@@ -114,6 +114,25 @@ def test_spans_point_into_the_original_text() -> None:
     assert replace(text, result.spans) == result.text
 
 
+@given(st.lists(st.tuples(st.integers(1, 6), st.integers(1, 9)), max_size=5))
+def test_every_character_left_is_carried_back_to_where_it_was(gaps: list[tuple[int, int]]) -> None:
+    text, spans = "", []
+    for gap, width in gaps:
+        start = len(text) + gap
+        text += "".join(chr(0x4E00 + len(text) + k) for k in range(gap + width))
+        spans.append(Span(start, start + width, "PERSON"))
+
+    left = replace(text, spans)
+
+    for i, letter in enumerate(left):
+        if not letter.isascii():
+            assert text[_carry_back(Span(i, i + 1, "PERSON"), spans).start] == letter
+
+
+def test_half_a_character_is_no_reason_to_fail() -> None:
+    assert redacted("\ud800 appelez Karim \udfff") == "\ud800 appelez <PERSON> \udfff"
+
+
 def test_what_is_longer_than_the_limit_is_dropped_unread() -> None:
     text = "Karim " * (LONGEST // 6 + 1)
 
@@ -163,7 +182,7 @@ def test_no_text_buys_more_than_seconds(piece: str) -> None:
     redact(["Bonjour"])
     started = time.process_time()
 
-    redact([piece * (4_000 // len(piece))])
+    redact([piece * (4_000 // len(piece)) + " @"])
 
     assert time.process_time() - started < 10
 

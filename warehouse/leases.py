@@ -90,7 +90,8 @@ def lease(
     Args:
         engine: The database that is written to.
         name: Name of the flow.
-        seconds: The lease runs out when it is not renewed for so long.
+        seconds: The lease runs out when it is not renewed for so long; the same for every run
+            of a flow, because one that ends much later was made by a clock that stood ahead.
         wait_seconds: How long to wait for another holder; 0 asks once.
 
     Raises:

@@ -91,7 +91,7 @@ def test_lease_nobody_ever_took_is_nobodys(engine: Engine):
 
 
 def test_run_that_was_killed_need_not_be_waited_for(engine: Engine):
-    with lease(engine, "flow", 3_600):
+    with lease(engine, "flow", 60):
         with reading(engine) as connection:
             holder = connection.execute(select(leases.c.holder)).scalar_one()
         dead = subprocess.run(
@@ -107,7 +107,7 @@ def test_run_that_was_killed_need_not_be_waited_for(engine: Engine):
 
 
 def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engine):
-    with lease(engine, "flow", 3_600):
+    with lease(engine, "flow", 60):
         with reading(engine) as connection:
             host, pid, started = connection.execute(select(leases.c.holder)).scalar_one().split(":")
         if not started:
@@ -118,9 +118,9 @@ def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engin
 
 
 def test_holder_on_another_machine_is_waited_for(engine: Engine):
-    with lease(engine, "flow", 3_600):
+    with lease(engine, "flow", 60):
         _set_holder(engine, "elsewhere:1:1")
-        with pytest.raises(LeaseHeld), lease(engine, "flow", 3_600):
+        with pytest.raises(LeaseHeld), lease(engine, "flow", 60):
             pass
 
 

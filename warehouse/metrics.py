@@ -224,12 +224,12 @@ def _dict(found: Estimate | None) -> dict[str, float | int] | None:
 
 
 def _value(found: Estimate | None) -> float | None:
-    return round(found.value, 6) if found else None
+    return found.value if found else None
 
 
 def _interval(found: Estimate | None) -> list[float] | None:
-    return [round(found.lower, 6), round(found.upper, 6)] if found else None
+    return [found.lower, found.upper] if found else None
 
 
 def _per(total: int, count: int) -> float | None:
-    return round(total / count, 6) if count else None
+    return total / count if count else None

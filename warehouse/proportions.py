@@ -21,11 +21,11 @@ class Estimate:
     count: int
 
     def to_dict(self) -> dict[str, float | int]:
-        """Return it ready for JSON, six digits after the point."""
+        """Return it ready for JSON."""
         return {
-            "value": round(self.value, 6),
-            "lower": round(self.lower, 6),
-            "upper": round(self.upper, 6),
+            "value": self.value,
+            "lower": self.lower,
+            "upper": self.upper,
             "count": self.count,
         }
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from histories import NOW, TODAY, admit, history, make_row, process, stage
+from sqlalchemy import event
 
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.events import EventKind
@@ -158,15 +159,19 @@ def test_query_reads_the_window_and_not_the_history(engine: Engine):
                 for day in range(10_000, 13_000)
             ],
         )
-    plans = []
+    ran: list[str] = []
+
+    @event.listens_for(engine, "checkout")
+    def trace(raw: Any, _record: object, _proxy: object) -> None:
+        raw.set_trace_callback(ran.append)
+
+    for name in ALL:
+        getattr(metrics, name)(engine, 30, AS_OF, published=False)
+    event.remove(engine, "checkout", trace)
+    statements = [sql for sql in ran if sql.startswith("SELECT")]
+    assert len(statements) >= len(ALL)
     with engine.connect() as connection:
         raw: Any = connection.connection.driver_connection
-        raw.set_trace_callback(plans.append)
-        for name in ALL:
-            getattr(metrics, name)(engine, 30, AS_OF, published=False)
-        raw.set_trace_callback(None)
-        statements = [sql for sql in plans if sql.startswith("SELECT")]
-        assert len(statements) >= len(ALL)
         for sql in statements:
             steps = [row[3] for row in raw.execute(f"EXPLAIN QUERY PLAN {sql}")]
             assert not [step for step in steps if step.startswith("SCAN metric_sums")], sql

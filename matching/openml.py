@@ -202,13 +202,14 @@ def _find_partners(plain: pd.DataFrame, evening: pd.DataFrame) -> None:
     disagreeing = np.minimum(_disagreements(women, men), _MOST_DISAGREEING + 1)
     one, other = linear_sum_assignment(disagreeing)
     close = disagreeing[one, other] <= _MOST_DISAGREEING
+    her, his = women.index[one[close]], men.index[other[close]]
     pairs = pd.DataFrame(
-        {"woman": women["iid"].to_numpy()[one], "man": men["iid"].to_numpy()[other]}
+        {"woman": plain["iid"][her].to_numpy(), "man": plain["iid"][his].to_numpy()}
     )
     # Two people meet once: a pair that is there twice means that somebody was mistaken.
-    clear = close & ~pairs.duplicated(keep=False).to_numpy()
-    plain.loc[women.index[one[clear]], "pid"] = pairs["man"].to_numpy(dtype="float64")[clear]
-    plain.loc[men.index[other[clear]], "pid"] = pairs["woman"].to_numpy(dtype="float64")[clear]
+    clear = ~pairs.duplicated(keep=False).to_numpy()
+    plain.loc[her[clear], "pid"] = pairs["man"].to_numpy(dtype="float64")[clear]
+    plain.loc[his[clear], "pid"] = pairs["woman"].to_numpy(dtype="float64")[clear]
 
 
 def _disagreements(women: pd.DataFrame, men: pd.DataFrame) -> NDArray[np.int64]:

@@ -142,10 +142,17 @@ def test_a_stray_rating_is_forgiven_and_one_above_ten_means_ten() -> None:
     pd.testing.assert_frame_equal(told(decisions_of(frame)), told(expected), check_dtype=False)
 
 
-def test_a_row_whose_other_side_is_absent_is_left_out_and_no_other() -> None:
+@pytest.mark.parametrize("absent", [[(1, 10), (12, 2)], [(9, 18), (11, 4)]])
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_row_whose_other_side_is_absent_is_left_out_and_no_other(
+    absent: list[tuple[int, int]], alike: bool
+) -> None:
+    """One of each side is absent, so that the rows left over are as many."""
     table = evenings(4, sizes=((9, 9), (10, 10)))
+    if alike:
+        table[[*RATINGS]] = 5.0
+        table["dec"] = 1.0
     here = list(table[["iid", "pid"]].itertuples(index=False, name=None))
-    absent = [(1, 10), (12, 2)]  # one of each side, so that the rows left over are as many
     gone = np.array([pair in absent for pair in here])
     alone = np.array([pair[::-1] in absent for pair in here])
 

@@ -54,7 +54,7 @@ def broken_rules(frame: pd.DataFrame, suite: ExpectationSuite) -> dict[str, NDAr
         return {}
     found: dict[str, NDArray[Any]] = {}
     # What could not be evaluated comes first in the results, whatever its place in the suite.
-    order = {str(one.meta[RULE]): place for place, one in enumerate(suite.expectations)}
+    order = {str((one.meta or {})[RULE]): place for place, one in enumerate(suite.expectations)}
     failed = [one for one in _validate(frame, suite, "COMPLETE").results if not one.success]
     for result in sorted(failed, key=lambda one: order[one.expectation_config.meta[RULE]]):
         rule = str(result.expectation_config.meta[RULE])

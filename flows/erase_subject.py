@@ -52,7 +52,8 @@ def _report(done: Erasure) -> str:
     rows = "\n".join(f"| {table} | {count} |" for table, count in done.deleted.items())
     models = ", ".join(done.models) or "none"
     return (
-        f"Request {done.request} is {done.state}.\n\n| table | rows deleted |\n|---|---|\n{rows}\n\n"
+        f"Request {done.request} is {done.state}.\n\n"
+        f"| table | rows deleted |\n|---|---|\n{rows}\n\n"
         f"Model versions that had learned from the person: {models}."
     )
 

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
+from matching.refit import RefitDiffers
 from matching.registry import Registry
 from matching.training import Retraining
 from schemas.clock import day_number, micros
@@ -49,6 +50,8 @@ def retrain_model() -> Retrained:
     Raises:
         NotRegistered: There is no champion; ``smartmatch init`` makes the first.
         LeaseHeld: Another retrain is at work.
+        RefitDiffers: Learning step by step came to something else than learning everything at
+            once. What was registered is the latter, and stands.
     """
     settings = Settings()
     now = datetime.now(UTC)
@@ -63,13 +66,18 @@ def retrain_model() -> Retrained:
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
-        recorded = training.register(registry, found, rows)
+        refit = training.compare_refit(rows, champion, found)
+        recorded = training.register(registry, found, rows, refit)
         sentence = found.verdict.sentence
         training.keep_books(settings.url, recorded, rows, sentence)
         published = training.publish(settings.url, registry, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
 
-    create_markdown_artifact(key="retrain", markdown=f"**{sentence}**\n\n{_evidence(found)}")
+    told = f"Nightly refit: {refit.sentence}." if refit else "Nightly refit: a single round."
+    report = f"**{sentence}**\n\n{_evidence(found)}\n\n{told}"
+    create_markdown_artifact(key="retrain", markdown=report)
+    if refit is not None and not refit.within:
+        raise RefitDiffers(refit.sentence)
     return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)
 
 

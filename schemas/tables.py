@@ -197,7 +197,6 @@ matches = Table(
     CheckConstraint("(decided_at IS NULL) = (accepted IS NULL)", name="decision"),
     Index("ix_matches_subject", "subject"),
     Index("ix_matches_day", "day"),
-    sqlite_with_rowid=False,
 )
 
 # One row a (measure, facet, day, model version): additive whole numbers. The facet is a

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
+from matching import refit
 from matching import training as learning
 from matching.handback import weights_document
 from matching.model import Model
+from matching.refit import RefitDifference
 from matching.registry import Registry
 from matching.training import Retraining
 from matching.versions import Recorded
@@ -35,14 +37,23 @@ def fit(rows: TrainingSet, champion: Model, seed: int) -> Retraining:
     return learning.retrain(rows.frame, champion, seed=seed)
 
 
+@compute_task
+def compare_refit(rows: TrainingSet, champion: Model, found: Retraining) -> RefitDifference | None:
+    """Hold learning step by step against learning everything at once."""
+    return refit.compare_refit(rows.frame, champion, found.model)
+
+
 @io_task
-def register(registry: Registry, found: Retraining, rows: TrainingSet) -> Recorded:
+def register(
+    registry: Registry, found: Retraining, rows: TrainingSet, refit: RefitDifference | None
+) -> Recorded:
     """Register the candidate, and make it champion where the gate allows."""
     return registry.record(
         found,
         training_digest=rows.digest,
         consent_digest=rows.consent_digest,
         as_of=rows.as_of,
+        extra=refit.metrics() if refit else {},
     )
 
 

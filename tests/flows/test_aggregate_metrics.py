@@ -44,7 +44,7 @@ def market(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
     return engine
 
 
-def test_finished_day_is_sealed_and_the_sums_agree(market: Engine):
+def test_finished_day_is_sealed_and_the_sums_agree(market: Engine) -> None:
     since = iso_day(NOW // MICROS_PER_DAY - 394)
     outcome = aggregate_metrics()
     # Proposed, score and its square; and two sums of each of two constraints.
@@ -54,7 +54,7 @@ def test_finished_day_is_sealed_and_the_sums_agree(market: Engine):
     assert aggregate_metrics().sealed == 0
 
 
-def test_sum_that_drifted_fails_the_run(market: Engine):
+def test_sum_that_drifted_fails_the_run(market: Engine) -> None:
     with writing(market) as connection:
         connection.execute(
             metric_sums.update()
@@ -65,6 +65,6 @@ def test_sum_that_drifted_fails_the_run(market: Engine):
         aggregate_metrics()
 
 
-def test_run_beside_another_leaves_the_work_to_it(market: Engine):
+def test_run_beside_another_leaves_the_work_to_it(market: Engine) -> None:
     with lease(market, AGGREGATE_METRICS, 60):
         assert aggregate_metrics() == Aggregated(skipped=True)

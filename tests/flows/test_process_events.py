@@ -51,7 +51,9 @@ def _sealed(settings: Settings, day: int, texts: list[str], **given: Any) -> dic
     return row | {"sealed": text, "sealed_day": day}
 
 
-def test_events_are_counted_texts_redacted_and_keys_destroyed(engine: Engine, found: Settings):
+def test_events_are_counted_texts_redacted_and_keys_destroyed(
+    engine: Engine, found: Settings
+) -> None:
     admit(engine, range(1, 60))
     rows = [
         _row(EventKind.PROPOSED, subject=subject, match_key=subject) for subject in range(1, 60)
@@ -79,7 +81,9 @@ def test_events_are_counted_texts_redacted_and_keys_destroyed(engine: Engine, fo
     assert reconcile(engine, 0).matches == 59
 
 
-def test_text_that_does_not_open_is_rejected_and_its_key_kept(engine: Engine, found: Settings):
+def test_text_that_does_not_open_is_rejected_and_its_key_kept(
+    engine: Engine, found: Settings
+) -> None:
     admit(engine, [1, 2])
     stolen = _sealed(found, TODAY - 3, [TEXT])
     stage(engine, [_row(EventKind.FEEDBACK) | {k: stolen[k] for k in ("sealed", "sealed_day")}])
@@ -94,7 +98,7 @@ def test_text_that_does_not_open_is_rejected_and_its_key_kept(engine: Engine, fo
     assert days_with_keys(found.keys) == [TODAY - 3]
 
 
-def test_run_beside_another_leaves_the_work_to_it(engine: Engine, found: Settings):
+def test_run_beside_another_leaves_the_work_to_it(engine: Engine, found: Settings) -> None:
     admit(engine, [1])
     stage(engine, [_row(EventKind.PROPOSED)])
     with lease(engine, PROCESS_EVENTS, 60):
@@ -105,7 +109,7 @@ def test_run_beside_another_leaves_the_work_to_it(engine: Engine, found: Setting
     assert process_events() == Processed(rejected={})
 
 
-def test_limit_takes_the_oldest_first(engine: Engine, found: Settings):
+def test_limit_takes_the_oldest_first(engine: Engine, found: Settings) -> None:
     admit(engine, [1])
     stage(engine, [_row(EventKind.VIEWED, match_key=number) for number in range(1, 6)])
     assert process_events(limit=3).processed == 3
@@ -114,7 +118,7 @@ def test_limit_takes_the_oldest_first(engine: Engine, found: Settings):
         assert accounts.read(connection)[accounts.PROCESSED, ""] == 3
 
 
-def test_person_sees_the_counts_by_rule_and_no_value(engine: Engine, found: Settings):
+def test_person_sees_the_counts_by_rule_and_no_value(engine: Engine, found: Settings) -> None:
     admit(engine, [1])
     stage(engine, [_row(EventKind.FEEDBACK, figures={"rating": 314159}), _row(EventKind.VIEWED)])
     process_events()

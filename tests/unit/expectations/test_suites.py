@@ -30,7 +30,7 @@ def _broken(frame: pd.DataFrame) -> dict[str, list[str]]:
     return {rule: labels.tolist() for rule, labels in found.items()}
 
 
-def test_good_training_set_breaks_nothing():
+def test_good_training_set_breaks_nothing() -> None:
     assert _broken(_training()) == {}
 
 
@@ -58,11 +58,13 @@ def test_good_training_set_breaks_nothing():
         ),
     ],
 )
-def test_training_set_names_rule_and_rows(changes: dict[str, object], rule: str, labels: list[str]):
+def test_training_set_names_rule_and_rows(
+    changes: dict[str, object], rule: str, labels: list[str]
+) -> None:
     assert _broken(_training(**changes)) == {rule: labels}
 
 
-def test_training_set_without_a_column_is_unusable_as_a_whole():
+def test_training_set_without_a_column_is_unusable_as_a_whole() -> None:
     frame = _training().drop(columns="accepted")
     with pytest.raises(BatchUnusable, match="accepted: must be there"):
         broken_rules(frame, training_set.suite(frame.columns))
@@ -92,7 +94,7 @@ def _anonymised(*texts: str) -> pd.DataFrame:
         '[{"text":"+33612345678"}]',
     ],
 )
-def test_text_that_still_holds_something_is_found(text: str):
+def test_text_that_still_holds_something_is_found(text: str) -> None:
     frame = _anonymised('[{"text":"<PERSON> was kind, 5 stars","length":24}]', text)
     found = broken_rules(frame, anonymised_events.SUITE)
     assert {rule: labels.tolist() for rule, labels in found.items()} == {
@@ -100,13 +102,13 @@ def test_text_that_still_holds_something_is_found(text: str):
     }
 
 
-def test_further_column_makes_anonymised_events_unusable():
+def test_further_column_makes_anonymised_events_unusable() -> None:
     frame = _anonymised("[]").assign(user_id="x")
     with pytest.raises(BatchUnusable, match="no further column"):
         broken_rules(frame, anonymised_events.SUITE)
 
 
-def test_every_expectation_names_its_rule_and_no_value():
+def test_every_expectation_names_its_rule_and_no_value() -> None:
     for suite in (SUITE, anonymised_events.SUITE, training_set.suite(["constraint:secret"])):
         for expectation in suite.expectations:
             field, _, rule = expectation.meta[RULE].partition(": ")
@@ -114,7 +116,7 @@ def test_every_expectation_names_its_rule_and_no_value():
             assert "secret" not in field
 
 
-def test_ranges_are_those_of_the_requests():
+def test_ranges_are_those_of_the_requests() -> None:
     assert _RANGES["match_score"]["max_value"] == 1
     assert _RANGES["propensity"] == {
         "min_value": 0,
@@ -126,5 +128,5 @@ def test_ranges_are_those_of_the_requests():
     assert _RANGES["match_parameters_highest"]["max_value"] == 1e12
 
 
-def test_empty_batch_breaks_nothing():
+def test_empty_batch_breaks_nothing() -> None:
     assert broken_rules(_training().iloc[:0], training_set.suite([])) == {}

@@ -82,7 +82,7 @@ def small_problems(draw: st.DrawFn) -> Problem:
 
 @settings(max_examples=200, deadline=None)
 @given(small_problems())
-def test_no_other_choice_of_pairs_that_keeps_the_rules_is_worth_more(problem: Problem):
+def test_no_other_choice_of_pairs_that_keeps_the_rules_is_worth_more(problem: Problem) -> None:
     utilities, constraints = problem
     utilities_or_forbidden = np.where(np.isfinite(utilities), utilities, -np.inf)
     best = brute_force(utilities_or_forbidden, constraints)
@@ -120,7 +120,7 @@ def test_sparse_solvers_find_the_same_utility_as_dense_ones(problem: Problem):
 
 
 @pytest.mark.parametrize("size", [2, 3, 10, 50, 101])
-def test_machol_wien_instances_reach_their_known_optimum(size: int):
+def test_machol_wien_instances_reach_their_known_optimum(size: int) -> None:
     # c_ij = i * j: hard for Hungarian methods; the minimum is the anti-diagonal's sum,
     # n (n + 1) (n + 2) / 6 (Machol and Wien, Operations Research 24(1), 1976).
     numbers = np.arange(1, size + 1, dtype=float)
@@ -132,7 +132,7 @@ def test_machol_wien_instances_reach_their_known_optimum(size: int):
 
 
 @pytest.mark.parametrize("shape", [(60, 60), (60, 90), (90, 60), (1, 40), (400, 400), (301, 900)])
-def test_dense_optimum_equals_scipys_own(shape: tuple[int, int]):
+def test_dense_optimum_equals_scipys_own(shape: tuple[int, int]) -> None:
     utilities = np.random.default_rng(5).normal(size=shape)
 
     found = assign(utilities)
@@ -144,7 +144,7 @@ def test_dense_optimum_equals_scipys_own(shape: tuple[int, int]):
 
 @pytest.mark.parametrize("shape", [(500, 500), (500, 700), (700, 500)])
 @pytest.mark.parametrize("cost", [None, 0.2])
-def test_sparse_optimum_equals_scipys_dense_one(shape: tuple[int, int], cost: float | None):
+def test_sparse_optimum_equals_scipys_dense_one(shape: tuple[int, int], cost: float | None) -> None:
     generator = np.random.default_rng(6)
     utilities = np.where(generator.random(shape) < 0.03, generator.random(shape), -np.inf)
     for at in range(min(shape)):  # so that the shorter side can be filled
@@ -168,13 +168,13 @@ def sparse_of(utilities: np.ndarray) -> sparse.coo_array:
     return sparse.coo_array((utilities[rows, columns], (rows, columns)), shape=utilities.shape)
 
 
-def test_stored_zero_is_a_permitted_pair_and_an_absent_one_is_not():
+def test_stored_zero_is_a_permitted_pair_and_an_absent_one_is_not() -> None:
     stored = sparse.csr_array(sparse.coo_array(([0.0, 0.0], ([0, 1], [1, 0])), shape=(2, 2)))
 
     assert assign(stored).pairs == [(0, 1), (1, 0)]
 
 
-def test_forbidden_pairs_may_be_a_mask_or_a_list():
+def test_forbidden_pairs_may_be_a_mask_or_a_list() -> None:
     utilities = np.array([[5.0, 4.0], [3.0, 0.0]])
     mask = np.array([[False, True], [False, False]])
 
@@ -183,7 +183,7 @@ def test_forbidden_pairs_may_be_a_mask_or_a_list():
     assert assign(utilities, Constraints(forbidden=[(0, 1)])).pairs == [(0, 0), (1, 1)]
 
 
-def test_ties_are_broken_the_same_way_every_time():
+def test_ties_are_broken_the_same_way_every_time() -> None:
     ties = np.ones((30, 40))
 
     first = assign(ties).pairs
@@ -193,7 +193,7 @@ def test_ties_are_broken_the_same_way_every_time():
 
 def test_large_flow_over_few_pairs_equals_the_flow_over_all(
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     generator = np.random.default_rng(7)
     taste = generator.normal(size=60)  # everybody prefers the same partners: prices matter
     utilities = taste + 0.1 * generator.normal(size=(50, 60))
@@ -207,7 +207,7 @@ def test_large_flow_over_few_pairs_equals_the_flow_over_all(
     assert whole.pairs == started_from_few.pairs
 
 
-def test_whoever_has_no_permitted_partner_is_named():
+def test_whoever_has_no_permitted_partner_is_named() -> None:
     utilities = np.ones((4, 4))
     utilities[2] = np.nan
 
@@ -218,7 +218,7 @@ def test_whoever_has_no_permitted_partner_is_named():
     assert failure.value.columns == ()
 
 
-def test_smallest_group_with_too_few_partners_is_named():
+def test_smallest_group_with_too_few_partners_is_named() -> None:
     utilities = np.ones((6, 6))
     utilities[[1, 3, 4]] = np.nan
     utilities[[1, 3, 4], 0] = 1
@@ -234,7 +234,7 @@ def test_smallest_group_with_too_few_partners_is_named():
     )
 
 
-def test_of_two_conflicts_the_smaller_is_named():
+def test_of_two_conflicts_the_smaller_is_named() -> None:
     utilities = np.ones((8, 8))
     utilities[[0, 1, 2]] = np.nan
     utilities[[0, 1, 2], 3] = utilities[[0, 1, 2], 4] = 1
@@ -247,7 +247,7 @@ def test_of_two_conflicts_the_smaller_is_named():
     assert failure.value.rows == (6, 7)
 
 
-def test_shorter_side_of_columns_is_named_when_it_cannot_be_filled():
+def test_shorter_side_of_columns_is_named_when_it_cannot_be_filled() -> None:
     utilities = np.ones((5, 3))
     utilities[:, 1:] = np.nan
     utilities[4, 1:] = 1
@@ -259,14 +259,14 @@ def test_shorter_side_of_columns_is_named_when_it_cannot_be_filled():
     assert failure.value.rows == (4,)
 
 
-def test_pair_both_required_and_forbidden_is_named():
+def test_pair_both_required_and_forbidden_is_named() -> None:
     with pytest.raises(InfeasibleAssignment) as failure:
         assign(np.ones((3, 3)), Constraints(required=[(0, 1), (1, 1)], forbidden=[(0, 1)]))
 
     assert failure.value.required == ((0, 1),)
 
 
-def test_required_pairs_beyond_the_places_are_named():
+def test_required_pairs_beyond_the_places_are_named() -> None:
     constraints = Constraints(required=[(0, 2), (1, 2), (2, 2)], column_capacity=[1, 1, 2])
 
     with pytest.raises(InfeasibleAssignment) as failure:
@@ -276,7 +276,7 @@ def test_required_pairs_beyond_the_places_are_named():
     assert failure.value.required == ((0, 2), (1, 2), (2, 2))
 
 
-def test_only_the_required_pair_that_starves_somebody_is_named():
+def test_only_the_required_pair_that_starves_somebody_is_named() -> None:
     utilities = np.ones((4, 4))
     utilities[3] = np.nan
     utilities[3, 0] = 1
@@ -302,7 +302,7 @@ def named_set_needs_more_than_it_is_offered(utilities: np.ndarray) -> bool:
     return partners == columns and len(columns) < len(rows) and not any(smaller)
 
 
-def test_named_conflict_violates_halls_condition_and_no_part_of_it_does():
+def test_named_conflict_violates_halls_condition_and_no_part_of_it_does() -> None:
     generator = np.random.default_rng(8)
     tried = 0
     while tried < 60:
@@ -315,7 +315,7 @@ def test_named_conflict_violates_halls_condition_and_no_part_of_it_does():
             assert named_set_needs_more_than_it_is_offered(utilities)
 
 
-def test_rounds_share_no_pair_and_are_worth_the_most_together():
+def test_rounds_share_no_pair_and_are_worth_the_most_together() -> None:
     utilities = np.random.default_rng(9).random((12, 12))
 
     rounds = propose(utilities, 4)
@@ -329,7 +329,7 @@ def test_rounds_share_no_pair_and_are_worth_the_most_together():
     assert worths == sorted(worths, reverse=True)
 
 
-def test_rounds_keep_places_costs_and_required_pairs():
+def test_rounds_keep_places_costs_and_required_pairs() -> None:
     utilities = np.random.default_rng(10).normal(size=(8, 5))
     constraints = Constraints(
         required=[(0, 0), (1, 0)], column_capacity=2, unassigned_cost=0.0, forbidden=[(2, 2)]
@@ -348,7 +348,7 @@ def test_rounds_keep_places_costs_and_required_pairs():
     )
 
 
-def test_more_rounds_than_partners_are_impossible_and_say_so():
+def test_more_rounds_than_partners_are_impossible_and_say_so() -> None:
     with pytest.raises(InfeasibleAssignment, match="offer"):
         propose(np.ones((3, 3)), 4)
 
@@ -369,14 +369,14 @@ def test_more_rounds_than_partners_are_impossible_and_say_so():
 )
 def test_arguments_that_break_a_rule_are_refused_by_name(
     utilities: np.ndarray, constraints: Constraints, field: str
-):
+) -> None:
     with pytest.raises(InvalidInput) as failure:
         assign(utilities, constraints)
 
     assert failure.value.field == field
 
 
-def test_nobody_to_assign_gives_an_empty_assignment():
+def test_nobody_to_assign_gives_an_empty_assignment() -> None:
     found = assign(np.empty((0, 3)))
 
     assert found.pairs == []

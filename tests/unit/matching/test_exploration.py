@@ -58,7 +58,7 @@ def row_p_values(counts: np.ndarray, propensities: np.ndarray) -> list[float]:
     return found
 
 
-def test_ten_thousand_draws_of_a_hard_instance_are_as_frequent_as_their_propensities():
+def test_ten_thousand_draws_of_a_hard_instance_are_as_frequent_as_their_propensities() -> None:
     utilities, constraints = hard_instance()
     lottery = explore(utilities, constraints, budget=0.02)
     counts = np.zeros(utilities.shape)
@@ -84,7 +84,7 @@ def test_ten_thousand_draws_of_a_hard_instance_are_as_frequent_as_their_propensi
     assert all(keeps_the_rules(each, utilities, constraints) for each in lottery.assignments)
 
 
-def test_logged_propensity_is_that_of_the_pair():
+def test_logged_propensity_is_that_of_the_pair() -> None:
     utilities, constraints = hard_instance()
     lottery = explore(utilities, constraints)
     table = lottery.propensities.toarray()
@@ -125,7 +125,7 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, Constraints]:
 @given(problems(), st.sampled_from([0.0, 0.01, 0.2, 1.0]))
 def test_any_problem_gives_a_lottery_within_rules_and_budget(
     problem: tuple[np.ndarray, Constraints], budget: float
-):
+) -> None:
     utilities, constraints = problem
     try:
         best = assign(utilities, constraints).utility
@@ -150,7 +150,9 @@ def test_any_problem_gives_a_lottery_within_rules_and_budget(
 
 @pytest.mark.parametrize("cost", [None, 0.1])
 @pytest.mark.parametrize("shape", [(30, 30), (30, 45), (45, 30)])
-def test_budget_is_used_up_where_there_is_a_choice(shape: tuple[int, int], cost: float | None):
+def test_budget_is_used_up_where_there_is_a_choice(
+    shape: tuple[int, int], cost: float | None
+) -> None:
     utilities = np.random.default_rng(12).random(shape)
 
     lottery = explore(utilities, Constraints(unassigned_cost=cost))
@@ -161,7 +163,7 @@ def test_budget_is_used_up_where_there_is_a_choice(shape: tuple[int, int], cost:
     assert partners.mean() > 3
 
 
-def test_probabilities_are_those_of_largest_entropy():
+def test_probabilities_are_those_of_largest_entropy() -> None:
     # Two rows, two columns: one number decides, p = 1 / (1 + exp(-gain / temperature)).
     utilities = np.array([[1.0, 0.5], [0.2, 1.1]])
     gain = (1.0 + 1.1) - (0.5 + 0.2)
@@ -173,7 +175,7 @@ def test_probabilities_are_those_of_largest_entropy():
     assert (1 - probability) * gain == pytest.approx(0.1 * 2.1, rel=0.02)
 
 
-def test_larger_budget_spreads_further():
+def test_larger_budget_spreads_further() -> None:
     utilities = np.random.default_rng(13).random((20, 20))
 
     certainty = [
@@ -186,14 +188,14 @@ def test_larger_budget_spreads_further():
     assert certainty[-1] < 5
 
 
-def test_ties_are_explored_without_giving_anything_up():
+def test_ties_are_explored_without_giving_anything_up() -> None:
     lottery = explore(np.ones((5, 5)), budget=0.0)
 
     assert lottery.expected_utility == lottery.best_utility
     np.testing.assert_allclose(lottery.propensities.toarray(), 0.2, atol=1e-6)
 
 
-def test_few_assignments_still_make_an_exact_lottery():
+def test_few_assignments_still_make_an_exact_lottery() -> None:
     utilities = np.random.default_rng(14).random((25, 25))
 
     lottery = explore(utilities, budget=0.05, most_assignments=3)
@@ -204,7 +206,7 @@ def test_few_assignments_still_make_an_exact_lottery():
     )
 
 
-def test_large_sparse_lottery_keeps_budget_and_rows():
+def test_large_sparse_lottery_keeps_budget_and_rows() -> None:
     generator = np.random.default_rng(15)
     utilities = np.where(generator.random((450, 450)) < 0.05, generator.random((450, 450)), np.nan)
     np.fill_diagonal(utilities, 0.2)
@@ -220,7 +222,9 @@ def test_large_sparse_lottery_keeps_budget_and_rows():
     [({"budget": -0.1}, "budget"), ({"budget": 1.5}, "budget"), ({"rarest": 0.0}, "rarest"),
      ({"most_assignments": 0}, "most_assignments")],
 )  # fmt: skip
-def test_arguments_that_break_a_rule_are_refused_by_name(asked: dict[str, float], field: str):
+def test_arguments_that_break_a_rule_are_refused_by_name(
+    asked: dict[str, float], field: str
+) -> None:
     with pytest.raises(InvalidInput) as failure:
         explore(np.ones((2, 2)), **asked)
 

@@ -29,33 +29,33 @@ def failed(turns: list[dict[str, float]]) -> list[str]:
     return [check.name for check in check_loop(pd.DataFrame(turns)) if not check.passed]
 
 
-def test_loop_that_does_what_it_claims_passes():
+def test_loop_that_does_what_it_claims_passes() -> None:
     assert failed([a_turn() for _ in range(6)]) == []
 
 
-def test_promises_that_are_not_kept_are_caught():
+def test_promises_that_are_not_kept_are_caught() -> None:
     assert failed([a_turn(predicted=25.0) for _ in range(6)]) == ["keeps its promises"]
 
 
-def test_first_turn_promises_nothing():
+def test_first_turn_promises_nothing() -> None:
     assert failed([a_turn(predicted=200.0), *(a_turn() for _ in range(5))]) == []
 
 
-def test_fewer_matches_than_the_first_matcher_are_caught():
+def test_fewer_matches_than_the_first_matcher_are_caught() -> None:
     assert failed([a_turn(baseline=12.0) for _ in range(6)]) == ["beats the baseline"]
 
 
-def test_unknown_baseline_is_no_failure():
+def test_unknown_baseline_is_no_failure() -> None:
     assert failed([a_turn(baseline=float("nan")) for _ in range(6)]) == []
 
 
-def test_model_that_no_longer_learns_is_caught():
+def test_model_that_no_longer_learns_is_caught() -> None:
     turns = [a_turn(learned_from=80.0, available=80.0 * (1 + turn)) for turn in range(6)]
 
     assert failed(turns) == ["is fresh"]
 
 
-def test_too_few_turns_and_absent_columns_are_refused():
+def test_too_few_turns_and_absent_columns_are_refused() -> None:
     with pytest.raises(InvalidInput):
         check_loop(pd.DataFrame([a_turn()]))
     with pytest.raises(InvalidInput):
@@ -70,7 +70,7 @@ def test_too_few_turns_and_absent_columns_are_refused():
         ("leaked future", {"keeps its promises"}),
     ],
 )
-def test_loop_broken_on_purpose_is_caught(broken: str, by: set[str]):
+def test_loop_broken_on_purpose_is_caught(broken: str, by: set[str]) -> None:
     market = open_market(SMALL, seed=1)
     tables = [lay_out(market, turn) for turn in range(6)]
 
@@ -83,7 +83,7 @@ def test_loop_broken_on_purpose_is_caught(broken: str, by: set[str]):
     assert by <= found
 
 
-def test_sound_loop_learns_and_passes_in_the_same_market():
+def test_sound_loop_learns_and_passes_in_the_same_market() -> None:
     market = open_market(SMALL, seed=1)
     tables = [lay_out(market, turn) for turn in range(6)]
 
@@ -93,7 +93,7 @@ def test_sound_loop_learns_and_passes_in_the_same_market():
     assert turns["value"].iloc[-3:].mean() > turns["value"].iloc[0] + 1
 
 
-def test_learning_is_nearer_to_the_oracle_than_what_does_not_learn():
+def test_learning_is_nearer_to_the_oracle_than_what_does_not_learn() -> None:
     played = pd.concat([one_market(seed, 5, SMALL) for seed in (2, 3)], ignore_index=True)
 
     late = regrets(played)[lambda table: table["turn"] == 5].set_index("policy")["regret"]

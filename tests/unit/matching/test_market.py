@@ -65,7 +65,7 @@ def by_true_effects(pairs: pd.DataFrame, pairing: Pairing) -> np.ndarray:
     return both_accept(expit(log_odds), pairing)
 
 
-def test_same_seed_gives_the_same_round_whatever_was_held_before():
+def test_same_seed_gives_the_same_round_whatever_was_held_before() -> None:
     straight = list(rounds(open_market(seed=3), 4))
 
     again = hold_round(open_market(seed=3), 3)
@@ -75,13 +75,13 @@ def test_same_seed_gives_the_same_round_whatever_was_held_before():
     assert not straight[2].pairs["true_probability"].equals(again.pairs["true_probability"])
 
 
-def test_another_seed_gives_other_people_and_decisions():
+def test_another_seed_gives_other_people_and_decisions() -> None:
     one, two = (hold_round(open_market(seed=seed), 0).pairs for seed in (3, 4))
 
     assert not one["true_probability"].head(1000).equals(two["true_probability"].head(1000))
 
 
-def test_round_holds_every_feasible_pair_in_both_directions():
+def test_round_holds_every_feasible_pair_in_both_directions() -> None:
     market = open_market(replace(MarketSettings(), infeasible=0.2), seed=1)
     held = hold_round(market, 0)
 
@@ -95,7 +95,7 @@ def test_round_holds_every_feasible_pair_in_both_directions():
     assert (one["partner_id"].to_numpy() == two["user_id"].to_numpy()).all()
 
 
-def test_values_are_those_that_an_event_may_carry():
+def test_values_are_those_that_an_event_may_carry() -> None:
     held = hold_round(open_market(seed=2), 5)
     satisfaction = held.pairs.filter(like="constraint:").to_numpy()
     known = satisfaction[np.isfinite(satisfaction)]
@@ -110,7 +110,7 @@ def test_values_are_those_that_an_event_may_carry():
     assert len(proposals(held.pairs)) == len(held.pairs)
 
 
-def test_decisions_happen_as_often_as_their_true_probabilities_say():
+def test_decisions_happen_as_often_as_their_true_probabilities_say() -> None:
     pairs = pd.concat([held.pairs for held in rounds(open_market(seed=5), 10)])
     band = pd.cut(pairs["true_probability"], np.linspace(0, 1, 11))
     by_band = pairs.groupby(band, observed=True)[["accepted", "true_probability"]].mean()
@@ -118,7 +118,7 @@ def test_decisions_happen_as_often_as_their_true_probabilities_say():
     np.testing.assert_allclose(by_band["accepted"], by_band["true_probability"], atol=0.03)
 
 
-def test_people_consent_and_show_up_in_the_shares_asked_for():
+def test_people_consent_and_show_up_in_the_shares_asked_for() -> None:
     settings = MarketSettings(people=2000, turnout=400, consents=(0.8, 0.5, 0.25), no_show=0.3)
     market = open_market(settings, seed=6)
 
@@ -132,7 +132,7 @@ def test_people_consent_and_show_up_in_the_shares_asked_for():
     assert per_person["max"].mean() == pytest.approx(0.7, abs=0.05)
 
 
-def test_effects_drift_only_when_asked_to():
+def test_effects_drift_only_when_asked_to() -> None:
     still = open_market(replace(MarketSettings(), drift=0.0), seed=7)
     drifting = open_market(replace(MarketSettings(), drift=0.5), seed=7)
 
@@ -140,7 +140,7 @@ def test_effects_drift_only_when_asked_to():
     assert np.abs(true_effects(drifting, 9) - true_effects(drifting, 0)).mean() > 0.5
 
 
-def test_knowing_the_effects_gains_most_of_what_the_oracle_has_over_equal_weights():
+def test_knowing_the_effects_gains_most_of_what_the_oracle_has_over_equal_weights() -> None:
     shares = []
     for seed in range(3):
         market = open_market(seed=seed)
@@ -153,7 +153,7 @@ def test_knowing_the_effects_gains_most_of_what_the_oracle_has_over_equal_weight
     assert np.mean(shares) > 0.6
 
 
-def test_more_places_on_one_side_are_used():
+def test_more_places_on_one_side_are_used() -> None:
     market = open_market(MarketSettings(turnout=20, people=60, places=(1, 3)), seed=8)
     held = hold_round(market, 0)
 
@@ -163,7 +163,7 @@ def test_more_places_on_one_side_are_used():
     assert np.bincount(found.rows).max() == 1
 
 
-def test_unknown_satisfaction_is_absent_and_scores_one_half_when_nothing_is_known():
+def test_unknown_satisfaction_is_absent_and_scores_one_half_when_nothing_is_known() -> None:
     settings = MarketSettings(effects=(Effect("only", (1.0, 1.0), missing=1.0),))
 
     pairs = hold_round(open_market(settings, seed=9), 0).pairs
@@ -172,7 +172,7 @@ def test_unknown_satisfaction_is_absent_and_scores_one_half_when_nothing_is_know
     assert (pairs["match_score"] == 0.5).all()
 
 
-def test_assigned_pairs_lead_back_to_both_their_rows():
+def test_assigned_pairs_lead_back_to_both_their_rows() -> None:
     held = hold_round(open_market(seed=10), 0)
     pairing = read_pairing(held.pairs)
     found = assign(true_utility(held.pairs, pairing), places(open_market(seed=10)))
@@ -187,7 +187,7 @@ def test_assigned_pairs_lead_back_to_both_their_rows():
     assert set(zip(first["user_id"], first["partner_id"], strict=True)) == named
 
 
-def test_match_with_one_row_alone_is_refused():
+def test_match_with_one_row_alone_is_refused() -> None:
     held = hold_round(open_market(seed=11), 0)
 
     with pytest.raises(InvalidInput):
@@ -197,7 +197,7 @@ def test_match_with_one_row_alone_is_refused():
 @pytest.mark.parametrize(
     "broken", [{"turnout": 0}, {"turnout": 200}, {"no_show": 1.5}, {"drift": -1.0}]
 )
-def test_settings_that_make_no_market_are_refused_by_name(broken: dict[str, float]):
+def test_settings_that_make_no_market_are_refused_by_name(broken: dict[str, float]) -> None:
     with pytest.raises(InvalidInput) as failure:
         MarketSettings(**broken)
 

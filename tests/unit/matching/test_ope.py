@@ -58,7 +58,7 @@ def bandit_log(rows: int, seed: int) -> tuple[pd.DataFrame, float]:
     return frame, float((target * mean).sum(axis=1).mean())
 
 
-def test_estimates_equal_those_worked_out_by_hand():
+def test_estimates_equal_those_worked_out_by_hand() -> None:
     # Weights 0.5, 2, 3, 0. IPS (0.5 + 3) / 4; SNIPS (0.5 + 3) / 5.5; DR adds to the mean
     # baseline 0.5 the corrections (0.25 - 1 + 0 + 0) / 4; switch-DR at 1 only the first.
     found = evaluate(by_hand(), switch_at=1.0, replicates=0, support=NO_BOUNDS).table()["value"]
@@ -69,7 +69,7 @@ def test_estimates_equal_those_worked_out_by_hand():
     assert found["switch-dr"] == pytest.approx(0.5625, abs=1e-12)
 
 
-def test_overlap_is_described_as_worked_out_by_hand():
+def test_overlap_is_described_as_worked_out_by_hand() -> None:
     overlap = evaluate(by_hand(), replicates=0, support=NO_BOUNDS).overlap
 
     assert overlap.effective_rows == pytest.approx(5.5**2 / (0.25 + 4 + 9))
@@ -79,7 +79,7 @@ def test_overlap_is_described_as_worked_out_by_hand():
     assert np.isnan(overlap.unsupported)
 
 
-def test_standard_error_of_rows_by_themselves_is_that_of_their_mean():
+def test_standard_error_of_rows_by_themselves_is_that_of_their_mean() -> None:
     frame, _ = bandit_log(2_000, seed=1)
     worth = frame["target_propensity"] / frame["propensity"] * frame["reward"]
 
@@ -91,7 +91,7 @@ def test_standard_error_of_rows_by_themselves_is_that_of_their_mean():
     assert estimate.bootstrap_upper == pytest.approx(estimate.upper, abs=0.5 * worth.std() / 44)
 
 
-def test_same_policy_has_the_value_that_was_logged():
+def test_same_policy_has_the_value_that_was_logged() -> None:
     frame, _ = bandit_log(1_000, seed=2)
     frame["target_propensity"] = frame["propensity"]
 
@@ -101,7 +101,7 @@ def test_same_policy_has_the_value_that_was_logged():
 
 
 @pytest.mark.parametrize("estimator", ["ips", "snips", "dr", "switch-dr"])
-def test_estimates_of_a_large_log_come_close_to_the_truth(estimator: str):
+def test_estimates_of_a_large_log_come_close_to_the_truth(estimator: str) -> None:
     frame, truth = bandit_log(40_000, seed=3)
 
     estimate = evaluate(frame, estimators=[estimator], replicates=0).estimates[0]
@@ -110,7 +110,7 @@ def test_estimates_of_a_large_log_come_close_to_the_truth(estimator: str):
     assert estimate.standard_error < 0.01
 
 
-def test_rows_of_one_group_do_not_count_as_independent():
+def test_rows_of_one_group_do_not_count_as_independent() -> None:
     frame, _ = bandit_log(400, seed=4)
     copied = pd.concat([frame.assign(group=np.arange(400))] * 5, ignore_index=True)
 
@@ -122,7 +122,7 @@ def test_rows_of_one_group_do_not_count_as_independent():
         assert many.standard_error == pytest.approx(one.standard_error)
 
 
-def test_log_of_assignments_weighs_all_feasible_pairs():
+def test_log_of_assignments_weighs_all_feasible_pairs() -> None:
     # One pair of two is made with probability 0.75 each round; the target always makes the
     # other diagonal. Predictions are exact, so DR is the truth whatever was drawn.
     truth = np.array([[0.9, 0.4], [0.2, 0.7]])
@@ -154,7 +154,7 @@ def test_log_of_assignments_weighs_all_feasible_pairs():
     assert abs(table.loc["ips", "value"] - 0.3) < 4 * table.loc["ips", "standard_error"]
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say():
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     # 1,000 replications at this size and larger ones are in benchmarks/ope_coverage.py.
     population = make_population(40, people=5, seed=5)
 
@@ -165,7 +165,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     assert table.loc["dr", "standard deviation"] < table.loc["ips", "standard deviation"]
 
 
-def test_wrong_propensities_are_not_covered():
+def test_wrong_propensities_are_not_covered() -> None:
     population = make_population(20, people=5, seed=6)
     log = one_log(population, rounds=200, seed=0)
     log["propensity"] = np.where(log["propensity"] > 0, log["propensity"] ** 0.5, 0)
@@ -202,14 +202,14 @@ def hopeless(kind: str) -> pd.DataFrame:
         ("five groups", "groups"),
     ],
 )
-def test_hopeless_support_is_refused_with_the_reason(kind: str, reason: str):
+def test_hopeless_support_is_refused_with_the_reason(kind: str, reason: str) -> None:
     with pytest.raises(SupportTooLow, match=reason) as failure:
         evaluate(hopeless(kind))
 
     assert failure.value.overlap.rows == 2_000
 
 
-def test_target_that_proposes_what_could_not_be_logged_is_refused():
+def test_target_that_proposes_what_could_not_be_logged_is_refused() -> None:
     utilities = np.random.default_rng(9).random((8, 8))
     lottery = explore(utilities, budget=0.05)
     parts = []
@@ -244,7 +244,9 @@ def test_target_that_proposes_what_could_not_be_logged_is_refused():
         ({"proposed": True, "reward": [1.0, np.nan, 0.0, 1.0]}, "reward"),
     ],
 )
-def test_values_that_break_a_rule_are_refused_by_name(change: dict[str, object], field: str):
+def test_values_that_break_a_rule_are_refused_by_name(
+    change: dict[str, object], field: str
+) -> None:
     with pytest.raises(InvalidInput) as failure:
         evaluate(by_hand().assign(**change), support=NO_BOUNDS)
 
@@ -252,14 +254,14 @@ def test_values_that_break_a_rule_are_refused_by_name(change: dict[str, object],
 
 
 @pytest.mark.parametrize("absent", ["reward", "propensity", "target_propensity", "baseline"])
-def test_absent_column_is_named(absent: str):
+def test_absent_column_is_named(absent: str) -> None:
     with pytest.raises(InvalidInput) as failure:
         evaluate(by_hand().drop(columns=absent), support=NO_BOUNDS)
 
     assert failure.value.field == absent
 
 
-def test_doubly_robust_without_predictions_is_refused_and_not_tried_by_itself():
+def test_doubly_robust_without_predictions_is_refused_and_not_tried_by_itself() -> None:
     frame = by_hand().drop(columns=["prediction", "baseline"])
 
     assert [each.estimator for each in evaluate(frame, support=NO_BOUNDS).estimates] == [

@@ -69,7 +69,7 @@ def solved_again(
 
 @settings(max_examples=80, deadline=None)
 @given(feasible_problems())
-def test_price_of_every_place_equals_solving_again(problem: Problem):
+def test_price_of_every_place_equals_solving_again(problem: Problem) -> None:
     utilities, constraints = problem
 
     prices = place_prices(utilities, constraints)
@@ -87,7 +87,7 @@ def test_price_of_every_place_equals_solving_again(problem: Problem):
 
 @settings(max_examples=50, deadline=None)
 @given(feasible_problems())
-def test_price_of_every_forbidden_pair_equals_solving_again_without_it(problem: Problem):
+def test_price_of_every_forbidden_pair_equals_solving_again_without_it(problem: Problem) -> None:
     utilities, constraints = problem
     now = best(utilities, constraints)
 
@@ -105,7 +105,7 @@ def test_price_of_every_forbidden_pair_equals_solving_again_without_it(problem: 
 
 @settings(max_examples=50, deadline=None)
 @given(feasible_problems())
-def test_price_of_every_required_pair_equals_solving_again_without_it(problem: Problem):
+def test_price_of_every_required_pair_equals_solving_again_without_it(problem: Problem) -> None:
     utilities, constraints = problem
     now = best(utilities, constraints)
 
@@ -120,7 +120,7 @@ def test_price_of_every_required_pair_equals_solving_again_without_it(problem: P
 
 @settings(max_examples=50, deadline=None)
 @given(feasible_problems())
-def test_dual_prices_prove_the_assignment_optimal(problem: Problem):
+def test_dual_prices_prove_the_assignment_optimal(problem: Problem) -> None:
     utilities, constraints = problem
     column_capacity = np.minimum(constraints.column_capacity, 1).tolist()
     constraints = replace(
@@ -139,7 +139,7 @@ def test_dual_prices_prove_the_assignment_optimal(problem: Problem):
     assert found.utility == pytest.approx(bound - 0.5 * sum(constraints.row_capacity), abs=1e-9)
 
 
-def test_prices_of_a_market_of_random_worth_equal_solving_again():
+def test_prices_of_a_market_of_random_worth_equal_solving_again() -> None:
     utilities = np.random.default_rng(1).random((12, 30))
     constraints = Constraints(row_capacity=[1] * 12, column_capacity=[1] * 30)
 
@@ -151,7 +151,7 @@ def test_prices_of_a_market_of_random_worth_equal_solving_again():
     assert (prices.column_one_fewer < 0).sum() == 12
 
 
-def test_rule_costs_what_is_gained_when_it_alone_is_lifted():
+def test_rule_costs_what_is_gained_when_it_alone_is_lifted() -> None:
     utilities = np.array([[9.0, 1.0, 1.0], [1.0, 7.0, 1.0], [1.0, 1.0, 5.0]])
     first, second = np.zeros((2, 3, 3), dtype=bool)
     first[0, 0] = first[1, 1] = True
@@ -166,11 +166,11 @@ def test_rule_costs_what_is_gained_when_it_alone_is_lifted():
     assert costs["cost"].tolist() == [4.0, 0.0]
 
 
-def test_rule_that_is_no_mask_of_the_pairs_is_refused():
+def test_rule_that_is_no_mask_of_the_pairs_is_refused() -> None:
     with pytest.raises(InvalidInput):
         rule_costs(np.ones((2, 2)), {"broken": np.zeros((2, 3), dtype=bool)})
 
 
-def test_prices_of_an_impossible_problem_are_refused_with_the_conflict():
+def test_prices_of_an_impossible_problem_are_refused_with_the_conflict() -> None:
     with pytest.raises(InfeasibleAssignment):
         place_prices(np.array([[1.0, np.nan], [1.0, np.nan]]))

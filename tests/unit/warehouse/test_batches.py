@@ -79,7 +79,7 @@ def _fresh(template: Path, name: str) -> Engine:
 @given(operations=_OPERATIONS, seed=st.integers(0, 2**32))
 def test_sums_equal_a_recount_whatever_happened(
     template: Path, operations: list[tuple[Any, ...]], seed: int
-):
+) -> None:
     engine = _fresh(template, "history.db")
     rows = history(seed, length=500, subjects=SUBJECTS, matches=8)
     for operation in [*operations, ("stage", 20), ("process", 7)]:
@@ -107,7 +107,7 @@ def test_sums_equal_a_recount_whatever_happened(
 )
 def test_order_delay_and_partitions_leave_no_trace(
     template: Path, seed: int, cuts: list[int], sizes: list[int]
-):
+) -> None:
     rows = history(seed, length=80, subjects=SUBJECTS, matches=6)
     whole = _fresh(template, "whole.db")
     stage(whole, rows)
@@ -123,7 +123,7 @@ def test_order_delay_and_partitions_leave_no_trace(
     assert found == expected
 
 
-def test_both_engines_agree_with_a_recount(engine: Engine):
+def test_both_engines_agree_with_a_recount(engine: Engine) -> None:
     admit(engine, range(1, SUBJECTS + 1))
     rows = history(7, length=120, subjects=SUBJECTS, matches=9)
     stage(engine, rows[:60])
@@ -139,7 +139,7 @@ def test_both_engines_agree_with_a_recount(engine: Engine):
     assert agreed.sums > 50
 
 
-def test_later_event_of_a_facet_stands_and_views_add_up(engine: Engine):
+def test_later_event_of_a_facet_stands_and_views_add_up(engine: Engine) -> None:
     admit(engine, [1])
     early, late = NOW - 9_000_000, NOW - 3_000_000
     high, low = b"\xff" * 16, b"\x01" * 16
@@ -163,7 +163,7 @@ def test_later_event_of_a_facet_stands_and_views_add_up(engine: Engine):
     assert sums == {"orphan_viewed": 1, "orphan_decided": 1}
 
 
-def test_consent_withdrawn_between_reading_and_commit_leaves_nothing(engine: Engine):
+def test_consent_withdrawn_between_reading_and_commit_leaves_nothing(engine: Engine) -> None:
     admit(engine, [1, 2])
     stage(engine, [make_row(kind, subject=subject) for kind in FIGURES for subject in (1, 2)])
     with lease(engine, PROCESS_EVENTS, 60) as held:
@@ -178,7 +178,7 @@ def test_consent_withdrawn_between_reading_and_commit_leaves_nothing(engine: Eng
         assert accounts.read(connection)[accounts.DROPPED, batches.CONSENT] == 7
 
 
-def test_event_deleted_between_reading_and_commit_stays_deleted(engine: Engine):
+def test_event_deleted_between_reading_and_commit_stays_deleted(engine: Engine) -> None:
     admit(engine, [1])
     stage(engine, [make_row(kind) for kind in FIGURES])
     with lease(engine, PROCESS_EVENTS, 60) as held:
@@ -192,7 +192,7 @@ def test_event_deleted_between_reading_and_commit_stays_deleted(engine: Engine):
         assert connection.execute(select(matches.c.rating)).scalar_one() is None
 
 
-def test_event_staged_into_the_stretch_meanwhile_waits(engine: Engine):
+def test_event_staged_into_the_stretch_meanwhile_waits(engine: Engine) -> None:
     """A sequence hands out numbers before the commit, so a row may appear between others."""
     admit(engine, [1])
     rows = [make_row(EventKind.VIEWED) | {"seq": seq} for seq in (10, 11, 12)]
@@ -270,7 +270,7 @@ def _assert_as_undisturbed(engine: Engine) -> None:
     assert found == tables(engine)
 
 
-def test_zombie_cannot_write_once_another_run_has_taken_over(engine: Engine):
+def test_zombie_cannot_write_once_another_run_has_taken_over(engine: Engine) -> None:
     admit(engine, [1])
     stage(engine, [make_row(EventKind.PROPOSED)])
     with lease(engine, PROCESS_EVENTS, 0.05) as stopped:
@@ -284,7 +284,7 @@ def test_zombie_cannot_write_once_another_run_has_taken_over(engine: Engine):
     assert tables(engine) == before
 
 
-def test_commit_without_the_fence_of_now_is_refused(engine: Engine):
+def test_commit_without_the_fence_of_now_is_refused(engine: Engine) -> None:
     admit(engine, [1])
     stage(engine, [make_row(EventKind.PROPOSED)])
     (partition,) = batches.plan(engine, 100)
@@ -349,7 +349,7 @@ POISON = {
 }
 
 
-def test_poison_is_rejected_with_its_reason_and_the_rest_processed(engine: Engine):
+def test_poison_is_rejected_with_its_reason_and_the_rest_processed(engine: Engine) -> None:
     admit(engine, [1])
     rows = [make_row(**{"kind": EventKind.FEEDBACK} | changed) for changed, _ in POISON.values()]
     names = {row["event_id"]: name for row, name in zip(rows, POISON, strict=True)}
@@ -373,7 +373,7 @@ def test_poison_is_rejected_with_its_reason_and_the_rest_processed(engine: Engin
 
 
 @pytest.mark.parametrize("name", POISON)
-def test_screen_sees_every_poison(name: str):
+def test_screen_sees_every_poison(name: str) -> None:
     changed, _ = POISON[name]
     row = make_row(**{"kind": EventKind.FEEDBACK} | changed)
     columns = [(row.get(column, 1),) for column in batches.COPIED.split(", ")]
@@ -398,7 +398,7 @@ def test_screen_sees_every_poison(name: str):
         ("kind", b"match_viewed"),
     ],
 )
-def test_wrong_type_in_a_column_is_rejected(template: Path, column: str, value: object):
+def test_wrong_type_in_a_column_is_rejected(template: Path, column: str, value: object) -> None:
     """SQLite stores what it is given, whatever the column's type."""
     engine = _fresh(template, "types.db")
     stage(engine, [make_row(kind, subject=1) for kind in FIGURES])
@@ -414,7 +414,7 @@ def test_wrong_type_in_a_column_is_rejected(template: Path, column: str, value: 
     assert len(found["rejected"]) == 1
 
 
-def test_rejected_event_of_a_person_without_consent_is_dropped(engine: Engine):
+def test_rejected_event_of_a_person_without_consent_is_dropped(engine: Engine) -> None:
     admit(engine, [1], analytics=False)
     stage(engine, [make_row(EventKind.FEEDBACK, payload=b"broken")])
     counts = process(engine)
@@ -422,7 +422,7 @@ def test_rejected_event_of_a_person_without_consent_is_dropped(engine: Engine):
     assert tables(engine)["rejected"] == []
 
 
-def test_partitions_cover_what_is_staged_and_respect_the_limit(engine: Engine):
+def test_partitions_cover_what_is_staged_and_respect_the_limit(engine: Engine) -> None:
     stage(engine, [make_row(EventKind.VIEWED) | {"seq": seq} for seq in (1, 5, 6, 40, 2**40)])
     found = batches.plan(engine, 2)
     assert [(part.first, part.last) for part in found] == [(1, 5), (6, 40), (2**40, 2**40)]
@@ -430,7 +430,7 @@ def test_partitions_cover_what_is_staged_and_respect_the_limit(engine: Engine):
     assert batches.count_staged(engine) == 5
 
 
-def test_day_of_a_match_moves_to_its_proposal(engine: Engine):
+def test_day_of_a_match_moves_to_its_proposal(engine: Engine) -> None:
     admit(engine, [1])
     two_days_ago = NOW - 2 * MICROS_PER_DAY
     stage(engine, [make_row(EventKind.ACCEPTED, occurred_at=two_days_ago)])

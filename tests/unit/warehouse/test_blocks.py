@@ -55,7 +55,7 @@ def _published(engine: Engine) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(query)]
 
 
-def test_days_are_merged_until_enough_people_stand_behind(engine: Engine):
+def test_days_are_merged_until_enough_people_stand_behind(engine: Engine) -> None:
     admit(engine, range(1, 31))
     for day, people in ((-9, range(1, 5)), (-8, range(3, 8)), (-6, range(8, 12))):
         _propose(engine, people, TODAY + day)
@@ -64,14 +64,14 @@ def test_days_are_merged_until_enough_people_stand_behind(engine: Engine):
     assert _seal(engine) == [Block(TODAY - 9, TODAY - 5, 11), Block(TODAY - 5, TODAY - 4, 20)]
 
 
-def test_unfinished_days_wait(engine: Engine):
+def test_unfinished_days_wait(engine: Engine) -> None:
     admit(engine, range(1, 21))
     _propose(engine, range(1, 21), TODAY - LATE_DAYS)
     assert _seal(engine) == []
     assert _seal(engine, TODAY + 1) == [Block(TODAY - LATE_DAYS, TODAY - LATE_DAYS + 1, 20)]
 
 
-def test_sealed_block_never_changes(engine: Engine):
+def test_sealed_block_never_changes(engine: Engine) -> None:
     admit(engine, range(1, 31))
     _propose(engine, range(1, 21), TODAY - 5)
     _seal(engine)
@@ -84,7 +84,7 @@ def test_sealed_block_never_changes(engine: Engine):
     assert (exact["total_proposed"], published["total_proposed"]) == (30, 20)
 
 
-def test_small_slice_is_left_out(engine: Engine):
+def test_small_slice_is_left_out(engine: Engine) -> None:
     admit(engine, range(1, 31))
     _propose(engine, range(1, 21), TODAY - 5, version="1")
     _propose(engine, range(21, 30), TODAY - 5, version="2")
@@ -95,7 +95,9 @@ def test_small_slice_is_left_out(engine: Engine):
 
 
 @pytest.mark.parametrize(("without", "told"), [(0, True), (1, False), (9, False), (10, True)])
-def test_constraint_whose_complement_is_small_is_left_out(engine: Engine, without: int, told: bool):
+def test_constraint_whose_complement_is_small_is_left_out(
+    engine: Engine, without: int, told: bool
+) -> None:
     admit(engine, range(1, 31))
     _propose(engine, range(1, 16), TODAY - 5, names=("near",))
     _propose(engine, range(16, 16 + without), TODAY - 5)
@@ -104,7 +106,7 @@ def test_constraint_whose_complement_is_small_is_left_out(engine: Engine, withou
     assert ("near" in found) is told
 
 
-def test_constraint_of_few_people_is_left_out(engine: Engine):
+def test_constraint_of_few_people_is_left_out(engine: Engine) -> None:
     admit(engine, range(1, 41))
     _propose(engine, range(1, 10), TODAY - 5, names=("rare",))
     _propose(engine, range(10, 41), TODAY - 5, names=("near",))
@@ -112,14 +114,14 @@ def test_constraint_of_few_people_is_left_out(engine: Engine):
     assert list(metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]) == []
 
 
-def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine):
+def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine) -> None:
     admit(engine, range(1, 10))
     admit(engine, range(10, 30), analytics=False)
     _propose(engine, range(1, 30), TODAY - 5)
     assert _seal(engine) == []
 
 
-def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine):
+def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine) -> None:
     admit(engine, range(1, 31))
     for day in (-20, -12, -5):
         _propose(engine, range(1, 16), TODAY + day)
@@ -136,7 +138,7 @@ def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine):
     assert metrics.acceptance(engine, 2, AS_OF, published=True)["window"]["since"] is None
 
 
-def test_no_two_windows_differ_by_fewer_than_k_people(engine: Engine):
+def test_no_two_windows_differ_by_fewer_than_k_people(engine: Engine) -> None:
     draw = random.Random(4)
     admit(engine, range(1, 41))
     shown: dict[int, set[int]] = {}
@@ -170,7 +172,7 @@ def test_no_two_windows_differ_by_fewer_than_k_people(engine: Engine):
             assert not days_apart or len(people_apart) >= K
 
 
-def test_zombie_cannot_seal(engine: Engine):
+def test_zombie_cannot_seal(engine: Engine) -> None:
     admit(engine, range(1, 21))
     _propose(engine, range(1, 21), TODAY - 5)
     with lease(engine, AGGREGATE_METRICS, 60) as held:

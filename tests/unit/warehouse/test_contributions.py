@@ -33,11 +33,11 @@ ACCEPTED = PROPOSED | {"decided_at": 9, "accepted": 1, "decision_ms": 1_500}
 REJECTED = PROPOSED | {"decided_at": 9, "accepted": 0, "decision_ms": 500}
 
 
-def test_undecided_proposal_is_not_a_rejection():
+def test_undecided_proposal_is_not_a_rejection() -> None:
     assert _sums(_rows(PROPOSED)) == {m.PROPOSED: 1, m.SCORE: 5_000, m.SCORE_SQUARES: 25_000_000}
 
 
-def test_whole_row_counts_every_facet_once():
+def test_whole_row_counts_every_facet_once() -> None:
     row = ACCEPTED | {
         "views": 3,
         "view_ms": 700,
@@ -65,7 +65,7 @@ def test_whole_row_counts_every_facet_once():
     }
 
 
-def test_what_came_without_a_proposal_is_an_orphan_and_in_no_rate():
+def test_what_came_without_a_proposal_is_an_orphan_and_in_no_rate() -> None:
     row = {
         "decided_at": 9,
         "accepted": 0,
@@ -98,7 +98,7 @@ def test_mutual_needs_all_parties_of_the_match():
     assert sums(ACCEPTED, ACCEPTED | {"match_key": 2}) == (0, 0)
 
 
-def test_constraint_counts_satisfaction_products_and_bands():
+def test_constraint_counts_satisfaction_products_and_bands() -> None:
     rows = _rows(
         ACCEPTED | {"constraints": '{"near":0.8,"hours":1.0}'},
         REJECTED | {"constraints": '{"near":0.1999}', "match_key": 2},
@@ -117,7 +117,7 @@ def test_constraint_counts_satisfaction_products_and_bands():
     assert _sums(rows, "hours")["c_band_5_accepted"] == 1
 
 
-def test_days_and_versions_are_kept_apart():
+def test_days_and_versions_are_kept_apart() -> None:
     rows = _rows(
         PROPOSED | {"day": 4, "model_version": "b"},
         PROPOSED | {"day": 3, "model_version": "b", "match_key": 2},
@@ -133,7 +133,7 @@ def test_days_and_versions_are_kept_apart():
     ]
 
 
-def test_change_is_the_difference_of_two_counts():
+def test_change_is_the_difference_of_two_counts() -> None:
     before = _rows(PROPOSED, PROPOSED | {"match_key": 2, "day": 2})
     after = _rows(ACCEPTED, PROPOSED | {"match_key": 2, "day": 3})
     found = {
@@ -154,7 +154,7 @@ def test_change_is_the_difference_of_two_counts():
     assert change(after, after).empty
 
 
-def test_nothing_adds_nothing():
+def test_nothing_adds_nothing() -> None:
     empty = take(_rows(PROPOSED), np.empty(0, np.int64))
     assert contributions(empty).empty
     assert list(contributions(empty).columns) == [
@@ -166,6 +166,6 @@ def test_nothing_adds_nothing():
     ]
 
 
-def test_defaults_say_what_is_absent():
+def test_defaults_say_what_is_absent() -> None:
     assert DEFAULTS["proposed_at"][1] == ABSENT
     assert DEFAULTS["accepted"][1] == UNKNOWN

@@ -6,6 +6,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from histories import TODAY
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
@@ -26,7 +27,6 @@ from schemas.tables import (
     versions,
 )
 from tests import histories
-from tests.histories import TODAY
 from tests.population import KEY, RUN, answer, arrive, days_before, event, process
 from warehouse import accounts, consents, erasure
 from warehouse.audit import balance
@@ -395,7 +395,9 @@ def test_no_byte_of_the_person_is_left_in_the_files(tmp_path: Path) -> None:
     engine.dispose()
 
 
-def test_the_report_holds_the_time_and_no_number_of_the_person(engine: Engine, pair: tuple[int, int]) -> None:
+def test_the_report_holds_the_time_and_no_number_of_the_person(
+    engine: Engine, pair: tuple[int, int]
+) -> None:
     erase(engine, pair[0])
 
     with reading(engine) as connection:

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 
-def test_second_run_is_refused_while_the_first_is_at_work(engine: Engine):
+def test_second_run_is_refused_while_the_first_is_at_work(engine: Engine) -> None:
     with lease(engine, "flow", 60), pytest.raises(LeaseHeld), lease(engine, "flow", 60):
         pass
 
 
-def test_leases_of_two_flows_do_not_meet(engine: Engine):
+def test_leases_of_two_flows_do_not_meet(engine: Engine) -> None:
     with lease(engine, "one", 60) as first, lease(engine, "other", 60) as second:
         assert (first.fence, second.fence) == (1, 1)
 
 
-def test_fence_grows_with_every_run_and_is_given_back_on_errors(engine: Engine):
+def test_fence_grows_with_every_run_and_is_given_back_on_errors(engine: Engine) -> None:
     with pytest.raises(ZeroDivisionError), lease(engine, "flow", 60) as first:
         _ = 1 // 0
     with lease(engine, "flow", 60) as second:
         assert second.fence == first.fence + 1
 
 
-def test_waiting_run_goes_on_when_the_first_ends(engine: Engine):
+def test_waiting_run_goes_on_when_the_first_ends(engine: Engine) -> None:
     begun = threading.Event()
 
     def hold() -> None:
@@ -53,7 +53,7 @@ def test_waiting_run_goes_on_when_the_first_ends(engine: Engine):
     holder.join()
 
 
-def test_zombie_is_fenced_off_and_the_owner_is_not(engine: Engine):
+def test_zombie_is_fenced_off_and_the_owner_is_not(engine: Engine) -> None:
     with lease(engine, "flow", 0.05) as zombie:
         time.sleep(0.1)
         with lease(engine, "flow", 60) as owner:
@@ -66,7 +66,7 @@ def test_zombie_is_fenced_off_and_the_owner_is_not(engine: Engine):
             owner.renew(engine)
 
 
-def test_zombie_does_not_give_back_what_another_holds(engine: Engine):
+def test_zombie_does_not_give_back_what_another_holds(engine: Engine) -> None:
     with lease(engine, "flow", 0.05):
         time.sleep(0.1)
         owner = lease(engine, "flow", 60)
@@ -76,7 +76,7 @@ def test_zombie_does_not_give_back_what_another_holds(engine: Engine):
     owner.__exit__(None, None, None)
 
 
-def test_renewing_keeps_the_lease(engine: Engine):
+def test_renewing_keeps_the_lease(engine: Engine) -> None:
     with lease(engine, "flow", 0.4) as held:
         for _ in range(4):
             time.sleep(0.15)
@@ -85,12 +85,12 @@ def test_renewing_keeps_the_lease(engine: Engine):
             pass
 
 
-def test_lease_nobody_ever_took_is_nobodys(engine: Engine):
+def test_lease_nobody_ever_took_is_nobodys(engine: Engine) -> None:
     with writing(engine) as connection, pytest.raises(LeaseLost):
         Lease("flow", 1, 60).check(connection)
 
 
-def test_run_that_was_killed_need_not_be_waited_for(engine: Engine):
+def test_run_that_was_killed_need_not_be_waited_for(engine: Engine) -> None:
     with lease(engine, "flow", 60):
         with reading(engine) as connection:
             holder = connection.execute(select(leases.c.holder)).scalar_one()
@@ -106,7 +106,7 @@ def test_run_that_was_killed_need_not_be_waited_for(engine: Engine):
             assert held.fence == 2
 
 
-def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engine):
+def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engine) -> None:
     with lease(engine, "flow", 60):
         with reading(engine) as connection:
             host, pid, started = connection.execute(select(leases.c.holder)).scalar_one().split(":")
@@ -117,14 +117,14 @@ def test_process_number_that_was_given_out_again_is_not_the_holder(engine: Engin
             assert held.fence == 2
 
 
-def test_holder_on_another_machine_is_waited_for(engine: Engine):
+def test_holder_on_another_machine_is_waited_for(engine: Engine) -> None:
     with lease(engine, "flow", 60):
         _set_holder(engine, "elsewhere:1:1")
         with pytest.raises(LeaseHeld), lease(engine, "flow", 60):
             pass
 
 
-def test_clock_that_stood_years_ahead_leaves_no_endless_lease(engine: Engine):
+def test_clock_that_stood_years_ahead_leaves_no_endless_lease(engine: Engine) -> None:
     with lease(engine, "flow", 60):
         with writing(engine) as connection:
             connection.execute(update(leases).values(expires_at=2**62))

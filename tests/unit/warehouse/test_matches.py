@@ -66,7 +66,9 @@ def _same(one: Columns, other: Columns) -> None:
 
 
 @given(st.lists(_EVENT, min_size=1, max_size=12), st.randoms(), st.integers(0, 12))
-def test_order_and_cuts_leave_no_trace(events: list[dict[str, object]], draw: object, cut: int):
+def test_order_and_cuts_leave_no_trace(
+    events: list[dict[str, object]], draw: object, cut: int
+) -> None:
     table = _table(events)
     whole = merge(empty_states(), table)
     places = list(range(len(events)))
@@ -78,7 +80,7 @@ def test_order_and_cuts_leave_no_trace(events: list[dict[str, object]], draw: ob
     _same(merge(merge(empty_states(), second), first), whole)
 
 
-def test_of_two_events_of_one_moment_the_greater_id_stands():
+def test_of_two_events_of_one_moment_the_greater_id_stands() -> None:
     event = {"kind": CODES[EventKind.FEEDBACK], "match_key": 1, "subject": 1, "occurred_at": 5}
     other = {"match_score": 0.0, "accepted": 0, "view_ms": 0}
     table = _table([event | other | {"rating": stars} for stars in (2, 5, 3)])
@@ -88,7 +90,7 @@ def test_of_two_events_of_one_moment_the_greater_id_stands():
     assert merge(empty_states(), table)["rating"].tolist() == [5]
 
 
-def test_day_is_the_proposals_day_and_until_then_the_earliest():
+def test_day_is_the_proposals_day_and_until_then_the_earliest() -> None:
     other = {"match_score": 0.5, "accepted": 1, "view_ms": 0, "rating": 1}
     row = {"match_key": 1, "subject": 1}
     decided = row | other | {"kind": CODES[EventKind.ACCEPTED], "occurred_at": 3 * MICROS_PER_DAY}
@@ -98,7 +100,7 @@ def test_day_is_the_proposals_day_and_until_then_the_earliest():
     assert merge(empty_states(), _table([decided, proposed, viewed]))["day"].tolist() == [9]
 
 
-def test_facets_that_have_not_come_are_unknown():
+def test_facets_that_have_not_come_are_unknown() -> None:
     event = {"kind": CODES[EventKind.VIEWED], "match_key": 7, "subject": 8, "occurred_at": 5}
     other = {"match_score": 0.5, "accepted": 1, "view_ms": 4, "rating": 1}
     state = merge(empty_states(), _table([event | other]))
@@ -108,7 +110,7 @@ def test_facets_that_have_not_come_are_unknown():
     assert np.isnan(state["match_score"][0])
 
 
-def test_ids_as_numbers_sort_like_their_bytes():
+def test_ids_as_numbers_sort_like_their_bytes() -> None:
     ids = [bytes([first, *range(14), last]) for first in (0, 127, 255) for last in (0, 200)]
     high, low = split_id(ids)
     assert sorted(ids) == [ids[place] for place in np.lexsort((low, high))]

@@ -58,7 +58,7 @@ def market(engine: Engine) -> Engine:
     return engine
 
 
-def test_acceptance_stands_on_decided_proposals(market: Engine):
+def test_acceptance_stands_on_decided_proposals(market: Engine) -> None:
     found = metrics.acceptance(market, 30, AS_OF, published=False)
     assert (found["total_proposed"], found["total_accepted"], found["total_decided"]) == (5, 3, 4)
     assert (found["total_undecided"], found["orphan_decisions"]) == (1, 1)
@@ -74,14 +74,14 @@ def test_acceptance_stands_on_decided_proposals(market: Engine):
     }
 
 
-def test_satisfaction_counts_each_star(market: Engine):
+def test_satisfaction_counts_each_star(market: Engine) -> None:
     found = metrics.satisfaction(market, 30, AS_OF, published=False)
     assert (found["avg_rating"], found["total_feedbacks"]) == (3.5, 2)
     assert found["rating_counts"] == {"1": 0, "2": 1, "3": 0, "4": 0, "5": 1}
     assert found["rated_of_proposed"]["value"] == 0.4
 
 
-def test_constraint_correlates_over_decided_and_averages_over_proposed(market: Engine):
+def test_constraint_correlates_over_decided_and_averages_over_proposed(market: Engine) -> None:
     found = metrics.constraints(market, 30, AS_OF, published=False)
     near = found["constraints"]["near"]
     assert (found["total_matches"], near["sample_size"], near["proposed"]) == (5, 4, 5)
@@ -98,7 +98,7 @@ def test_constraint_correlates_over_decided_and_averages_over_proposed(market: E
     ]
 
 
-def test_funnel_counts_steps_and_orphans(market: Engine):
+def test_funnel_counts_steps_and_orphans(market: Engine) -> None:
     found = metrics.funnel(market, 30, AS_OF, published=False)
     assert {name: step["count"] for name, step in found["steps"].items()} == {
         "viewed": 1,
@@ -112,7 +112,7 @@ def test_funnel_counts_steps_and_orphans(market: Engine):
     assert found["seconds_per_view"] == 2.5
 
 
-def test_models_are_told_apart(market: Engine):
+def test_models_are_told_apart(market: Engine) -> None:
     found = metrics.models(market, 30, AS_OF, published=False)["models"]
     assert found[""]["proposed"] == 1
     assert found["3"]["acceptance"]["count"] == 3
@@ -138,13 +138,13 @@ def test_window_ends_with_today_and_is_as_long_as_asked(engine: Engine):
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("published", [False, True])
-def test_empty_database_answers_with_zeros(engine: Engine, name: str, published: bool):
+def test_empty_database_answers_with_zeros(engine: Engine, name: str, published: bool) -> None:
     found = getattr(metrics, name)(engine, 30, AS_OF, published=published)
     assert json.loads(json.dumps(found)) == found
     assert found.get("acceptance_rate") is None
 
 
-def test_query_reads_the_window_and_not_the_history(engine: Engine):
+def test_query_reads_the_window_and_not_the_history(engine: Engine) -> None:
     """Ten years of sums behind the window change no query's plan into a scan."""
     if engine.dialect.name != "sqlite":
         pytest.skip("the plan is read from SQLite")
@@ -177,7 +177,7 @@ def test_query_reads_the_window_and_not_the_history(engine: Engine):
             assert not [step for step in steps if step.startswith("SCAN metric_sums")], sql
 
 
-def test_server_side_modules_import_no_frame_library():
+def test_server_side_modules_import_no_frame_library() -> None:
     code = (
         "import sys, warehouse.metrics; "
         "print(sorted({'pandas', 'numpy', 'pyarrow', 'prefect'} & set(sys.modules)))"

@@ -10,7 +10,7 @@ import pytest
 from warehouse.proportions import Estimate, correlation, mean, wilson
 
 
-def test_wilson_interval_agrees_with_a_published_table():
+def test_wilson_interval_agrees_with_a_published_table() -> None:
     # Newcombe (1998), Statistics in Medicine 17, table I, method 3.
     for successes, trials, lower, upper in (
         (81, 263, 0.2553, 0.3662),
@@ -23,7 +23,7 @@ def test_wilson_interval_agrees_with_a_published_table():
         assert (round(found.lower, 4), round(found.upper, 4)) == (lower, upper)
 
 
-def test_wilson_interval_covers_and_stays_in_bounds_at_the_ends():
+def test_wilson_interval_covers_and_stays_in_bounds_at_the_ends() -> None:
     none, every = wilson(0, 5), wilson(5, 5)
     assert none is not None
     assert every is not None
@@ -31,19 +31,19 @@ def test_wilson_interval_covers_and_stays_in_bounds_at_the_ends():
     assert none.upper == pytest.approx(1 - every.lower)
 
 
-def test_nothing_tried_has_no_rate():
+def test_nothing_tried_has_no_rate() -> None:
     assert wilson(0, 0) is None
     assert mean(0, 0, 0) is None
     assert correlation(0, 0, 0, 0, 0) is None
 
 
 @pytest.mark.parametrize(("successes", "trials"), [(-1, 4), (5, 4)])
-def test_impossible_counts_are_refused(successes: int, trials: int):
+def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
     with pytest.raises(ValueError, match="between"):
         wilson(successes, trials)
 
 
-def test_mean_and_its_interval_agree_with_numpy():
+def test_mean_and_its_interval_agree_with_numpy() -> None:
     values = [random.Random(1).randrange(10_001) for _ in range(200)]
     found = mean(200, sum(values), sum(v * v for v in values), unit=10_000)
     assert found is not None
@@ -53,7 +53,7 @@ def test_mean_and_its_interval_agree_with_numpy():
     assert mean(1, 4, 16) == Estimate(4.0, 4.0, 4.0, 1)
 
 
-def test_correlation_agrees_with_numpy_and_fisher():
+def test_correlation_agrees_with_numpy_and_fisher() -> None:
     draw = random.Random(2)
     x = [draw.randrange(10_001) for _ in range(50)]
     y = [int(draw.random() < value / 10_000) for value in x]
@@ -65,7 +65,7 @@ def test_correlation_agrees_with_numpy_and_fisher():
     assert found.lower == pytest.approx(np.tanh(np.arctanh(found.value) - 1.959964 / np.sqrt(47)))
 
 
-def test_correlation_needs_both_sides_to_vary():
+def test_correlation_needs_both_sides_to_vary() -> None:
     assert correlation(3, 30, 300, 2, 20) is None
     assert correlation(3, 6, 14, 3, 6) is None
     assert correlation(3, 6, 14, 1, 3) == Estimate(pytest.approx(0.8660254), -1.0, 1.0, 3)

@@ -31,14 +31,14 @@ def market(engine: Engine) -> Engine:
 
 
 @pytest.mark.parametrize("chunk", [1, 5, 1_000])
-def test_recount_agrees_whatever_its_stretches(market: Engine, chunk: int):
+def test_recount_agrees_whatever_its_stretches(market: Engine, chunk: int) -> None:
     agreed = reconcile(market, 0, chunk=chunk)
     with reading(market) as connection:
         assert agreed.sums == len(connection.execute(select(metric_sums)).all())
         assert agreed.matches == len(connection.execute(select(matches.c.subject)).all())
 
 
-def test_sum_that_is_wrong_by_one_is_found_and_placed(market: Engine):
+def test_sum_that_is_wrong_by_one_is_found_and_placed(market: Engine) -> None:
     with writing(market) as connection:
         day = (
             connection.execute(select(metric_sums.c.day).where(metric_sums.c.measure == "proposed"))
@@ -56,7 +56,7 @@ def test_sum_that_is_wrong_by_one_is_found_and_placed(market: Engine):
     reconcile(market, TODAY + 1)
 
 
-def test_sum_that_nothing_stands_behind_is_found(market: Engine):
+def test_sum_that_nothing_stands_behind_is_found(market: Engine) -> None:
     with writing(market) as connection:
         connection.execute(
             metric_sums.insert().values(
@@ -67,7 +67,7 @@ def test_sum_that_nothing_stands_behind_is_found(market: Engine):
         reconcile(market, 0)
 
 
-def test_subtracted_subject_leaves_the_sums_of_a_world_without_them(engine: Engine):
+def test_subtracted_subject_leaves_the_sums_of_a_world_without_them(engine: Engine) -> None:
     rows = history(5, length=150, subjects=5, matches=8)
     admit(engine, range(1, 6))
     stage(engine, [row for row in rows if row["subject"] != 3])
@@ -86,7 +86,7 @@ def test_subtracted_subject_leaves_the_sums_of_a_world_without_them(engine: Engi
     reconcile(engine, 0)
 
 
-def test_withdrawal_and_return_leave_the_sums_as_they_were(market: Engine):
+def test_withdrawal_and_return_leave_the_sums_as_they_were(market: Engine) -> None:
     before = tables(market)["sums"]
     consent(market, 2, analytics=False)
     with writing(market) as connection:
@@ -99,7 +99,7 @@ def test_withdrawal_and_return_leave_the_sums_as_they_were(market: Engine):
     assert tables(market)["sums"] == before
 
 
-def test_subject_under_erasure_is_not_counted_again(market: Engine):
+def test_subject_under_erasure_is_not_counted_again(market: Engine) -> None:
     with writing(market) as connection:
         connection.execute(subjects.update().where(subjects.c.subject == 2).values(erasing=True))
         subtract_subject(connection, 2)
@@ -110,7 +110,7 @@ def test_subject_under_erasure_is_not_counted_again(market: Engine):
     reconcile(market, 0)
 
 
-def test_purge_leaves_old_sums_and_counts_the_younger_partner_anew(engine: Engine):
+def test_purge_leaves_old_sums_and_counts_the_younger_partner_anew(engine: Engine) -> None:
     admit(engine, [1, 2])
     old, young = NOW - 5 * MICROS_PER_DAY, NOW - MICROS_PER_DAY
     for subject, moment in ((1, old), (2, young)):
@@ -128,7 +128,9 @@ def test_purge_leaves_old_sums_and_counts_the_younger_partner_anew(engine: Engin
     reconcile(engine, TODAY - 2)
 
 
-def test_rejected_events_are_listed_without_content_and_replayed_after_a_fix(engine: Engine):
+def test_rejected_events_are_listed_without_content_and_replayed_after_a_fix(
+    engine: Engine,
+) -> None:
     stage(engine, [make_row(EventKind.PROPOSED), make_row(EventKind.VIEWED, match_key=2)])
     stage(engine, [make_row("match_forgotten", payload=b"{}")])
     process(engine)

@@ -79,8 +79,11 @@ def _read_input(
     data: str | None, turns: int | None, seed: int
 ) -> tuple[list[Round], dict[str, dict[str, bool]], str]:
     from matching import market
+    from matching.openml import fetch_openml_rounds
     from matching.rounds import read_decisions
 
+    if data == "openml":
+        return fetch_openml_rounds()[:turns], {}, "the SpeedDating data of OpenML"
     if data is not None:
         return read_decisions(Path(data))[:turns], {}, f"real decisions, {Path(data).name}"
     opened = market.open_market(seed=seed)

@@ -30,6 +30,7 @@ from warehouse.staging import UNRESOLVED, Arrival, Staged
 from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
+    from datetime import datetime
     from pathlib import Path
 
     from schemas.events import Event
@@ -63,6 +64,7 @@ class Intake:
         self._day_key = b""
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
+        self._linking = b""
         self._until = 0
         self._random: list[bytes] = []
 
@@ -82,14 +84,16 @@ class Intake:
         ring = self._watch.ring
         if ring is not self._ring or now >= self._until:
             self._renew(ring, now)
-        candidates = tuple([subject_pseudonym(secret, event.user_id) for secret in self._secrets])
+        user_id = event.user_id
+        candidates = tuple([subject_pseudonym(secret, user_id) for secret in self._secrets])
         subject = self._watch.consents.get(candidates[0]) if fresh else None
         if subject == REFUSED:
             raise ConsentRequired("Consent required for tracking")
-        occurred_at = self._occurred_at(event, now)
-        linking = ring.linking.secret
+        occurred_at = now if event.occurred_at is None else self._bounded(event.occurred_at, now)
+        linking = self._linking
         event_id = event.event_id.bytes if event.event_id else self._new_id(now)
-        sealed, sealed_day = self._seal(event, event_id, now)
+        texts = texts_of(event)
+        sealed, sealed_day = self._seal(texts, event_id, now) if texts else (None, None)
         row = Staged(
             event_id,
             kind_of(event),
@@ -120,12 +124,11 @@ class Intake:
         self._secrets = [key.secret for key in ring.usable(now)]
         coming = [key.since for key in ring.pseudonym_keys if key.since > now]
         self._until = min(coming, default=now + MICROS_PER_DAY)
+        self._linking = ring.linking.secret
         self._ring = ring
 
-    def _occurred_at(self, event: Event, now: int) -> int:
-        if event.occurred_at is None:
-            return now
-        occurred_at = micros(event.occurred_at)
+    def _bounded(self, at: datetime, now: int) -> int:
+        occurred_at = micros(at)
         if occurred_at > now + AHEAD_SECONDS * _MICROS:
             raise InvalidInput("occurred_at", "must not be more than 5 minutes ahead")
         if occurred_at < now - self._oldest:
@@ -133,10 +136,7 @@ class Intake:
             raise InvalidInput("occurred_at", f"must not be more than {days} days ago")
         return occurred_at
 
-    def _seal(self, event: Event, event_id: bytes, now: int) -> tuple[bytes | None, int | None]:
-        texts = texts_of(event)
-        if not texts:
-            return None, None
+    def _seal(self, texts: list[str], event_id: bytes, now: int) -> tuple[bytes, int]:
         day = now // MICROS_PER_DAY
         if day != self._day:
             self._day_key = day_key(self._keys, day, make=True)

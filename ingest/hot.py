@@ -139,12 +139,14 @@ class BatchRoute:
         places: list[int] = []
         arrivals: list[Arrival] = []
         refused: list[RefusedEvent] = []
+        arrive = self._service.arriving()
         for index, part in enumerate(parts):
             if index % _BREATH_EVENTS == _BREATH_EVENTS - 1:
                 await asyncio.sleep(0)
+                arrive = self._service.arriving()
             try:
                 event = _decode(part)
-                arrivals.append(self._service.arrive(event))
+                arrivals.append(arrive(event))
             except InvalidInput as error:
                 refused.append(RefusedEvent(index, 422, error.field, error.rule))
                 continue
@@ -192,18 +194,20 @@ def _split(body: bytes, content_type: bytes) -> list[Any]:
 
 def _decode(part: Any) -> Event:
     try:
-        return _decode_strictly(part)
-    except (ValueError, RecursionError) as error:
-        raise explain(error) from None
-
-
-def _decode_strictly(part: Any) -> Event:
-    try:
         event: Event = _decode_event(part)
-    except msgspec.ValidationError as error:
-        if not is_whole_float(error):
-            raise
-        event = msgspec.convert(decode_any(part), Event)
+    except (ValueError, RecursionError) as error:
+        return _decode_again(part, error)
+    return event
+
+
+def _decode_again(part: Any, error: ValueError | RecursionError) -> Event:
+    """Read an event whose whole numbers may be written as ``1.0``."""
+    if not isinstance(error, msgspec.ValidationError) or not is_whole_float(error):
+        raise explain(error) from None
+    try:
+        event: Event = msgspec.convert(decode_any(part), Event)
+    except (ValueError, RecursionError) as second:
+        raise explain(second) from None
     return event
 
 

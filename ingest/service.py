@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ingest.arrivals import Intake
@@ -95,8 +96,12 @@ class Service:
             InvalidInput: A field breaks a rule that depends on the time.
             ConsentRequired: The person does not allow it.
         """
+        return self.arriving()(event)
+
+    def arriving(self) -> Callable[[Event], Arrival]:
+        """Return ``arrive`` with the clock of now, for the events of one moment."""
         fresh = time.monotonic() < self.watch.consents_until
-        return self.intake.arrive(event, time.time_ns() // 1_000, fresh=fresh)
+        return partial(self.intake.arrive, now=time.time_ns() // 1_000, fresh=fresh)
 
     async def store(self, events: Sequence[Event], arrivals: list[Arrival]) -> list[Outcome]:
         """Store events and return, after the commit, what became of each.

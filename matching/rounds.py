@@ -111,7 +111,12 @@ def proposals(pairs: pd.DataFrame, model_version: str = "") -> pd.DataFrame:
 
 
 def _read(path: Path) -> pd.DataFrame:
-    header = pd.read_csv(path, nrows=0)
+    try:
+        header = pd.read_csv(path, nrows=0)
+    except OSError:
+        raise InvalidInput("file", "must be a file that can be read") from None
+    except ValueError:
+        raise InvalidInput("file", "must be a CSV in UTF-8 with a header") from None
     for column in _NEEDED:
         if column not in header.columns:
             raise InvalidInput(column, "must be a column of the file")

@@ -146,28 +146,27 @@ ROUTES: dict[str, type[Event]] = {
 
 def kind_of(event: Event) -> str:
     """Name the stored event that a request makes: a decision and a completion make two each."""
-    match event:
-        case MatchDecisionEvent():
-            return EventKind.ACCEPTED if event.decision else EventKind.REJECTED
-        case MatchCompletedEvent():
-            return EventKind.COMPLETED if event.completed else EventKind.ABANDONED
-        case MatchProposedEvent():
-            return EventKind.PROPOSED
-        case MatchViewedEvent():
-            return EventKind.VIEWED
-        case MatchFeedbackEvent():
-            return EventKind.FEEDBACK
+    if isinstance(event, MatchDecisionEvent):
+        return EventKind.ACCEPTED if event.decision else EventKind.REJECTED
+    if isinstance(event, MatchCompletedEvent):
+        return EventKind.COMPLETED if event.completed else EventKind.ABANDONED
+    return _KINDS[type(event)]
+
+
+_KINDS: dict[type[Event], str] = {
+    MatchProposedEvent: EventKind.PROPOSED,
+    MatchViewedEvent: EventKind.VIEWED,
+    MatchFeedbackEvent: EventKind.FEEDBACK,
+}
 
 
 def texts_of(event: Event) -> list[str]:
     """Return the free texts of an event, which are sealed apart from its figures."""
-    match event:
-        case MatchDecisionEvent():
-            return event.reasons
-        case MatchFeedbackEvent():
-            return [event.feedback_text] if event.feedback_text else []
-        case _:
-            return []
+    if isinstance(event, MatchDecisionEvent):
+        return event.reasons
+    if isinstance(event, MatchFeedbackEvent) and event.feedback_text:
+        return [event.feedback_text]
+    return []
 
 
 class StagedPayload(Struct, kw_only=True, omit_defaults=True):

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import mlflow
+import numpy as np
 import pandas as pd
+import pytest
 from sqlalchemy import select, update
 
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from matching.logistic import Gaussian, posterior
+from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.tables import published_weights, subjects, training_sets
 from tests.flows.conftest import stage_rounds
@@ -50,6 +54,31 @@ def test_decisions_become_a_promoted_version_that_scores(
         assert list(published) == ["1", "2"]
     assert (learned["version"], learned["outcome"]) == ("2", "promoted")
     assert learned["rows"] >= retrained.decisions
+
+
+def test_a_run_keeps_how_far_updating_is_from_the_refit_and_fails_where_they_differ(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=3, last=YESTERDAY)
+    process_events()
+    retrain_model()
+
+    def forget_the_past(rows: Any, accepted: Any, belief: Gaussian) -> Gaussian:
+        return posterior(rows, accepted, Gaussian(0 * belief.mean, np.eye(len(belief.mean))))
+
+    monkeypatch.setattr("matching.updating.posterior", forget_the_past)
+    with pytest.raises(RefitDiffers, match="differs from the fit of all"):
+        retrain_model()
+
+    newest, first, _ = open_registry(installed).versions()
+    mlflow.set_tracking_uri(installed.tracking_uri)
+    measured = [
+        mlflow.get_run(version.run_id).data.metrics["refit_probability_difference"]
+        for version in (first, newest)
+    ]
+    assert 0 < measured[0] < MAX_PROBABILITY < measured[1]
+    # The full fit is sound: it is registered, and the next night starts from it.
+    assert (newest.version, newest.digest) == ("3", first.digest)
 
 
 def test_without_decisions_nothing_is_promoted_and_the_refusal_is_recorded(

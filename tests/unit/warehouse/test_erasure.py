@@ -6,7 +6,6 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories import TODAY
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
@@ -27,6 +26,7 @@ from schemas.tables import (
     versions,
 )
 from tests import histories
+from tests.histories import TODAY
 from tests.population import KEY, RUN, answer, arrive, days_before, event, process
 from warehouse import accounts, consents, erasure
 from warehouse.audit import balance

@@ -6,7 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories import TODAY
 from pydantic import SecretStr
 from sqlalchemy import func, insert, select
 
@@ -26,6 +25,7 @@ from schemas.tables import (
     runs,
     staged,
 )
+from tests.histories import TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
 from warehouse import retention
 from warehouse.audit import balance

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from histories import NOW, TODAY
 from pydantic import SecretStr
 from sqlalchemy import select, update
 
 from schemas.clock import MICROS_PER_DAY, iso_day, micros
 from schemas.events import EventKind
 from schemas.tables import subjects, training_sets
+from tests.histories import NOW, TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
 from warehouse import consents, weights
 from warehouse.engine import connect, create_tables, reading, writing

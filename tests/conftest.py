@@ -29,6 +29,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith("SMARTMATCH_") and name != "SMARTMATCH_DECISIONS_CSV":
             monkeypatch.delenv(name)
     monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
+    monkeypatch.setitem(Settings.model_config, "env_file", None)
 
 
 @pytest.fixture

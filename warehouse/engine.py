@@ -59,9 +59,9 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
     arguments: dict[str, Any] = {"connect_timeout": 2}
     if busy_timeout_ms != BUSY_TIMEOUT_MS:
         # A link that swallows packets must not hold a server for TCP's quarter of an hour.
-        arguments["tcp_user_timeout"] = 2 * busy_timeout_ms
+        arguments["tcp_user_timeout"] = 4 * busy_timeout_ms
         arguments["options"] = (
-            f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={2 * busy_timeout_ms}"
+            f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"
         )
     return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=arguments)
 

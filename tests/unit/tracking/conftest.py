@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plain_server import PlainServer
 
+from tests.unit.tracking.plain_server import PlainServer
 from tracking.collector import EventCollector
 from tracking.privacy import PrivacyManager
 from tracking.schema import MatchProposedEvent

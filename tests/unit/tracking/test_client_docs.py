@@ -15,7 +15,7 @@ from tracking.counters import Counters
 from tracking.privacy import PrivacyManager
 
 if TYPE_CHECKING:
-    from plain_server import PlainServer
+    from tests.unit.tracking.plain_server import PlainServer
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "client.md").read_text()
 

@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from plain_server import Fault
 
 from schemas.errors import InvalidInput
+from tests.unit.tracking.plain_server import Fault
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable
 from tracking.privacy import Consent, PrivacyManager
 
 if TYPE_CHECKING:
-    from plain_server import PlainServer
+    from tests.unit.tracking.plain_server import PlainServer
 
 GRANTED = {"analytics": True, "preferences": False, "improvement": True}
 

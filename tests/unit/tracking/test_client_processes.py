@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from plain_server import Fault
+
+from tests.unit.tracking.plain_server import Fault
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
 
-    from plain_server import PlainServer
-
+    from tests.unit.tracking.plain_server import PlainServer
     from tracking.collector import EventCollector
     from tracking.privacy import PrivacyManager
     from tracking.schema import MatchProposedEvent

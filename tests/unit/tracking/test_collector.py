@@ -12,9 +12,9 @@ from uuid import UUID
 
 import msgspec
 import pytest
-from plain_server import Fault
 
 from schemas.errors import InvalidInput
+from tests.unit.tracking.plain_server import Fault
 from tracking.asynchronous import AsyncEventCollector
 from tracking.collector import EventCollector
 from tracking.errors import CollectorClosed, ConsentUnreadable, SpoolFull, SpoolUnusable
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from plain_server import PlainServer
-
+    from tests.unit.tracking.plain_server import PlainServer
     from tracking.schema import MatchProposedEvent
 
     Make = Callable[..., EventCollector]

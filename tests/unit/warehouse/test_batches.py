@@ -10,18 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from histories import (
-    FIGURES,
-    NOW,
-    TODAY,
-    admit,
-    consent,
-    history,
-    make_row,
-    process,
-    stage,
-    tables,
-)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
@@ -33,6 +21,18 @@ from schemas.clock import MICROS_PER_DAY
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import events, matches, metric_sums, rejected, staged
+from tests.histories import (
+    FIGURES,
+    NOW,
+    TODAY,
+    admit,
+    consent,
+    history,
+    make_row,
+    process,
+    stage,
+    tables,
+)
 from warehouse import accounts, batches
 from warehouse.batch_frame import Partition, build
 from warehouse.engine import connect, create_tables, reading, writing

@@ -6,13 +6,13 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories import NOW, TODAY, admit, make_row, process, stage
 from sqlalchemy import select
 
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import block_sums, blocks, leases
+from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from warehouse import metrics
 from warehouse.blocks import LATE_DAYS, Block, seal
 from warehouse.engine import reading, writing

@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from histories import NOW, TODAY, admit, history, make_row, process, stage
 from sqlalchemy import event
 
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.events import EventKind
 from schemas.tables import metric_sums
+from tests.histories import NOW, TODAY, admit, history, make_row, process, stage
 from warehouse import metrics
 from warehouse.engine import writing
 

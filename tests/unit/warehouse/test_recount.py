@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
 from sqlalchemy import select
 
 from schemas.clock import MICROS_PER_DAY, iso_day
 from schemas.errors import SumsDiffer
 from schemas.events import EventKind
 from schemas.tables import events, matches, metric_sums, subjects
+from tests.histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
 from warehouse import accounts
 from warehouse.engine import reading, writing
 from warehouse.recount import reconcile

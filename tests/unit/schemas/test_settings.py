@@ -62,7 +62,7 @@ def test_the_example_taken_as_it_is_changes_nothing(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("SMARTMATCH_HOME")
 
-    read = Settings()
+    read = Settings(_env_file=".env")
 
     assert read.model_dump() == {
         name: field.default for name, field in Settings.model_fields.items()

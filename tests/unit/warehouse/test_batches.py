@@ -293,7 +293,7 @@ def test_commit_without_the_fence_of_now_is_refused(engine: Engine) -> None:
         batches.commit(engine, Lease(PROCESS_EVENTS, 1, 60), batch, {}, {}, as_of=NOW)
 
 
-POISON = {
+POISON: dict[str, tuple[dict[str, Any], str]] = {
     "undecodable": ({"payload": b'{"rating":'}, "payload: must be the figures of one event"),
     "not JSON": ({"payload": b"\xff\xfe"}, "payload: must be the figures of one event"),
     "two documents": ({"payload": b"{},{}"}, "payload: must be the figures of one event"),

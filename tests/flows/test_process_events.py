@@ -123,7 +123,9 @@ def test_person_sees_the_counts_by_rule_and_no_value(engine: Engine, found: Sett
     stage(engine, [_row(EventKind.FEEDBACK, figures={"rating": 314159}), _row(EventKind.VIEWED)])
     process_events()
     with get_client(sync_client=True) as client:
-        response = client._client.post("/artifacts/filter", json={"limit": 5, "sort": "CREATED_DESC"})
+        response = client._client.post(
+            "/artifacts/filter", json={"limit": 5, "sort": "CREATED_DESC"}
+        )
         shown = response.json()
         logs = client._client.post("/logs/filter", json={"limit": 200}).json()
     text = msgspec.json.encode([shown, logs]).decode()

@@ -111,7 +111,7 @@ def test_further_column_makes_anonymised_events_unusable() -> None:
 def test_every_expectation_names_its_rule_and_no_value() -> None:
     for suite in (SUITE, anonymised_events.SUITE, training_set.suite(["constraint:secret"])):
         for expectation in suite.expectations:
-            field, _, rule = expectation.meta[RULE].partition(": ")
+            field, _, rule = (expectation.meta or {})[RULE].partition(": ")
             assert rule.startswith("must ")
             assert "secret" not in field
 

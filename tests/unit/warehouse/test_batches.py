@@ -156,7 +156,8 @@ def test_later_event_of_a_facet_stands_and_views_add_up(engine: Engine) -> None:
     process(engine)
     with reading(engine) as connection:
         (row,) = connection.execute(select(matches)).mappings()
-        sums = dict(connection.execute(select(metric_sums.c.measure, metric_sums.c.value)).all())
+        query = select(metric_sums.c.measure, metric_sums.c.value)
+        sums = {row.measure: row.value for row in connection.execute(query)}
     assert (row["accepted"], row["decided_event"], row["decision_ms"]) == (True, high, 4_000)
     assert (row["views"], row["view_ms"], row["viewed_whole"]) == (2, 5_000, True)
     assert (row["first_at"], row["last_at"], row["proposed_at"]) == (early, late, None)
@@ -225,7 +226,7 @@ _STEPS = (
 @pytest.mark.parametrize("step", _STEPS)
 def test_run_that_dies_at_any_step_changes_nothing_but_time(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, step: str, when: str
-):
+) -> None:
     admit(engine, range(1, SUBJECTS + 1))
     stage(engine, history(3, length=60, subjects=SUBJECTS, matches=6))
     real = getattr(batches, step)

@@ -84,7 +84,7 @@ def test_what_came_without_a_proposal_is_an_orphan_and_in_no_rate() -> None:
     }
 
 
-def test_mutual_needs_all_parties_of_the_match():
+def test_mutual_needs_all_parties_of_the_match() -> None:
     def sums(*rows: dict[str, Any]) -> tuple[int, int]:
         numbered = [row | {"subject": number} for number, row in enumerate(rows)]
         found = _sums(_rows(*numbered))

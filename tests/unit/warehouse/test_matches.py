@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +36,7 @@ _EVENT = st.fixed_dictionaries(
 )
 
 
-def _table(events: list[dict[str, object]]) -> Columns:
+def _table(events: list[dict[str, Any]]) -> Columns:
     defaults = {
         "alternatives_count": 1,
         "propensity": 0.5,
@@ -67,7 +69,7 @@ def _same(one: Columns, other: Columns) -> None:
 
 @given(st.lists(_EVENT, min_size=1, max_size=12), st.randoms(), st.integers(0, 12))
 def test_order_and_cuts_leave_no_trace(
-    events: list[dict[str, object]], draw: object, cut: int
+    events: list[dict[str, Any]], draw: object, cut: int
 ) -> None:
     table = _table(events)
     whole = merge(empty_states(), table)
@@ -82,7 +84,7 @@ def test_order_and_cuts_leave_no_trace(
 
 def test_of_two_events_of_one_moment_the_greater_id_stands() -> None:
     event = {"kind": CODES[EventKind.FEEDBACK], "match_key": 1, "subject": 1, "occurred_at": 5}
-    other = {"match_score": 0.0, "accepted": 0, "view_ms": 0}
+    other: dict[str, Any] = {"match_score": 0.0, "accepted": 0, "view_ms": 0}
     table = _table([event | other | {"rating": stars} for stars in (2, 5, 3)])
     table["event_high"], table["event_low"] = split_id(
         [b"\x01" + bytes(15), b"\x80" + bytes(15), bytes(15) + b"\xff"]
@@ -91,7 +93,7 @@ def test_of_two_events_of_one_moment_the_greater_id_stands() -> None:
 
 
 def test_day_is_the_proposals_day_and_until_then_the_earliest() -> None:
-    other = {"match_score": 0.5, "accepted": 1, "view_ms": 0, "rating": 1}
+    other: dict[str, Any] = {"match_score": 0.5, "accepted": 1, "view_ms": 0, "rating": 1}
     row = {"match_key": 1, "subject": 1}
     decided = row | other | {"kind": CODES[EventKind.ACCEPTED], "occurred_at": 3 * MICROS_PER_DAY}
     viewed = row | other | {"kind": CODES[EventKind.VIEWED], "occurred_at": 2 * MICROS_PER_DAY}
@@ -102,7 +104,7 @@ def test_day_is_the_proposals_day_and_until_then_the_earliest() -> None:
 
 def test_facets_that_have_not_come_are_unknown() -> None:
     event = {"kind": CODES[EventKind.VIEWED], "match_key": 7, "subject": 8, "occurred_at": 5}
-    other = {"match_score": 0.5, "accepted": 1, "view_ms": 4, "rating": 1}
+    other: dict[str, Any] = {"match_score": 0.5, "accepted": 1, "view_ms": 4, "rating": 1}
     state = merge(empty_states(), _table([event | other]))
     assert (state["match_key"][0], state["subject"][0], state["views"][0]) == (7, 8, 1)
     assert state["proposed_at"][0] == state["decided_at"][0] == ABSENT

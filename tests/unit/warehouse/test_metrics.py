@@ -118,7 +118,7 @@ def test_models_are_told_apart(market: Engine) -> None:
     assert found["3"]["acceptance"]["count"] == 3
 
 
-def test_window_ends_with_today_and_is_as_long_as_asked(engine: Engine):
+def test_window_ends_with_today_and_is_as_long_as_asked(engine: Engine) -> None:
     admit(engine, [1])
     for age in (0, 1, 6, 7, 40):
         row = make_row(

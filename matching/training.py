@@ -117,9 +117,13 @@ def retrain(
 def _retrain(
     rows: pd.DataFrame, champion: Model, offered: Sequence[Candidate], seed: int, limits: Limits
 ) -> Retraining:
-    steps = splits(rows, champion.trained_until)
+    # The choice rests on the rows alone: the same rows give the same model, whoever is champion.
+    steps = splits(rows, "")
     tried = list(zip(offered, forward(rows, steps, champion.prior, offered), strict=True))
     chosen, held_out = _choose(rows, tried)
+    if champion.trained_until:
+        new = splits(rows, champion.trained_until)
+        (held_out,) = forward(rows, new, champion.prior, (chosen,))
     model = chosen.fit(Fitting(rows, champion.prior))
     evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=limits)
     verdict = gate.judge(evidence, limits)

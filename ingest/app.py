@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from ingest.access_log import AccessLog
-from ingest.door import Door
+from ingest.door import PAGE_FILES, Door
 from ingest.figures import metric_routes, model_routes
 from ingest.launcher import Launcher
 from ingest.openapi import document
@@ -64,13 +65,15 @@ def open_to_pages(door: Door, origins: tuple[str, ...]) -> Any:
 
 
 def _cold(service: Service) -> FastAPI:
-    app = FastAPI(
+    # The page's script and style come from the package, so that it works without the internet.
+    app = FastAPIOffline(
+        docs_url="/docs",
+        redoc_url=None,
         title="SmartMatch",
         version=VERSION,
         redirect_slashes=False,
-        redoc_url=None,
-        docs_url="/docs",
         openapi_url="/openapi.json",
+        static_url=PAGE_FILES,
     )
     launcher = Launcher(service)
     for router in (

@@ -35,7 +35,16 @@ if TYPE_CHECKING:
 _logger = logging.getLogger("smartmatch")
 
 OPEN_PATHS = frozenset({"/health", "/ready"})
-PAGES = frozenset({"/docs", "/openapi.json"})
+PAGE_FILES = "/docs-files"
+PAGES = frozenset(
+    {
+        "/docs",
+        "/openapi.json",
+        f"{PAGE_FILES}/swagger-ui-bundle.js",
+        f"{PAGE_FILES}/swagger-ui.css",
+        f"{PAGE_FILES}/favicon.png",
+    }
+)
 WRONG_METHOD = refusal(405, "Method Not Allowed", headers=((b"allow", b"POST"),))
 _MOST_BODIES = 8
 """Memory for bodies that are still arriving, in largest bodies."""

@@ -12,10 +12,22 @@ AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write the result
 
 
 def read_settings() -> Any:
-    """Read the settings of this installation."""
-    from schemas.settings import Settings  # pydantic costs more than --help may take
+    """Read the settings of this installation.
 
-    return Settings()
+    Raises:
+        InvalidInput: One breaks its rule; names the first, and not its value.
+    """
+    from pydantic import ValidationError  # costs more than --help may take
+
+    from schemas.errors import InvalidInput
+    from schemas.settings import Settings
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InvalidInput(f"setting {field}", first["msg"]) from None
 
 
 def ready_engine() -> Any:

@@ -5,6 +5,7 @@ list of public suffixes. Neither happens here: the models are loaded from what i
 and every recogniser is ours. It ships no French one for NIR, SIREN, SIRET or addresses.
 """
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -39,6 +40,9 @@ from privacy.numbers import (
 from privacy.patterns import find_dates_of_birth, find_emails, find_handles, find_urls
 from privacy.spans import RANKS, Span
 from privacy.words import Entity, NoVocabulary, Vocabulary
+
+# It warns of every label of the model that is nobody's name.
+logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)
 
 FRENCH = "fr"
 ELSEWHERE = "xx"

@@ -15,7 +15,8 @@ import logging
 import os
 import threading
 from concurrent.futures import Future
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from schemas.errors import SmartMatchError
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 GROUP = "smartmatch.embedded"
+IN_A_CHECKOUT = {
+    "server": "ingest_api:create_app",
+    "setup": "installation:set_up_database",
+}
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 
@@ -195,10 +200,15 @@ class _Server:
 def _application() -> Callable[..., Any]:
     """Make the application that is installed, and first what it needs beside its code.
 
+    A checkout whose packages were installed without itself has no entry points; there the
+    server is found by the names that they would have.
+
     Raises:
         NoServer: None is installed.
     """
     found = {entry.name: entry for entry in reversed(entry_points(group=GROUP))}
+    if not found and find_spec("ingest_api") is not None:
+        found = {name: EntryPoint(name, where, GROUP) for name, where in IN_A_CHECKOUT.items()}
     if "server" not in found:
         raise NoServer("set SMARTMATCH_URL: no embedded server is installed")
     if "setup" in found:

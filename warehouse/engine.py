@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
-from schemas.errors import NotReady, UnsafeEngine
+from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from schemas.tables import metadata
 from warehouse import triggers
 
@@ -41,7 +41,21 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
 
     Returns:
         A pooled engine. No statement's parameters appear in its errors or logs.
+
+    Raises:
+        InvalidInput: The URL is none of a database that we know.
+        NotReady: SQLite's directory cannot be made.
     """
+    try:
+        return _connect(url, busy_timeout_ms)
+    except ArgumentError:
+        raise InvalidInput("database_url", "must be a URL of SQLite or PostgreSQL") from None
+    except OSError as error:
+        reason = f"the database's directory cannot be made ({type(error).__name__})"
+        raise NotReady(reason) from None
+
+
+def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
     parsed = make_url(url.get_secret_value())
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:

@@ -1,0 +1,32 @@
+"""The main job, small, twice, and what a platform finds that sets itself up afterwards."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from matching.registry import Registry
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Home
+
+
+def test_demo_runs_twice_in_the_homes_registry_and_leaves_it_to_the_platform(home: Home) -> None:
+    for _ in range(2):
+        shown = home.smartmatch("demo", "--turns", "2")
+
+        assert shown.returncode == 0, shown.stderr
+        assert "Metrics agree to the unit" in shown.stderr
+        assert "round 2" in shown.stdout
+        assert sorted(os.listdir(home.path / "mlruns"))[0] == ".demo"
+        registry = Registry(
+            f"sqlite:///{home.path / 'mlruns' / 'mlflow.db'}",
+            str(home.path / "mlruns" / "artifacts"),
+        )
+        assert [version.version for version in registry.versions()] == ["3", "2", "1"]
+
+    begun = home.smartmatch("init")
+
+    assert begun.returncode == 0, begun.stderr
+    assert "champion is version 1" in begun.stderr
+    assert not (home.path / "mlruns" / ".demo").exists()

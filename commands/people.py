@@ -26,20 +26,28 @@ def consent_verify() -> None:
 
 
 @click.command()
-@SUBJECT
+@click.option("--user-id", help="The person, as the platform names them.")
+@click.option("--pending", is_flag=True, help="Finish every request that is not done.")
 @AS_JSON
-def erase(user_id: str, *, as_json: bool) -> None:
+def erase(user_id: str | None, *, pending: bool, as_json: bool) -> None:
     """Erase a person: their events, their part in the metrics; name the models that saw them."""
     from datetime import UTC, datetime
 
     from flows.erase_subject import erase_subject
+    from warehouse.erasure import pending_erasures
     from warehouse.erasure_requests import begin
 
+    if pending == (user_id is not None):
+        raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
-    request = begin(engine, find_person(engine, user_id), datetime.now(UTC))
-    with working("erasing"):
-        done = erase_subject(request)
-    result(plain(done), as_json=as_json)
+    if user_id is not None:
+        requests = [begin(engine, find_person(engine, user_id), datetime.now(UTC))]
+    else:
+        requests = pending_erasures(engine)
+    for request in requests:
+        with working("erasing"):
+            done = erase_subject(request)
+        result(plain(done), as_json=as_json)
 
 
 @click.command()

@@ -8,7 +8,7 @@ the key file (``warehouse/keyfile.py``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator
@@ -113,9 +113,6 @@ class Settings(BaseSettings):
     timezone: str = Field(
         default="Europe/Paris", description="Time zone of the schedules, an IANA name."
     )
-    task_runner: Literal["threads", "dask"] = Field(
-        default="threads", description="Where the tasks of a flow run."
-    )
 
     # Retention
     events_retention_days: int = Field(
@@ -144,9 +141,6 @@ class Settings(BaseSettings):
         default="smartmatch",
         pattern=r"^[\w.-]{1,64}$",
         description="Name of the registered model; load it as models:/NAME@champion.",
-    )
-    retrain_min_decisions: int = Field(
-        default=100, ge=1, description="New decisions that make a retrain worth its while."
     )
     training_days: int = Field(
         default=395, ge=1, le=395, description="Age of the oldest proposal to learn from, days."

@@ -13,12 +13,6 @@ from warehouse.leases import Lease
 
 
 @io_task
-def pending(url: SecretStr) -> list[str]:
-    """List the requests that are not done."""
-    return erasure.pending_erasures(connect(url))
-
-
-@io_task
 def delete(url: SecretStr, request: str, lease: Lease) -> None:
     """Delete everything about the person and take it out of the sums."""
     erasure.delete_subject(connect(url), request, lease)

@@ -128,17 +128,6 @@ def publish_weights(engine: Engine, version: str, document: str, *, at: datetime
         )
 
 
-def decisions_since(engine: Engine, moment_micros: int) -> int:
-    """Count the decisions made since a moment that the model may learn from."""
-    with reading(engine) as connection:
-        return connection.execute(
-            select(func.count())
-            .select_from(matches)
-            .join(subjects, subjects.c.subject == matches.c.subject)
-            .where(matches.c.decided_at >= moment_micros, consented(Purpose.IMPROVEMENT))
-        ).scalar_one()
-
-
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
     """Sort by time and match; parties that were proposed to at once by what is known of each.
 

@@ -86,7 +86,6 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "cors_origins": ("https://a.test, https://b.test", ("https://a.test", "https://b.test")),
         "notice_version": ("2027-01", "2027-01"),
         "timezone": ("UTC", "UTC"),
-        "task_runner": ("dask", "dask"),
         "model_name": ("mentors", "mentors"),
         "smallest_group": ("11", 11),
         "consent_staleness_seconds": ("0.25", 0.25),
@@ -152,7 +151,6 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
         ("SMARTMATCH_SMALLEST_GROUP", "1"),
         ("SMARTMATCH_NOTICE_VERSION", "../secret"),
         ("SMARTMATCH_MODEL_NAME", "a/b"),
-        ("SMARTMATCH_TASK_RUNNER", "ray"),
         ("SMARTMATCH_SEED", "-1"),
     ],
 )

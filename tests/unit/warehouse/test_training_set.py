@@ -20,7 +20,6 @@ from warehouse import consents, weights
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.training import (
     TrainingSet,
-    decisions_since,
     digest_of,
     publish_weights,
     read_training,
@@ -140,7 +139,6 @@ def test_who_withdraws_is_not_learned_from_any_more(now: tuple[str, ...], engine
 
     assert set(before.frame["subject"]) == {leaving, staying}
     assert set(read(engine).frame["subject"]) == {staying}
-    assert decisions_since(engine, 0) == 1
 
 
 def test_who_allows_it_again_is_learned_from_again(engine: Engine) -> None:
@@ -284,19 +282,6 @@ def test_the_books_keep_what_a_version_learned_from(engine: Engine) -> None:
         "outcome": "refused",
         "reason": "It is not better.",
     }
-
-
-def test_decisions_are_counted_from_a_moment_on(engine: Engine) -> None:
-    person = answer(engine, "a", *ALL)
-    arrive(
-        engine,
-        [*story(person, 1, days=3), *story(person, 2, days=1), *story(person, 3, accepted=None)],
-    )
-    process(engine)
-
-    assert decisions_since(engine, 0) == 2
-    assert decisions_since(engine, days_before(1) + 1) == 1
-    assert decisions_since(engine, days_before(1) + 2) == 0
 
 
 def test_the_newest_publication_is_the_one_that_is_handed_back(engine: Engine) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tracking import embedded
 from tracking.embedded import EmbeddedTransport
 from tracking.errors import NoServer, Unreachable
 from tracking.privacy import Consent, PrivacyManager
@@ -147,12 +148,21 @@ def test_request_that_takes_too_long_ends(install: Install, transport: EmbeddedT
 
 
 def test_missing_server_says_what_to_set(
-    install: Install, transport: EmbeddedTransport, monkeypatch: pytest.MonkeyPatch
+    transport: EmbeddedTransport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "path", [])
+    monkeypatch.setattr(embedded, "entry_points", lambda group: ())
+    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
 
     with pytest.raises(NoServer, match="set SMARTMATCH_URL"):
         transport.request("GET", "/x", timeout_seconds=5)
+
+
+def test_server_of_a_checkout_that_is_not_installed_is_found_by_its_name(
+    transport: EmbeddedTransport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "entry_points", lambda group: ())
+
+    assert transport.request("GET", "/health", timeout_seconds=30).status == 200
 
 
 def test_server_that_does_not_start_is_told_apart_and_tried_again(

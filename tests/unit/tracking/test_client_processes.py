@@ -225,6 +225,7 @@ def test_forked_child_has_no_file_of_the_spool_open(
     server.grant("ana")
     collector = make_collector()
     assert collector.collect_event(make_event())
+    assert collector.flush()
     assert "spool.db" in open_files()
 
     assert in_child(lambda: open_files() == "")

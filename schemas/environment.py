@@ -18,6 +18,7 @@ def prepare() -> None:
     settings = Settings()
     # Prefect makes its own directory, but not the one above it.
     settings.data.mkdir(parents=True, exist_ok=True)
+    kept_seconds = str(settings.logs_retention_days * 86_400)
     defaults = {
         "DO_NOT_TRACK": "1",
         "GX_ANALYTICS_ENABLED": "False",
@@ -27,6 +28,9 @@ def prepare() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY": "false",
         "PREFECT_LOGGING_LEVEL": "WARNING",
+        # By default its server keeps runs, their logs and artifacts for ever.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": kept_seconds,
         "GIT_PYTHON_REFRESH": "quiet",
         "MPLBACKEND": "Agg",
     }

@@ -1,7 +1,8 @@
 """How long each class of data is kept, and by which column its age is told.
 
 The ceilings follow the CNIL's guidance on audience measurement (events 13 months, aggregates
-25 months) and on security logs (6 months); settings may only shorten them.
+25 months) and on security logs (6 months); settings may only shorten them, unless the operator
+gives a reason (``schemas/settings.py``). Why each table is there is in ``schemas/data_map.py``.
 """
 
 from __future__ import annotations

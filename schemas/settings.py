@@ -11,11 +11,21 @@ from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where this code lies: the default home."""
+
+RETENTION_CEILINGS = {
+    "events_retention_days": 395,
+    "metrics_retention_days": 760,
+    "rejected_retention_days": 30,
+    "staging_retention_days": 7,
+    "logs_retention_days": 180,
+}
+"""Longest retention without a reason of the operator's own, days: 13 months of events, 25 of
+aggregates and 6 of logs, as the CNIL says of audience measurement and of security logs."""
 
 
 class Settings(BaseSettings):
@@ -116,19 +126,24 @@ class Settings(BaseSettings):
 
     # Retention
     events_retention_days: int = Field(
-        default=395, ge=1, le=395, description="Events and matches are kept for so long, days."
+        default=395, ge=1, le=3_650, description="Events and matches are kept for so long, days."
     )
     metrics_retention_days: int = Field(
-        default=760, ge=1, le=760, description="Daily sums and published blocks, days."
+        default=760, ge=1, le=3_650, description="Daily sums and published blocks, days."
     )
     rejected_retention_days: int = Field(
-        default=30, ge=1, le=30, description="Rejected events, days."
+        default=30, ge=1, le=3_650, description="Rejected events, days."
     )
     staging_retention_days: int = Field(
-        default=7, ge=1, le=7, description="Events that no run could process, days."
+        default=7, ge=1, le=3_650, description="Events that no run could process, days."
     )
     logs_retention_days: int = Field(
-        default=180, ge=1, le=180, description="Logs and records of runs, days."
+        default=180, ge=1, le=3_650, description="Logs and records of runs, days."
+    )
+    retention_reason: str | None = Field(
+        default=None,
+        max_length=500,
+        description="Why anything is kept longer than by default; without it, it is refused.",
     )
 
     # Metrics
@@ -148,6 +163,20 @@ class Settings(BaseSettings):
     seed: int = Field(
         default=20_260_101, ge=0, description="Seed of everything random in training."
     )
+
+    @model_validator(mode="after")
+    def _justified(self) -> Settings:
+        longer = [
+            name
+            for name, most in RETENTION_CEILINGS.items()
+            if getattr(self, name) > most and not (self.retention_reason or "").strip()
+        ]
+        if longer:
+            raise ValueError(
+                f"{longer[0]} must be at most {RETENTION_CEILINGS[longer[0]]},"
+                " unless retention_reason says why"
+            )
+        return self
 
     @field_validator("cors_origins", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from schemas.settings import CHECKOUT, Settings
+from schemas.settings import CHECKOUT, RETENTION_CEILINGS, Settings
 
 EXAMPLE = CHECKOUT / ".env.example"
 HEAD = (
@@ -90,6 +90,7 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "smallest_group": ("11", 11),
         "consent_staleness_seconds": ("0.25", 0.25),
         "rejected_retention_days": ("3", 3),
+        "retention_reason": ("a pending dispute", "a pending dispute"),
         "staging_retention_days": ("3", 3),
     }
     text, expected = values.get(name, ("121", 121))
@@ -161,6 +162,20 @@ def test_a_value_out_of_bounds_is_refused(
 
     with pytest.raises(ValidationError):
         Settings()
+
+
+@pytest.mark.parametrize("name", sorted(RETENTION_CEILINGS))
+def test_a_longer_retention_needs_a_reason(name: str) -> None:
+    most = RETENTION_CEILINGS[name]
+    assert Settings.model_fields[name].default == most
+    assert getattr(Settings.model_validate({name: most}), name) == most
+    for reason in ("", "  "):
+        with pytest.raises(ValidationError, match=f"{name} must be at most {most}"):
+            Settings.model_validate({name: most + 1, "retention_reason": reason})
+
+    kept = Settings.model_validate({name: most + 1, "retention_reason": "a pending dispute"})
+
+    assert getattr(kept, name) == most + 1
 
 
 def test_the_password_of_the_database_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
 
-.PHONY: help setup demo test lint format lock clean bench-ingest bench-pipeline bench-learning \
+.PHONY: help setup demo test faults lint format lock clean bench-ingest bench-pipeline bench-learning \
         bench-redaction bench-assignment bench-ope
 
 help:  ## Say what can be made.
@@ -25,6 +25,9 @@ demo: $(READY)  ## Run the whole loop; DATA=decisions.csv replays real decisions
 
 test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; under 30 minutes.
+	$(BIN)/python -m pytest tests/faults --campaign
 
 lint: $(READY)  ## Check format, style and types.
 	$(BIN)/ruff format --check .

@@ -70,7 +70,8 @@ def stage(engine: Engine, rows: Iterable[dict[str, Any]]) -> None:
     with writing(engine) as connection:
         if listed:
             connection.execute(staged.insert(), listed)
-        accounts.add(connection, {(accounts.STORED, ""): len(listed)})
+        count = len(listed)
+        accounts.add(connection, {(accounts.RECEIVED, ""): count, (accounts.STORED, ""): count})
 
 
 def admit(

@@ -31,6 +31,11 @@ async def _acknowledge_first(
     return [Outcome.STORED] * len(arrivals)
 
 
-if __name__ == "__main__":
+def plant() -> None:
+    """Plant the fault in this process."""
     Service.store = _acknowledge_first  # type: ignore[method-assign]
+
+
+if __name__ == "__main__":
+    plant()
     serve(Settings())

@@ -1,0 +1,159 @@
+"""Count trials, and print what each promise came to as a table.
+
+``make test`` runs every trial in a short form; ``make faults`` (``--campaign``) in full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.flow_runs import FlowRun
+from tests.faults.processes import forked
+from tests.faults.worlds import Worlds
+from tests.serving import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+    from _pytest.terminal import TerminalReporter
+
+HEADINGS = ("promise", "trials", "failures", "mutant")
+
+
+@dataclass
+class Tally:
+    """What the trials of one promise came to.
+
+    Attributes:
+        promise: The promise, as a sentence.
+        planned: How many trials to make.
+        trials: How many were made.
+        failures: What broke the promise, a line each.
+        mutant_caught: Whether a planted fault was seen; None where this test plants none.
+    """
+
+    promise: str
+    planned: int
+    trials: int = 0
+    failures: list[str] = field(default_factory=list)
+    mutant_caught: bool | None = None
+
+    def count(self, failure: str | None = None, *, trials: int = 1) -> None:
+        """Count trials, and what broke the promise in them."""
+        self.trials += trials
+        if failure:
+            self.failures.append(failure)
+
+
+_TALLY = pytest.StashKey[Tally]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--campaign", action="store_true", help="Run the trials in full size.")
+
+
+@pytest.fixture
+def campaign(request: pytest.FixtureRequest) -> bool:
+    """Whether the trials run in full size."""
+    return bool(request.config.getoption("--campaign", default=False))
+
+
+@pytest.fixture
+def tally(request: pytest.FixtureRequest, campaign: bool) -> Tally:
+    """The tally of the promise that a test's marker names, with as many trials as it says."""
+    marker = request.node.get_closest_marker("promise")
+    sizes = request.node.get_closest_marker("trials")
+    planned = sizes.kwargs["full" if campaign else "short"] if sizes else 1
+    counted = Tally(marker.args[0], planned)
+    request.node.stash[_TALLY] = counted
+    return counted
+
+
+@pytest.fixture
+def make_worlds(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> Callable[[str, Callable[..., None]], Worlds]:
+    """Make a database in some state, to be copied, on an engine of some kind."""
+
+    def make(kind: str, state: Callable[..., None]) -> Worlds:
+        server = request.getfixturevalue("postgres") if kind == "postgresql" else None
+        return Worlds(tmp_path, server, state)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a Prefect server of this session's own."""
+    from deployments import prefect_server  # imports nothing heavy, but is used by few
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("prefect")))
+        patch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+        with prefect_server(f"http://127.0.0.1:{free_port()}/api") as api:
+            yield api
+
+
+@pytest.fixture
+def run_flow(
+    prefect_api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., FlowRun]:
+    """Run a flow in a process of its own."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    return partial(FlowRun, forked("tests.faults.flow_jobs"), home=tmp_path)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    tally = item.stash.get(_TALLY, None)
+    if tally is not None and call.when == "call":
+        # A test that broke off before it counted is a failure all the same.
+        failures = len(tally.failures) or int(report.failed)
+        report.user_properties.append(
+            ("promise", [tally.promise, tally.trials, failures, tally.mutant_caught])
+        )
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    if not terminalreporter.config.getoption("--campaign", default=False):
+        return
+    rows = _rows(terminalreporter)
+    width = max((len(row[0]) for row in rows), default=0)
+    terminalreporter.section("promises")
+    terminalreporter.write_line(f"| {HEADINGS[0]:<{width}} | {' | '.join(HEADINGS[1:])} |")
+    terminalreporter.write_line(f"|{'-' * (width + 2)}|---:|---:|---|")
+    for promise, trials, failures, mutant in rows:
+        terminalreporter.write_line(f"| {promise:<{width}} | {trials:,} | {failures} | {mutant} |")
+
+
+def _rows(reporter: TerminalReporter) -> list[tuple[str, int, int, str]]:
+    """Add up the tests of each promise, in the order of their names."""
+    found: dict[str, list[Any]] = {}
+    for report in [*reporter.stats.get("passed", []), *reporter.stats.get("failed", [])]:
+        for name, told in getattr(report, "user_properties", []):
+            if name != "promise":
+                continue
+            promise, trials, failures, caught = told
+            row = found.setdefault(promise, [0, 0, []])
+            row[0] += trials
+            row[1] += failures
+            row[2] += [] if caught is None else [caught]
+    return [
+        (promise, trials, failures, _caught(caught))
+        for promise, (trials, failures, caught) in sorted(found.items())
+    ]
+
+
+def _caught(seen: list[bool]) -> str:
+    if not seen:
+        return "none planted"
+    return f"caught {sum(seen)} of {len(seen)}"

@@ -57,17 +57,23 @@ def purge_expired(dry_run: bool = False) -> Purged:  # noqa: FBT001, FBT002  # a
         return Purged(counted, dry_run=True, forgotten=False)
 
     with lease(connect(settings.url), "purge_expired", settings.lease_seconds) as held:
-        deleted = {rule.data_class: retention.delete(settings.url, rule, held) for rule in classes}
-        evidence = {rule.data_class: (rule.cutoff, deleted[rule.data_class]) for rule in classes}
-        retention.record(settings.url, str(flow_run.id), evidence, micros(now))
+        run = str(flow_run.id)
+        retention.begin_evidence(settings.url, run, classes, micros(now))
+        deleted = {
+            rule.data_class: retention.delete(settings.url, rule, held, run) for rule in classes
+        }
         forgotten = retention.forget(settings.url)
 
     create_table_artifact(
         key="purge-evidence",
         description="Rows deleted by class of data, and the day before which they lay",
         table=[
-            {"class": name, "before": iso_day(day_number(moment(cutoff))), "deleted": rows}
-            for name, (cutoff, rows) in evidence.items()
+            {
+                "class": rule.data_class,
+                "before": iso_day(day_number(moment(rule.cutoff))),
+                "deleted": deleted[rule.data_class],
+            }
+            for rule in classes
         ],
     )
     return Purged(deleted, dry_run=False, forgotten=forgotten)

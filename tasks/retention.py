@@ -19,15 +19,15 @@ def count(url: SecretStr, rule: Rule) -> int:
 
 
 @io_task
-def delete(url: SecretStr, rule: Rule, lease: Lease) -> int:
-    """Delete what is past its retention of one class, in chunks."""
-    return retention.delete_expired(connect(url), rule, lease)
+def begin_evidence(url: SecretStr, run: str, rules: tuple[Rule, ...], now: int) -> None:
+    """Open the evidence: it grows with every chunk deleted."""
+    retention.begin_evidence(connect(url), run, rules, moment(now))
 
 
 @io_task
-def record(url: SecretStr, run: str, deleted: dict[str, tuple[int, int]], now: int) -> None:
-    """Keep the evidence."""
-    retention.record_purge(connect(url), run, deleted, moment(now))
+def delete(url: SecretStr, rule: Rule, lease: Lease, run: str) -> int:
+    """Delete what is past its retention of one class, in chunks."""
+    return retention.delete_expired(connect(url), rule, lease, run)
 
 
 @io_task

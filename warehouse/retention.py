@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import delete, func, select, tuple_
+from sqlalchemy import delete, func, select, tuple_, update
 
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import matches, purges
@@ -14,9 +14,10 @@ from warehouse.engine import is_postgres, reading, writing
 from warehouse.subtraction import purge_matches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from schemas.retention import Rule
     from warehouse.leases import Lease
@@ -41,11 +42,17 @@ def count_expired(engine: Engine, rule: Rule) -> int:
         ).scalar_one()
 
 
-def delete_expired(engine: Engine, rule: Rule, lease: Lease) -> int:
+def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     """Delete the rows of one class that are past their retention.
 
-    Each chunk is one transaction, so a run that is killed has deleted whole chunks and the
-    next one goes on; the lease is checked inside each.
+    Each chunk is one transaction with its evidence, so a run that is killed has deleted whole
+    chunks, says so, and the next one goes on; the lease is checked inside each.
+
+    Args:
+        engine: The database.
+        rule: The class.
+        lease: Who may write.
+        run: Identifier of the run, whose evidence was begun.
 
     Returns:
         Number of rows deleted.
@@ -55,36 +62,46 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease) -> int:
     """
     total = 0
     while True:
-        deleted = _delete_chunk(engine, rule, lease)
+        deleted = _delete_chunk(engine, rule, lease, run)
         total += deleted
         if not deleted:
             return total
         time.sleep(PAUSE_SECONDS)
 
 
-def _delete_chunk(engine: Engine, rule: Rule, lease: Lease) -> int:
+def _delete_chunk(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     with writing(engine) as connection:
         lease.check(connection)
-        if rule.table is matches:
-            return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, CHUNK_ROWS)
-        key = tuple_(*rule.table.primary_key.columns)
-        oldest = select(*rule.table.primary_key.columns).where(rule.expired).limit(CHUNK_ROWS)
-        deleted = connection.execute(delete(rule.table).where(key.in_(oldest))).rowcount
-        if rule.data_class in _BOOKED:
-            accounts.add(connection, {_BOOKED[rule.data_class]: deleted})
+        deleted = _delete_oldest(connection, rule)
+        if deleted:
+            connection.execute(
+                update(purges)
+                .where(purges.c.run == run, purges.c.data_class == rule.data_class)
+                .values(deleted=purges.c.deleted + deleted)
+            )
+        return deleted
+
+
+def _delete_oldest(connection: Connection, rule: Rule) -> int:
+    """Delete one chunk of a class, and book it."""
+    if rule.table is matches:
+        return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, CHUNK_ROWS)
+    key = tuple_(*rule.table.primary_key.columns)
+    oldest = select(*rule.table.primary_key.columns).where(rule.expired).limit(CHUNK_ROWS)
+    deleted = connection.execute(delete(rule.table).where(key.in_(oldest))).rowcount
+    if rule.data_class in _BOOKED:
+        accounts.add(connection, {_BOOKED[rule.data_class]: deleted})
     return deleted
 
 
-def record_purge(
-    engine: Engine, run: str, deleted: dict[str, tuple[int, int]], at: datetime
-) -> None:
-    """Keep the evidence of a purge.
+def begin_evidence(engine: Engine, run: str, rules: Iterable[Rule], at: datetime) -> None:
+    """Open the evidence of a purge: one row a class, which grows with every chunk deleted.
 
     Args:
         engine: The database.
         run: Identifier of the run.
-        deleted: Cutoff and number of rows deleted, by class of data.
-        at: When it finished.
+        rules: The classes that it purges.
+        at: When it runs.
     """
     with writing(engine) as connection:
         connection.execute(
@@ -92,12 +109,12 @@ def record_purge(
             [
                 {
                     "run": run,
-                    "data_class": data_class,
-                    "cutoff": cutoff,
-                    "deleted": rows,
+                    "data_class": rule.data_class,
+                    "cutoff": rule.cutoff,
+                    "deleted": 0,
                     "finished_at": micros(at),
                 }
-                for data_class, (cutoff, rows) in deleted.items()
+                for rule in rules
             ],
         )
 

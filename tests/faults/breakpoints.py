@@ -23,18 +23,23 @@ class Boundaries:
     Args:
         at: Number of the boundary, from 1; 0 only counts.
         act: What to do there.
+        between: Count only the beginnings of transactions, where nothing is locked.
     """
 
-    def __init__(self, at: int, act: Callable[[], None]) -> None:
+    def __init__(self, at: int, act: Callable[[], None], *, between: bool = False) -> None:
         self._at = at
         self._act = act
+        self._between = between
         self._lock = threading.Lock()
         self.passed = 0
 
     def watch(self) -> None:
         """Watch every connection that this process opens from now on."""
+        if self._between:
+            event.listen(Engine, "begin", self.step)
+            return
         event.listen(Pool, "connect", self._watch_connection)
-        event.listen(Engine, "commit", lambda _connection: self.step())
+        event.listen(Engine, "commit", self.step)
 
     def step(self, *_: object) -> None:
         """Pass a boundary."""

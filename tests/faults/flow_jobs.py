@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import flows  # noqa: F401  # sets our defaults before Prefect reads its own
@@ -18,7 +18,7 @@ from tests.faults.breakpoints import Boundaries
 from warehouse import leases
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from pathlib import Path
 
     from sqlalchemy import Connection
 
@@ -30,34 +30,51 @@ FLOWS = {
 }
 
 
-def run_flow(
-    name: str,
-    arguments: tuple[str, ...],
-    environment: Mapping[str, str],
-    at: int,
-    number: signal.Signals,
-    passed: str,
-    mutant: str,
-) -> None:
-    """Run a flow, and send this process a signal at a step boundary.
+@dataclass(frozen=True)
+class Job:
+    """What to run, and what happens to it.
 
-    Args:
-        name: Of the flow.
+    Attributes:
+        flow: Name of the flow.
         arguments: Of the flow.
         environment: Settings, by the names of their variables.
-        at: Number of the boundary; 0 for none.
+        passed: File that gets, when the flow ends, the number of boundaries and that of the
+            last one before its fence was looked at.
+        at: Number of the boundary at which the process gets a signal; 0 for none.
         number: The signal.
-        passed: File that gets the number of boundaries, when the flow ends.
+        between: Count only the beginnings of transactions, where nothing is locked.
         mutant: A planted fault: ``unfenced`` lets a run write that lost its lease.
     """
-    os.environ.update(environment)
-    if mutant == "unfenced":
-        leases.Lease.check = _always  # type: ignore[method-assign]
-        leases.Lease.renew = _always  # type: ignore[method-assign,assignment]
-    boundaries = Boundaries(at, partial(os.kill, os.getpid(), number))
+
+    flow: str
+    arguments: tuple[str, ...]
+    environment: dict[str, str]
+    passed: Path
+    at: int = 0
+    number: signal.Signals = signal.SIGKILL
+    between: bool = False
+    mutant: str = ""
+
+
+def run(job: Job) -> None:
+    """Run a flow, and send this process a signal at a step boundary."""
+    os.environ.update(job.environment)
+    act = partial(os.kill, os.getpid(), job.number)
+    boundaries = Boundaries(job.at, act, between=job.between)
     boundaries.watch()
-    FLOWS[name](*arguments)
-    Path(passed).write_text(str(boundaries.passed))
+    last_fenced = 0
+    check = _always if job.mutant == "unfenced" else leases.Lease.check
+
+    def noted(lease: leases.Lease, connection: Connection) -> None:
+        nonlocal last_fenced
+        last_fenced = boundaries.passed
+        check(lease, connection)
+
+    leases.Lease.check = noted  # type: ignore[method-assign]
+    if job.mutant == "unfenced":
+        leases.Lease.renew = _always  # type: ignore[method-assign,assignment]
+    FLOWS[job.flow](*job.arguments)
+    job.passed.write_text(f"{boundaries.passed} {last_fenced}")
 
 
 def _always(_lease: leases.Lease, _connection: Connection) -> None:

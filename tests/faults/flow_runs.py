@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 from typing import TYPE_CHECKING, Any
 
-from tests.faults.processes import Job
+from tests.faults.processes import Process
 from tests.faults.worlds import arguments
 from warehouse.engine import connect
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
 
-class FlowRun:
+class FlowRun(Process):
     """One run of a flow in a process of its own.
 
     Args:
@@ -24,10 +23,8 @@ class FlowRun:
         flow: Its name.
         url: Its database.
         home: Its home.
-        at: Step boundary at which it gets a signal; 0 for none.
-        number: The signal.
-        mutant: A planted fault.
         settings: More settings, by the names of their variables.
+        more: What happens to it: fields of ``flow_jobs.Job``.
     """
 
     def __init__(
@@ -36,13 +33,10 @@ class FlowRun:
         flow: str,
         url: SecretStr,
         home: Path,
-        *,
-        at: int = 0,
-        number: signal.Signals = signal.SIGKILL,
-        mutant: str = "",
         settings: dict[str, str] | None = None,
+        **more: Any,
     ) -> None:
-        from tests.faults.flow_jobs import run_flow  # imports Prefect, which takes seconds
+        from tests.faults.flow_jobs import Job, run  # imports Prefect, which takes seconds
 
         engine = connect(url)
         given = arguments(engine, flow)
@@ -54,18 +48,16 @@ class FlowRun:
             **(settings or {}),
         }
         self._passed = home / "passed"
-        self.job = Job(
-            context, run_flow, flow, given, environment, at, number, str(self._passed), mutant
-        )
+        super().__init__(context, run, Job(flow, given, environment, self._passed, **more))
 
-    def ended(self) -> int:
-        """Wait for its end, and return its exit code."""
-        return self.job.wait()
+    def passed(self) -> tuple[int, int]:
+        """Wait for its end, and return how many boundaries it passed.
 
-    def passed(self) -> int:
-        """Wait for its end, and return how many step boundaries it passed."""
-        assert self.ended() == 0
-        return int(self._passed.read_text())
+        The second number is that of the last boundary before its fence was looked at.
+        """
+        assert self.wait() == 0
+        count, fenced = self._passed.read_text().split()
+        return int(count), int(fenced)
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

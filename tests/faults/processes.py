@@ -41,7 +41,7 @@ def forked(preload: str) -> ForkServerContext:
     return context
 
 
-class Job:
+class Process:
     """A function that runs in a process of its own."""
 
     def __init__(
@@ -96,12 +96,12 @@ class ForkedServer(Server):
         super().__init__(settings, log)
         self._context = context
         self._mutant = mutant
-        self._job: Job | None = None
+        self._running: Process | None = None
 
     def start(self) -> None:
         from tests.faults.jobs import serve  # in the fork it is imported already
 
-        self._job = Job(self._context, serve, self._settings, str(self.log), self._mutant)
+        self._running = Process(self._context, serve, self._settings, str(self.log), self._mutant)
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             try:
@@ -113,11 +113,11 @@ class ForkedServer(Server):
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2_000:]}")
 
     def kill(self) -> None:
-        assert self._job is not None
-        self._job.send(signal.SIGKILL)
-        self._job.wait()
+        assert self._running is not None
+        self._running.send(signal.SIGKILL)
+        self._running.wait()
 
     def stop(self) -> int:
-        assert self._job is not None
-        self._job.send(signal.SIGTERM)
-        return self._job.wait(30)
+        assert self._running is not None
+        self._running.send(signal.SIGTERM)
+        return self._running.wait(30)

@@ -7,14 +7,12 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import SecretStr
 
 from tests.faults.flow_runs import FlowRun, differences
 from tests.faults.worlds import STATES, Worlds, left_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.faults.conftest import Tally
 
@@ -23,7 +21,7 @@ pytestmark = pytest.mark.promise("a killed flow changes nothing but time")
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=2, full=40)
+@pytest.mark.trials(short=2, full=30)
 def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     flow: str,
     kind: str,
@@ -33,14 +31,14 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
 ) -> None:
     copies = make_worlds(kind, STATES[flow]).copies()
     url = next(copies)
-    boundaries = run_flow(flow, url).passed()
+    boundaries, _ = run_flow(flow, url).passed()
     expected = left_by(url)
     assert expected["balanced"]
 
     for at in _chosen(boundaries, tally.planned):
         url = next(copies)
-        assert run_flow(flow, url, at=at, number=signal.SIGKILL).ended() == -signal.SIGKILL
-        assert run_flow(flow, url).ended() == 0
+        assert run_flow(flow, url, at=at).wait() == -signal.SIGKILL
+        assert run_flow(flow, url).wait() == 0
         different = differences(expected, left_by(url))
         tally.count(f"{flow}, killed at boundary {at}: {different} differ" if different else None)
     copies.close()

@@ -63,7 +63,9 @@ def _aged(engine: Engine) -> None:
     _processed(engine)
     long_ago = now() - 1_100 * MICROS_PER_DAY
     old = {"occurred_at": long_ago, "received_at": long_ago}
-    stage(engine, [make_row("match_proposed", subject=1, match_key=n, **old) for n in range(90, 99)])
+    stage(
+        engine, [make_row("match_proposed", subject=1, match_key=n, **old) for n in range(90, 99)]
+    )
     process(engine)
     stage(engine, [make_row("match_feedback", subject=1, figures={"rating": 9}, **old)])
     process(engine, as_of=long_ago)

@@ -13,6 +13,7 @@ from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import moment
 from schemas.errors import ConsentRequired, LeaseLost
 from schemas.events import EventKind
+from schemas.retention import Rule
 from schemas.tables import (
     erasures,
     events,
@@ -42,7 +43,7 @@ from warehouse.erasure import (
 from warehouse.erasure_requests import begin
 from warehouse.leases import lease
 from warehouse.recount import reconcile
-from warehouse.retention import forget_bytes, record_purge
+from warehouse.retention import begin_evidence, forget_bytes
 from warehouse.training import read_training, record_training
 
 if TYPE_CHECKING:
@@ -69,6 +70,10 @@ def erase(engine: Engine, subject: int) -> erasure.Erasure:
     assert forget_bytes(engine)
     mark_forgotten(engine, request)
     return finish_erasure(engine, request, RUN)
+
+
+def purge_of_matches(cutoff: int) -> Rule:
+    return Rule("matches", matches, cutoff, "day", in_days=True)
 
 
 def rows(engine: Engine, table: Table, **where: Any) -> list[tuple[Any, ...]]:
@@ -321,7 +326,7 @@ def test_a_model_that_learned_from_a_purged_row_is_named(engine: Engine) -> None
     person = answer(engine, "a", "analytics", "improvement", at=days_before(500))
     remember(engine, "before-the-answer", days_before(501))
     remember(engine, "old", days_before(200))
-    record_purge(engine, "run", {"matches": (days_before(395), 1)}, RUN)
+    begin_evidence(engine, "run", [purge_of_matches(days_before(395))], RUN)
 
     assert erase(engine, person).models == ["old"]
 
@@ -329,7 +334,7 @@ def test_a_model_that_learned_from_a_purged_row_is_named(engine: Engine) -> None
 def test_a_purge_of_before_the_first_answer_names_no_model(engine: Engine) -> None:
     person = answer(engine, "a", "analytics", "improvement", at=days_before(300))
     remember(engine, "old", days_before(200))
-    record_purge(engine, "run", {"matches": (days_before(395), 1)}, RUN)
+    begin_evidence(engine, "run", [purge_of_matches(days_before(395))], RUN)
 
     assert erase(engine, person).models == []
 

@@ -32,7 +32,7 @@ from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.leases import lease
 from warehouse.recount import reconcile
-from warehouse.retention import count_expired, delete_expired, forget_bytes, record_purge
+from warehouse.retention import begin_evidence, count_expired, delete_expired, forget_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,9 @@ def rule(data_class: str) -> Rule:
 
 def purge(engine: Engine, data_class: str) -> int:
     with lease(engine, "purge_expired", 60.0) as held:
-        return delete_expired(engine, rule(data_class), held)
+        run = f"{data_class}-{held.fence}"
+        begin_evidence(engine, run, [rule(data_class)], RUN)
+        return delete_expired(engine, rule(data_class), held, run)
 
 
 def count(engine: Engine, table: Table) -> int:
@@ -232,15 +234,26 @@ def test_records_of_runs_and_the_evidence_itself_go_too(engine: Engine) -> None:
             for name, age in (("old", 51), ("new", 49))
         ],
     )
-    record_purge(engine, "first", {"events": (1, 2)}, RUN - timedelta(days=201))
-    record_purge(engine, "second", {"events": (1, 3)}, RUN - timedelta(days=199))
+    begin_evidence(engine, "first", [rule("events")], RUN - timedelta(days=201))
+    begin_evidence(engine, "second", [rule("events")], RUN - timedelta(days=199))
 
     assert (purge(engine, "runs"), purge(engine, "purges")) == (1, 1)
-    assert (count(engine, runs), count(engine, purges)) == (1, 1)
+    with reading(engine) as connection:
+        kept = connection.execute(select(purges.c.run).order_by(purges.c.seq)).scalars().all()
+    assert kept == ["second", "runs-1", "purges-2"]
+    assert count(engine, runs) == 1
 
 
 def test_the_evidence_names_class_cutoff_and_count(engine: Engine) -> None:
-    record_purge(engine, "run", {"events": (5, 2), "staged": (6, 0)}, RUN)
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, 1, TODAY - 150), proposed(subject, 2, TODAY - 150)])
+    process(engine)
+    events_rule, staged_rule = rule("events"), rule("staged")
+
+    with lease(engine, "purge_expired", 60.0) as held:
+        begin_evidence(engine, "run", [events_rule, staged_rule], RUN)
+        delete_expired(engine, events_rule, held, "run")
+        delete_expired(engine, staged_rule, held, "run")
 
     with reading(engine) as connection:
         rows = connection.execute(
@@ -248,7 +261,10 @@ def test_the_evidence_names_class_cutoff_and_count(engine: Engine) -> None:
                 purges.c.seq
             )
         ).all()
-    assert [tuple(row) for row in rows] == [("run", "events", 5, 2), ("run", "staged", 6, 0)]
+    assert [tuple(row) for row in rows] == [
+        ("run", "events", events_rule.cutoff, 2),
+        ("run", "staged", staged_rule.cutoff, 0),
+    ]
 
 
 def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:
@@ -258,7 +274,7 @@ def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine)
     with lease(engine, "purge_expired", 60.0) as held:
         pass
     with lease(engine, "purge_expired", 60.0), pytest.raises(LeaseLost):
-        delete_expired(engine, rule("events"), held)
+        delete_expired(engine, rule("events"), held, "run")
 
     assert count(engine, events) == 1
 
@@ -286,6 +302,9 @@ def test_a_purge_that_stops_between_chunks_is_finished_by_the_next(
 
     assert purge(engine, "events") == 3
     assert balance(engine).purged == {"events": 5}
+    with reading(engine) as connection:
+        evidence = connection.execute(select(func.sum(purges.c.deleted))).scalar_one()
+    assert evidence == 5
 
 
 @pytest.fixture

@@ -1,0 +1,88 @@
+"""A zombie cannot write: a flow is stopped past its lease, another finishes, the first wakes."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.faults.flow_runs import FlowRun, differences
+from tests.faults.worlds import STATES, Worlds, left_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydantic import SecretStr
+
+    from tests.faults.conftest import Tally
+
+pytestmark = pytest.mark.promise("a zombie cannot write")
+
+LEASE_SECONDS = 1
+# One partition: beside a second thread a process could be stopped inside a transaction.
+SETTINGS = {
+    "SMARTMATCH_LEASE_SECONDS": str(LEASE_SECONDS),
+    "SMARTMATCH_PARTITION_EVENTS": "10000",
+}
+
+
+class Graveyard:
+    """Stops runs of one flow in copies of one world, and wakes them when it is too late."""
+
+    def __init__(self, copies: Any, flow: str, run_flow: Callable[..., FlowRun]) -> None:
+        self._copies = copies
+        self._flow = flow
+        self._run_flow = run_flow
+        url = next(copies)
+        _, self.fenced = self._run(url).passed()
+        self._expected = left_by(url)
+
+    def wake_too_late(self, at: int, mutant: str = "") -> str | None:
+        """Return what a zombie that was stopped at a boundary did wrong."""
+        url = next(self._copies)
+        zombie = self._run(url, at=at, number=signal.SIGSTOP, mutant=mutant)
+        assert zombie.wait_until_stopped()
+        try:
+            time.sleep(LEASE_SECONDS + 0.1)
+            assert self._run(url).wait() == 0
+        finally:
+            zombie.send(signal.SIGCONT)
+        if zombie.wait() == 0:
+            return f"{self._flow}, stopped at boundary {at}: went on as if it held the lease"
+        different = differences(self._expected, left_by(url))
+        return f"{self._flow}, stopped at boundary {at}: {different} differ" if different else None
+
+    def _run(self, url: SecretStr, **more: Any) -> FlowRun:
+        return self._run_flow(self._flow, url, settings=SETTINGS, between=True, **more)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("flow", sorted(STATES))
+@pytest.mark.trials(short=1, full=8)
+def test_fence_refuses_a_run_that_wakes_too_late(
+    flow: str,
+    kind: str,
+    tally: Tally,
+    make_worlds: Callable[[str, Any], Worlds],
+    run_flow: Callable[..., FlowRun],
+) -> None:
+    graveyard = Graveyard(make_worlds(kind, STATES[flow]).copies(), flow, run_flow)
+    # The first transaction takes the lease; the last fenced one is the last that can be refused.
+    stops = range(2, graveyard.fenced + 1)
+    for at in random.Random(flow).sample(stops, min(tally.planned, len(stops))):
+        tally.count(graveyard.wake_too_late(at))
+    assert tally.failures == []
+
+
+def test_run_without_a_fence_is_caught(
+    tally: Tally, make_worlds: Callable[[str, Any], Worlds], run_flow: Callable[..., FlowRun]
+) -> None:
+    copies = make_worlds("sqlite", STATES["purge_expired"]).copies()
+    graveyard = Graveyard(copies, "purge_expired", run_flow)
+
+    tally.mutant_caught = graveyard.wake_too_late(3, mutant="unfenced") is not None
+
+    assert tally.mutant_caught

@@ -127,7 +127,9 @@ def retrain(*, as_json: bool) -> None:
 @main.command()
 @click.argument(
     "which",
-    type=click.Choice(["acceptance", "satisfaction", "constraints", "funnel", "models", "drift"]),
+    type=click.Choice(
+        ["acceptance", "satisfaction", "constraints", "funnel", "trend", "models", "drift"]
+    ),
     default="acceptance",
 )
 @click.option("--days", type=click.IntRange(1, 3_660), default=30, show_default=True)

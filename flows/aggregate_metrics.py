@@ -54,6 +54,7 @@ def aggregate_metrics() -> Aggregated:
     try:
         with lease(engine, AGGREGATE_METRICS, settings.lease_seconds) as held:
             sealed = metrics.seal(settings.url, held, settings.smallest_group, as_of)
+            metrics.count_people(settings.url, held, as_of)
             agreed = metrics.reconcile(settings.url, settings.events_retention_days, as_of)
     except LeaseHeld:
         return Aggregated(skipped=True)

@@ -24,6 +24,7 @@ METRICS = {
     "satisfaction": (metrics.satisfaction, "How people rated their matches."),
     "constraints": (metrics.constraints, "What each constraint has to do with acceptance."),
     "funnel": (metrics.funnel, "From proposal to completion."),
+    "trend": (metrics.trend, "Acceptance day by day, or block by published block."),
     "models": (metrics.models, "The same by version of the model that proposed."),
     "drift": (drift_days.drift, "How far each day lies from what the champion learned from."),
 }

@@ -72,6 +72,7 @@ def rules(settings: Settings, now: datetime) -> tuple[Rule, ...]:
         Rule("metric_sums", tables.metric_sums, sums, "day", in_days=True),
         # A block goes as a whole, its sums with it, once its last day is past.
         Rule("blocks", tables.blocks, sums, "until_day", in_days=True),
+        Rule("tallies", tables.tallies, sums, "day", in_days=True),
         Rule("drift_days", tables.drift_days, sums, "day", in_days=True),
         Rule("runs", tables.runs, logs, "requested_at"),
         Rule("purges", tables.purges, sums, "finished_at"),

@@ -240,6 +240,33 @@ block_sums = Table(
     PrimaryKeyConstraint("block", "measure", "facet", "model_version"),
 )
 
+# One row a day, figure and rule: what a nightly run counted of people and of blocks.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("day", Integer, nullable=False),
+    Column("figure", String(32), nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("value", BigInteger, nullable=False),
+    PrimaryKeyConstraint("day", "figure", "rule"),
+)
+
+# One row a constraint: what insisting on it costs, as the newest retrain found.
+shadow_prices = Table(
+    "shadow_prices",
+    metadata,
+    Column("facet", String(64), primary_key=True),
+    Column("threshold", Float, nullable=False),
+    Column("pairs", BigInteger, nullable=False),
+    Column("forbidden", BigInteger, nullable=False),
+    Column("rounds", Integer, nullable=False),
+    Column("cost", Float, nullable=False),
+    Column("lower", Float),
+    Column("upper", Float),
+    Column("model_version", String(64), nullable=False),
+    Column("priced_at", BigInteger, nullable=False),
+)
+
 # One row a thing that is counted, by rule: the books that `smartmatch audit` balances.
 accounts = Table(
     "accounts",
@@ -250,7 +277,7 @@ accounts = Table(
     PrimaryKeyConstraint("counter", "rule"),
 )
 
-# One row a flow: who may write, by a number that only grows.
+# One row a flow: who may write, by a number that only grows, and when it last ended well.
 leases = Table(
     "leases",
     metadata,
@@ -258,6 +285,7 @@ leases = Table(
     Column("fence", BigInteger, nullable=False),
     Column("holder", String(64), nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("finished_at", BigInteger),
 )
 
 # One row a version of the model: what it learned from, and under which consents.

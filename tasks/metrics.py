@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from schemas.clock import day_number, moment
 from tasks.opening import opened
 from tasks.policies import io_task
-from warehouse import blocks, metrics, recount
+from warehouse import blocks, metrics, recount, tallies
 from warehouse.blocks import Block
 from warehouse.leases import Lease
 from warehouse.recount import Reconciled
@@ -20,6 +20,13 @@ def seal(url: SecretStr, lease: Lease, smallest: int, as_of: int) -> list[Block]
     """Seal every block of finished days that is complete."""
     with opened(url) as engine:
         return blocks.seal(engine, lease, day_number(moment(as_of)), smallest, as_of)
+
+
+@io_task
+def count_people(url: SecretStr, lease: Lease, as_of: int) -> dict[str, int]:
+    """Count who allows what, and who took it back."""
+    with opened(url) as engine:
+        return tallies.count_people(engine, lease, as_of)
 
 
 @io_task

@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from schemas.tables import block_sums, blocks
-from warehouse import bulk
+from warehouse import bulk, tallies
 from warehouse import measures as m
 from warehouse.contributions import contributions
 from warehouse.engine import reading, writing
@@ -105,10 +105,10 @@ def seal(engine: Engine, lease: Lease, today: int, smallest: int, sealed_at: int
     while True:
         with reading(engine) as connection:
             block = _next_block(connection, today - LATE_DAYS, smallest)
-            sums = _publishable(connection, block, smallest) if block else None
-        if block is None or sums is None:
-            return sealed
-        _write(engine, lease, block, sums, sealed_at)
+            if block is None:
+                return sealed
+            sums, withheld = _publishable(connection, block, smallest)
+        _write(engine, lease, block, sums, withheld=withheld, sealed_at=sealed_at)
         sealed.append(block)
 
 
@@ -134,8 +134,12 @@ def _next_block(connection: Connection, finished: int, smallest: int) -> Block |
     return None
 
 
-def _publishable(connection: Connection, block: Block, smallest: int) -> pd.DataFrame:
-    """Sum a block by slice, and leave out the slices with too few subjects behind them."""
+def _publishable(connection: Connection, block: Block, smallest: int) -> tuple[pd.DataFrame, int]:
+    """Sum a block by slice, and leave out the slices with too few subjects behind them.
+
+    Returns:
+        The sums that may be published, and how many slices were left out.
+    """
     behind = _Behind(smallest)
     parts = []
     for day, rows in _rows_by_stretch(connection, block):
@@ -145,12 +149,14 @@ def _publishable(connection: Connection, block: Block, smallest: int) -> pd.Data
     columns = ["measure", "facet", "model_version"]
     summed = pd.concat(parts).groupby(columns, sort=True)["value"].sum()
     total = summed.reset_index()
-    kept = [
-        behind.suffices((_FAMILY_OF[measure], facet, version))
+    total = total[total["value"] != 0]
+    pieces = [
+        (_FAMILY_OF[measure], facet, version)
         for measure, facet, version in total[columns].itertuples(index=False)
     ]
-    chosen: pd.DataFrame = total.loc[np.array(kept, dtype=bool) & (total["value"] != 0)]
-    return chosen
+    kept = {piece: behind.suffices(piece) for piece in pieces}
+    chosen: pd.DataFrame = total.loc[np.array([kept[piece] for piece in pieces], dtype=bool)]
+    return chosen, sum(not stays for stays in kept.values())
 
 
 def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int, Columns]]:
@@ -249,7 +255,9 @@ class _Behind:
                 subjects.update(group.unique().tolist()[: self._smallest])
 
 
-def _write(engine: Engine, lease: Lease, block: Block, sums: pd.DataFrame, sealed_at: int) -> None:
+def _write(
+    engine: Engine, lease: Lease, block: Block, sums: pd.DataFrame, *, withheld: int, sealed_at: int
+) -> None:
     with writing(engine) as connection:
         lease.check(connection)
         number = connection.execute(
@@ -262,6 +270,7 @@ def _write(engine: Engine, lease: Lease, block: Block, sums: pd.DataFrame, seale
             )
             .returning(blocks.c.block)
         ).scalar_one()
+        tallies.keep_withheld(connection, block.until - 1, withheld)
         if not sums.empty:
             rows: list[Any] = sums.assign(block=number).to_dict("records")
             connection.execute(block_sums.insert(), rows)

@@ -14,7 +14,7 @@ from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from schemas.clock import day_number
+from schemas.clock import day_number, iso_day
 from warehouse import measures as m
 from warehouse.engine import reading
 from warehouse.proportions import Estimate, correlation, mean, wilson
@@ -23,6 +23,7 @@ from warehouse.sums import (
     exact_window,
     published_window,
     sums_by_constraint,
+    sums_by_stretch,
     sums_by_version,
     whole_sums,
 )
@@ -163,6 +164,21 @@ def models(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
     }
 
 
+def trend(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
+    """Tell how acceptance went day by day; published, block by block.
+
+    Arguments as in ``acceptance``. A proposal counts on the day on which it was made, so the
+    newest days move while people decide. Days without a proposal are left out.
+    """
+    names = (m.PROPOSED, m.DECIDED, m.ACCEPTED)
+    with _window(engine, days, as_of, published=published) as (connection, window):
+        found = sums_by_stretch(connection, window, names)
+    return {
+        "points": [_point(since, until, Counter(sums)) for (since, until), sums in found.items()],
+        "window": window.to_dict() | {"days": days},
+    }
+
+
 @contextmanager
 def _window(
     engine: Engine, days: int, as_of: datetime, *, published: bool
@@ -171,6 +187,17 @@ def _window(
     with reading(engine) as connection:
         find = published_window if published else lambda _, *span: exact_window(*span)
         yield connection, find(connection, days, today)
+
+
+def _point(since: int, until: int, total: Mapping[str, int]) -> dict[str, Any]:
+    return {
+        "since": iso_day(since),
+        "until": iso_day(until),
+        "proposed": total[m.PROPOSED],
+        "decided": total[m.DECIDED],
+        "accepted": total[m.ACCEPTED],
+        "acceptance": _dict(wilson(total[m.ACCEPTED], total[m.DECIDED])),
+    }
 
 
 def _constraint(total: Mapping[str, int]) -> dict[str, Any]:

@@ -79,6 +79,41 @@ def whole_sums(connection: Connection, window: Window, names: Iterable[str]) -> 
     return {measure: int(value) for measure, value in rows}
 
 
+def sums_by_stretch(
+    connection: Connection, window: Window, names: Iterable[str]
+) -> dict[tuple[int, int], dict[str, int]]:
+    """Sum the same by stretch of days, ``[since, until)``: a day each, or a published block each.
+
+    Returns:
+        Sum by measure, by stretch in order; a published block without such sums is empty.
+    """
+    measures, parameters = _named(names)
+    if window.blocks is None:
+        rows = bulk.fetch(
+            connection,
+            f"SELECT day, day + 1, measure, SUM(value) FROM metric_sums"
+            f" WHERE measure IN ({measures}) AND facet = :whole AND day >= :since AND day < :until"
+            " GROUP BY day, measure ORDER BY day",
+            {**parameters, **_bounds(connection, window), "whole": WHOLE},
+        )
+    else:
+        within = bulk.among(connection, "b.block", "blocks")
+        rows = bulk.fetch(
+            connection,
+            "SELECT b.since_day, b.until_day, s.measure, SUM(s.value) FROM blocks b"
+            " LEFT JOIN block_sums s ON s.block = b.block AND s.facet = :whole"
+            f" AND s.measure IN ({measures}) WHERE {within}"
+            " GROUP BY b.since_day, b.until_day, s.measure ORDER BY b.since_day",
+            {**parameters, **_bounds(connection, window), "whole": WHOLE},
+        )
+    found: dict[tuple[int, int], dict[str, int]] = {}
+    for since, until, measure, value in rows:
+        sums = found.setdefault((since, until), {})
+        if measure is not None:
+            sums[measure] = int(value)
+    return found
+
+
 def sums_by_version(
     connection: Connection, window: Window, names: Iterable[str]
 ) -> dict[str, dict[str, int]]:

@@ -14,7 +14,7 @@ from sqlalchemy import select, update
 from schemas.errors import LeaseLost
 from schemas.tables import leases
 from warehouse.engine import reading, writing
-from warehouse.leases import Lease, LeaseHeld, lease
+from warehouse.leases import Lease, LeaseHeld, last_finished, lease
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -35,6 +35,25 @@ def test_fence_grows_with_every_run_and_is_given_back_on_errors(engine: Engine) 
         _ = 1 // 0
     with lease(engine, "flow", 60) as second:
         assert second.fence == first.fence + 1
+
+
+def test_flow_is_noted_as_finished_only_when_it_ended_well(engine: Engine) -> None:
+    def finished() -> dict[str, int]:
+        with reading(engine) as connection:
+            return last_finished(connection)
+
+    with pytest.raises(ZeroDivisionError), lease(engine, "flow", 60):
+        _ = 1 // 0
+    assert finished() == {}
+    before = time.time_ns() // 1_000
+    with lease(engine, "flow", 60):
+        assert finished() == {}
+
+    assert list(finished()) == ["flow"]
+    assert before <= finished()["flow"] <= time.time_ns() // 1_000
+    with pytest.raises(ZeroDivisionError), lease(engine, "flow", 60):
+        _ = 1 // 0
+    assert list(finished()) == ["flow"]
 
 
 def test_waiting_run_goes_on_when_the_first_ends(engine: Engine) -> None:

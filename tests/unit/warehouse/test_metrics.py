@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 AS_OF = moment(NOW)
-ALL = ("acceptance", "satisfaction", "constraints", "funnel", "models")
+ALL = ("acceptance", "satisfaction", "constraints", "funnel", "trend", "models")
 
 
 def _proposal(match_key: int, subject: int, near: float, **figures: Any) -> dict[str, Any]:
@@ -116,6 +116,29 @@ def test_models_are_told_apart(market: Engine) -> None:
     found = metrics.models(market, 30, AS_OF, published=False)["models"]
     assert found[""]["proposed"] == 1
     assert found["3"]["acceptance"]["count"] == 3
+
+
+def test_trend_counts_a_proposal_on_the_day_on_which_it_was_made(engine: Engine) -> None:
+    admit(engine, [1])
+    yesterday = NOW - MICROS_PER_DAY
+    stage(
+        engine,
+        [
+            make_row(EventKind.PROPOSED, match_key=1, occurred_at=yesterday),
+            make_row(EventKind.ACCEPTED, match_key=1),
+            make_row(EventKind.PROPOSED, match_key=2, figures={"model_version": "other"}),
+        ],
+    )
+    process(engine, validate=False)
+
+    points = metrics.trend(engine, 30, AS_OF, published=False)["points"]
+
+    assert [(one["since"], one["proposed"], one["decided"], one["accepted"]) for one in points] == [
+        (iso_day(TODAY - 1), 1, 1, 1),
+        (iso_day(TODAY), 1, 0, 0),
+    ]
+    assert points[0]["acceptance"]["value"] == 1.0
+    assert points[1]["acceptance"] is None
 
 
 def test_window_ends_with_today_and_is_as_long_as_asked(engine: Engine) -> None:

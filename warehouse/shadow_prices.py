@@ -1,0 +1,69 @@
+"""What insisting on each constraint costs, as it was last priced: kept, and read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sqlalchemy import delete, select
+
+from schemas.clock import micros
+from schemas.tables import shadow_prices
+from warehouse.engine import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine
+
+_PUBLISHED_DIGITS = 3
+
+
+class Priced(NamedTuple):
+    """The price of one constraint; columns as in ``docs/data-dictionary.md``."""
+
+    facet: str
+    threshold: float
+    pairs: int
+    forbidden: int
+    rounds: int
+    cost: float
+    lower: float | None
+    upper: float | None
+
+
+def keep(engine: Engine, found: Sequence[Priced], version: str, at: datetime) -> None:
+    """Keep prices in the place of the earlier ones.
+
+    Args:
+        engine: The database.
+        found: A price a constraint.
+        version: The champion whose expectations they stand on.
+        at: Time of the pricing.
+    """
+    rows = [{**one._asdict(), "model_version": version, "priced_at": micros(at)} for one in found]
+    with writing(engine) as connection:
+        connection.execute(delete(shadow_prices))
+        if rows:
+            connection.execute(shadow_prices.insert(), rows)
+
+
+def read(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Read the prices by constraint, ready for JSON."""
+    rows = connection.execute(select(shadow_prices).order_by(shadow_prices.c.facet))
+    return {
+        row.facet: {
+            "cost": round(row.cost, _PUBLISHED_DIGITS),
+            "interval": _rounded(row.lower, row.upper),
+            "threshold": row.threshold,
+            "rounds": row.rounds,
+            "model_version": row.model_version,
+        }
+        for row in rows
+    }
+
+
+def _rounded(lower: float | None, upper: float | None) -> list[float] | None:
+    if lower is None or upper is None:
+        return None
+    return [round(lower, _PUBLISHED_DIGITS), round(upper, _PUBLISHED_DIGITS)]

@@ -193,6 +193,18 @@ TABLES: dict[str, TableMap] = {
         erasure=Erasure.STAYS,
         others="block measure facet model_version value",
     ),
+    "tallies": TableMap(
+        purpose="accountability: how many people allow what, take it back, are too few to publish",
+        kept="metrics_retention_days",
+        erasure=Erasure.STAYS,
+        others="day figure rule value",
+    ),
+    "shadow_prices": TableMap(
+        purpose="improvement: what insisting on a constraint costs",
+        kept="until the next retrain prices anew",
+        erasure=Erasure.STAYS,
+        others="facet threshold pairs forbidden rounds cost lower upper model_version priced_at",
+    ),
     "accounts": TableMap(
         purpose=_BOOKKEEPING,
         kept="for good",
@@ -203,7 +215,7 @@ TABLES: dict[str, TableMap] = {
         purpose=_BOOKKEEPING,
         kept="for good",
         erasure=Erasure.STAYS,
-        others="name fence holder expires_at",
+        others="name fence holder expires_at finished_at",
     ),
     "training_sets": TableMap(
         purpose="improvement: evidence of what each model version learned from",

@@ -53,6 +53,9 @@ def count_people(engine: Engine, lease: Lease, at: int) -> dict[str, int]:
         lease.check(connection)
         gone = "DELETE FROM tallies WHERE figure = :figure AND day >= :since"
         bulk.run(connection, gone, {"figure": WITHDRAWN, "since": since})
+        # Of the state the newest is enough: a history would tell of the erased.
+        for figure in (PEOPLE, CONSENTING):
+            bulk.run(connection, gone, {"figure": figure, "since": 0})
         state = [(today, PEOPLE, "", people)]
         state += [(today, CONSENTING, name, number) for name, number in consenting.items()]
         keys = _NAMES[:3]

@@ -232,7 +232,12 @@ blocks = Table(
 block_sums = Table(
     "block_sums",
     metadata,
-    Column("block", ForeignKey("blocks.block", ondelete="CASCADE"), nullable=False),
+    # Deferred: the sums come first, and once their block is there none is added.
+    Column(
+        "block",
+        ForeignKey("blocks.block", ondelete="CASCADE", deferrable=True, initially="DEFERRED"),
+        nullable=False,
+    ),
     Column("measure", String(32), nullable=False),
     Column("facet", String(64), nullable=False),
     Column("model_version", String(64), nullable=False),

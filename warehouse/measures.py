@@ -59,6 +59,12 @@ ACCEPTED_SUM = "c_accepted_satisfaction"
 BAND_DECIDED = tuple(f"c_band_{band}_decided" for band in range(1, BANDS + 1))
 BAND_ACCEPTED = tuple(f"c_band_{band}_accepted" for band in range(1, BANDS + 1))
 
+# In published blocks only, where a step or a band may be left out.
+DECIDED_OF, VIEWED_OF, RATED_OF = "decided_of", "viewed_of", "rated_of"
+"""Proposals of the slices in which the step is told: what its count stands beside."""
+CONSTRAINT_DECIDED, CONSTRAINT_ACCEPTED = "c_decided", "c_accepted"
+"""Decided and accepted proposals that name the constraint, in all bands."""
+
 OF_CONSTRAINTS = (
     SATISFACTION_PROPOSED,
     SATISFACTION_SUM,
@@ -67,6 +73,8 @@ OF_CONSTRAINTS = (
     ACCEPTED_SUM,
     *BAND_DECIDED,
     *BAND_ACCEPTED,
+    CONSTRAINT_DECIDED,
+    CONSTRAINT_ACCEPTED,
 )
 OF_WHOLE = (
     PROPOSED,
@@ -91,4 +99,7 @@ OF_WHOLE = (
     ORPHAN_DECIDED,
     ORPHAN_RATED,
     ORPHAN_COMPLETED,
+    DECIDED_OF,
+    VIEWED_OF,
+    RATED_OF,
 )

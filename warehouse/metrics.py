@@ -65,7 +65,7 @@ def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -
         "total_decided": total[m.DECIDED],
         "total_accepted": total[m.ACCEPTED],
         "total_rejected": total[m.REJECTED],
-        "total_undecided": total[m.PROPOSED] - total[m.DECIDED],
+        "total_undecided": _of(total, window, m.DECIDED_OF) - total[m.DECIDED],
         "acceptance_rate": _value(rate),
         "acceptance_interval": _interval(rate),
         "mutual": {"count": total[m.MUTUAL], "of": total[m.PAIRED], "rate": _dict(mutual)},
@@ -89,13 +89,13 @@ def satisfaction(engine: Engine, days: int, as_of: datetime, *, published: bool)
     counts = {stars: total[name] for stars, name in zip(m.RATINGS, m.RATING, strict=True)}
     stars_sum = sum(stars * count for stars, count in counts.items())
     squares = sum(stars * stars * count for stars, count in counts.items())
-    rating = mean(total[m.RATED], stars_sum, squares)
+    rating = mean(sum(counts.values()), stars_sum, squares)
     return {
         "avg_rating": _value(rating),
         "rating_interval": _interval(rating),
         "rating_counts": {str(stars): count for stars, count in counts.items()},
         "total_feedbacks": total[m.RATED],
-        "rated_of_proposed": _dict(wilson(total[m.RATED_PROPOSED], total[m.PROPOSED])),
+        "rated_of_proposed": _dict(wilson(total[m.RATED_PROPOSED], _of(total, window, m.RATED_OF))),
         "window": window.to_dict() | {"days": days},
     }
 
@@ -129,11 +129,11 @@ def funnel(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
         total = Counter(whole_sums(connection, window, m.OF_WHOLE))
     finished = total[m.COMPLETED] + total[m.ABANDONED]
     steps = {
-        "viewed": (total[m.VIEWED], total[m.PROPOSED], "proposed"),
-        "decided": (total[m.DECIDED], total[m.PROPOSED], "proposed"),
+        "viewed": (total[m.VIEWED], _of(total, window, m.VIEWED_OF), "proposed"),
+        "decided": (total[m.DECIDED], _of(total, window, m.DECIDED_OF), "proposed"),
         "accepted": (total[m.ACCEPTED], total[m.DECIDED], "decided"),
         "mutual": (total[m.MUTUAL], total[m.PAIRED], "paired"),
-        "rated": (total[m.RATED_PROPOSED], total[m.PROPOSED], "proposed"),
+        "rated": (total[m.RATED_PROPOSED], _of(total, window, m.RATED_OF), "proposed"),
         "completed": (total[m.COMPLETED], finished, "finished"),
     }
     return {
@@ -200,9 +200,15 @@ def _point(since: int, until: int, total: Mapping[str, int]) -> dict[str, Any]:
     }
 
 
+def _of(total: Mapping[str, int], window: Window, told: str) -> int:
+    """Return the proposals that a step's count stands beside; a block may not tell the step."""
+    return total[m.PROPOSED if window.blocks is None else told]
+
+
 def _constraint(total: Mapping[str, int]) -> dict[str, Any]:
-    decided = sum(total[name] for name in m.BAND_DECIDED)
-    accepted = sum(total[name] for name in m.BAND_ACCEPTED)
+    # A published block tells them apart from the bands, of which it may leave some out.
+    decided = total[m.CONSTRAINT_DECIDED] or sum(total[name] for name in m.BAND_DECIDED)
+    accepted = total[m.CONSTRAINT_ACCEPTED] or sum(total[name] for name in m.BAND_ACCEPTED)
     found = correlation(
         decided, total[m.DECIDED_SUM], total[m.DECIDED_SQUARES], accepted, total[m.ACCEPTED_SUM]
     )
@@ -241,7 +247,7 @@ def _model(total: Mapping[str, int]) -> dict[str, Any]:
         "accepted": total[m.ACCEPTED],
         "acceptance": _dict(wilson(total[m.ACCEPTED], total[m.DECIDED])),
         "mutual": _dict(wilson(total[m.MUTUAL], total[m.PAIRED])),
-        "avg_rating": _per(stars, total[m.RATED]),
+        "avg_rating": _per(stars, sum(total[name] for name in m.RATING)),
         "total_feedbacks": total[m.RATED],
     }
 

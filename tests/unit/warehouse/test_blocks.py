@@ -6,7 +6,8 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
+from sqlalchemy.exc import DBAPIError
 
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.errors import LeaseLost
@@ -14,8 +15,8 @@ from schemas.events import EventKind
 from schemas.tables import block_sums, blocks, leases
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from warehouse import metrics
-from warehouse.blocks import LATE_DAYS, Block, seal
-from warehouse.engine import reading, writing
+from warehouse.blocks import LATE_DAYS, MOST_DAYS, Block, seal
+from warehouse.engine import is_postgres, reading, writing
 from warehouse.leases import AGGREGATE_METRICS, lease
 
 if TYPE_CHECKING:
@@ -57,11 +58,29 @@ def _published(engine: Engine) -> list[tuple[Any, ...]]:
 
 def test_days_are_merged_until_enough_people_stand_behind(engine: Engine) -> None:
     admit(engine, range(1, 31))
-    for day, people in ((-9, range(1, 5)), (-8, range(3, 8)), (-6, range(8, 12))):
+    for day, people in ((-9, range(1, 9)), (-8, range(7, 15)), (-6, range(15, 22))):
         _propose(engine, people, TODAY + day)
     _propose(engine, range(1, 21), TODAY - 5)
     _propose(engine, range(1, 10), TODAY - 4)
-    assert _seal(engine) == [Block(TODAY - 9, TODAY - 5, 11), Block(TODAY - 5, TODAY - 4, 20)]
+    assert _seal(engine) == [Block(TODAY - 9, TODAY - 5, 21), Block(TODAY - 5, TODAY - 4, 20)]
+
+
+def test_block_waits_a_week_for_decisions_that_can_be_told(engine: Engine) -> None:
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 16), TODAY - MOST_DAYS - LATE_DAYS)
+    assert _seal(engine, TODAY - 1) == []
+    assert _seal(engine) == [Block(TODAY - MOST_DAYS - LATE_DAYS, TODAY - LATE_DAYS, 15)]
+    found = metrics.acceptance(engine, 30, AS_OF, published=True)
+    assert (found["total_proposed"], found["total_decided"], found["total_undecided"]) == (15, 0, 0)
+    _propose(engine, range(1, 21), TODAY - LATE_DAYS)
+    assert _seal(engine, TODAY + 1) == [Block(TODAY - LATE_DAYS, TODAY - LATE_DAYS + 1, 20)]
+    found = metrics.acceptance(engine, 30, AS_OF, published=True)
+    assert (found["total_proposed"], found["total_decided"], found["total_undecided"]) == (
+        35,
+        20,
+        0,
+    )
+    assert found["acceptance_rate"] == 0.5
 
 
 def test_unfinished_days_wait(engine: Engine) -> None:
@@ -94,13 +113,13 @@ def test_small_slice_is_left_out(engine: Engine) -> None:
     assert metrics.acceptance(engine, 30, AS_OF, published=True)["total_proposed"] == 20
 
 
-@pytest.mark.parametrize(("without", "told"), [(0, True), (1, False), (9, False), (10, True)])
+@pytest.mark.parametrize(("without", "told"), [(0, True), (1, False), (9, False), (20, True)])
 def test_constraint_whose_complement_is_small_is_left_out(
     engine: Engine, without: int, told: bool
 ) -> None:
-    admit(engine, range(1, 31))
-    _propose(engine, range(1, 16), TODAY - 5, names=("near",))
-    _propose(engine, range(16, 16 + without), TODAY - 5)
+    admit(engine, range(1, 41))
+    _propose(engine, range(1, 21), TODAY - 5, names=("near",))
+    _propose(engine, range(21, 21 + without), TODAY - 5)
     _seal(engine)
     found = metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]
     assert ("near" in found) is told
@@ -114,6 +133,16 @@ def test_constraint_of_few_people_is_left_out(engine: Engine) -> None:
     assert list(metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]) == []
 
 
+def test_two_constraints_whose_overlap_is_small_are_not_both_told(engine: Engine) -> None:
+    admit(engine, range(1, 81))
+    # Every proposal names one of them: near + level - proposed is how many name both.
+    _propose(engine, range(1, 41), TODAY - 5, names=("near",))
+    _propose(engine, range(41, 45), TODAY - 5, names=("level", "near"))
+    _propose(engine, range(45, 81), TODAY - 5, names=("level",))
+    _seal(engine)
+    assert list(metrics.constraints(engine, 30, AS_OF, published=True)["constraints"]) == ["near"]
+
+
 def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine) -> None:
     admit(engine, range(1, 10))
     admit(engine, range(10, 30), analytics=False)
@@ -124,7 +153,7 @@ def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine) -> None:
 def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine) -> None:
     admit(engine, range(1, 31))
     for day in (-20, -12, -5):
-        _propose(engine, range(1, 16), TODAY + day)
+        _propose(engine, range(1, 21), TODAY + day)
     _seal(engine)
     found = metrics.acceptance(engine, 14, AS_OF, published=True)
     # The second block began the day after the first one ended, before the window: it is left out.
@@ -134,7 +163,7 @@ def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine) -> N
         "published": True,
         "days": 14,
     }
-    assert found["total_proposed"] == 15
+    assert found["total_proposed"] == 20
     assert metrics.acceptance(engine, 2, AS_OF, published=True)["window"]["since"] is None
 
 
@@ -170,6 +199,54 @@ def test_no_two_windows_differ_by_fewer_than_k_people(engine: Engine) -> None:
             days_apart = set(range(*one)) ^ set(range(*other))
             people_apart = set().union(*(shown.get(day, set()) for day in days_apart))
             assert not days_apart or len(people_apart) >= K
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE block_sums SET value = value + 1",
+        "DELETE FROM block_sums",
+        "DELETE FROM block_sums WHERE measure = 'decided'",
+        "INSERT INTO block_sums VALUES (1, 'late', '', '', 1)",
+        "UPDATE blocks SET until_day = until_day + 1",
+        "UPDATE block_sums SET block = 7",
+    ],
+)
+def test_the_database_refuses_to_change_a_sealed_block(engine: Engine, change: str) -> None:
+    admit(engine, range(1, 21))
+    _propose(engine, range(1, 21), TODAY - 5)
+    _seal(engine)
+    before = _published(engine)
+    with pytest.raises(DBAPIError, match="sealed"), writing(engine) as connection:
+        connection.execute(text(change))
+    assert _published(engine) == before
+
+
+def test_the_database_refuses_a_block_over_sealed_days_or_in_its_place(engine: Engine) -> None:
+    admit(engine, range(1, 21))
+    _propose(engine, range(1, 21), TODAY - 5)
+    _seal(engine)
+    again = {"block": 1, "since_day": TODAY - 9, "until_day": TODAY, "subjects": 1, "sealed_at": 1}
+    verbs = ["INSERT"] if is_postgres(engine) else ["INSERT", "INSERT OR REPLACE"]
+    for verb in verbs:
+        for number in (1, 2):
+            with pytest.raises(DBAPIError, match="sealed"), writing(engine) as connection:
+                connection.execute(
+                    text(
+                        f"{verb} INTO blocks (block, since_day, until_day, subjects, sealed_at)"
+                        " VALUES (:block, :since_day, :until_day, :subjects, :sealed_at)"
+                    ),
+                    again | {"block": number},
+                )
+
+
+def test_a_block_goes_whole(engine: Engine) -> None:
+    admit(engine, range(1, 21))
+    _propose(engine, range(1, 21), TODAY - 5)
+    _seal(engine)
+    with writing(engine) as connection:
+        connection.execute(text("DELETE FROM blocks"))
+    assert _published(engine) == []
 
 
 def test_zombie_cannot_seal(engine: Engine) -> None:

@@ -187,35 +187,25 @@ def test_sums_and_published_blocks_go_at_their_own_age(engine: Engine) -> None:
             for d in (day - 1, day)
         ],
     )
-    fill(
-        engine,
-        blocks,
-        [
-            {
-                "block": 1,
-                "since_day": day - 9,
-                "until_day": day - 1,
-                "subjects": 10,
-                "sealed_at": 1,
-            },
-            {
-                "block": 2,
-                "since_day": day - 1,
-                "until_day": day + 3,
-                "subjects": 10,
-                "sealed_at": 1,
-            },
-        ],
-    )
-    fill(
-        engine,
-        block_sums,
-        [
-            {"block": b, "measure": "proposed", "facet": f, "model_version": "", "value": 20}
-            for b in (1, 2)
-            for f in ("", "distance")
-        ],
-    )
+    spans = {1: (day - 9, day - 1), 2: (day - 1, day + 3)}
+    sealed = [
+        {
+            "block": block,
+            "since_day": since,
+            "until_day": until,
+            "subjects": 10,
+            "sealed_at": 1,
+        }
+        for block, (since, until) in spans.items()
+    ]
+    sums = [
+        {"block": b, "measure": "proposed", "facet": f, "model_version": "", "value": 20}
+        for b in (1, 2)
+        for f in ("", "distance")
+    ]
+    with writing(engine) as connection:
+        connection.execute(insert(block_sums), sums)
+        connection.execute(insert(blocks), sealed)
 
     assert (purge(engine, "metric_sums"), purge(engine, "blocks")) == (1, 1)
 

@@ -145,25 +145,50 @@ def commit(
     Raises:
         LeaseLost: Another run has taken over; nothing was written.
     """
-    with writing(engine) as connection, bulk.without_collection():
-        lease.check(connection)
-        lock_sums(connection)
-        reasons = _reasons(broken)
-        fate = _judge(connection, batch, reasons)
-        seq = batch.seq
-        accepted = fate == _ACCEPTED
-        _store_matches(connection, batch, accepted)
-        _store_events(connection, batch.partition, seq[accepted], seq[~accepted], texts)
-        rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
-        _store_rejected(connection, rejected, as_of)
-        _clear(connection, batch.partition, seq[fate != _GONE])
-        counts = Counts(
-            read=len(seq),
-            processed=int(accepted.sum()),
-            dropped=int((fate == _DROPPED).sum()),
-            rejected=dict(Counter(rules[0] for rules in rejected.values())),
-        )
-        _book(connection, counts)
+    reasons = _reasons(broken)
+    while True:
+        try:
+            with writing(engine) as connection, bulk.without_collection():
+                lease.check(connection)
+                return _settle_fate(connection, batch, dict(reasons), texts, as_of)
+        except _ConsentChanged:
+            continue
+
+
+class _ConsentChanged(Exception):
+    """Somebody changed their mind while their events were being moved."""
+
+
+def _settle_fate(
+    connection: Connection,
+    batch: Batch,
+    reasons: dict[int, list[str]],
+    texts: Mapping[int, str],
+    as_of: int,
+) -> Counts:
+    """Move the events of a partition, and fold those that stay into matches and sums.
+
+    Only one transaction at a time holds the sums, so all that needs no sum is done before. Who
+    holds the sums waits for nobody who waits for them: consents are locked after them.
+    """
+    consents = _consents(connection, batch)
+    fate = _judge(connection, batch, consents, reasons)
+    seq = batch.seq
+    accepted = fate == _ACCEPTED
+    _store_events(connection, batch.partition, seq[accepted], seq[~accepted], texts)
+    rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
+    _store_rejected(connection, rejected, as_of)
+    _clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
+    lock_sums(connection)
+    _hold(connection, batch, consents)
+    _store_matches(connection, batch, accepted)
+    counts = Counts(
+        read=len(seq),
+        processed=int(accepted.sum()),
+        dropped=int((fate == _DROPPED).sum()),
+        rejected=dict(Counter(rules[0] for rules in rejected.values())),
+    )
+    _book(connection, counts)
     return counts
 
 
@@ -177,40 +202,52 @@ def _reasons(broken: Mapping[str, Iterable[int]]) -> dict[int, list[str]]:
 
 
 def _judge(
-    connection: Connection, batch: Batch, reasons: dict[int, list[str]]
+    connection: Connection,
+    batch: Batch,
+    consents: NDArray[np.int64],
+    reasons: dict[int, list[str]],
 ) -> NDArray[np.int64]:
     """Decide what becomes of each event, by the consent of this transaction.
 
     An event without consent is dropped even where it is broken: nothing of it is kept.
     """
     seq, subject = batch.seq, batch.columns["subject"]
-    allowed, known = _consents(connection, batch.partition)
+    known = np.isin(subject, consents[:, 0])
     fate = np.full(len(seq), _ACCEPTED)
     fate[np.isin(seq, np.fromiter(reasons, np.int64, len(reasons)))] = _REJECTED
-    strangers = ~np.isin(subject, known)
-    for number in seq[strangers].tolist():
-        reasons.setdefault(number, []).append(UNKNOWN_SUBJECT)
-    fate[strangers] = _REJECTED
-    fate[np.isin(subject, known) & ~np.isin(subject, allowed)] = _DROPPED
+    for number in seq[~known].tolist():
+        reasons[number] = [*reasons.get(number, ()), UNKNOWN_SUBJECT]
+    fate[~known] = _REJECTED
+    fate[known & ~np.isin(subject, consents[consents[:, 1] == 1, 0])] = _DROPPED
     fate[~np.isin(seq, _claim(connection, batch))] = _GONE
     return fate
 
 
-def _consents(
-    connection: Connection, partition: Partition
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Lock the subjects of a partition; settle them; return who consents, and who is known."""
-    share = " FOR SHARE" if is_postgres(connection) else ""
+def _consents(connection: Connection, batch: Batch, *, hold: bool = False) -> NDArray[np.int64]:
+    """Return the subjects of a batch who are known: number, whether they consent, are counted."""
+    share = " FOR SHARE" if hold else ""
     rows = bulk.fetch(
         connection,
         "SELECT subject, CASE WHEN analytics AND NOT erasing THEN 1 ELSE 0 END,"
-        " CASE WHEN counted THEN 1 ELSE 0 END FROM subjects WHERE subject IN"
-        f" (SELECT subject FROM staged WHERE seq BETWEEN :first AND :last){share}",
-        {"first": partition.first, "last": partition.last},
+        " CASE WHEN counted THEN 1 ELSE 0 END FROM subjects"
+        f" WHERE {bulk.among(connection, 'subject', 'subjects')} ORDER BY subject{share}",
+        {"subjects": bulk.numbers(connection, np.unique(batch.columns["subject"]))},
     )
-    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-    settle(connection, table[table[:, 1] != table[:, 2], 0].tolist())
-    return table[table[:, 1] == 1, 0], table[:, 0]
+    return np.array(rows, dtype=np.int64).reshape(-1, 3)
+
+
+def _hold(connection: Connection, batch: Batch, judged: NDArray[np.int64]) -> None:
+    """Keep the consents as they were judged until the end, and let the sums follow them.
+
+    Raises:
+        _ConsentChanged: One is another by now.
+    """
+    held = judged
+    if is_postgres(connection):
+        held = _consents(connection, batch, hold=True)
+        if not np.array_equal(held[:, :2], judged[:, :2]):
+            raise _ConsentChanged
+    settle(connection, held[held[:, 1] != held[:, 2], 0].tolist())
 
 
 def _claim(connection: Connection, batch: Batch) -> NDArray[np.int64]:
@@ -234,8 +271,8 @@ def _store_matches(connection: Connection, batch: Batch, accepted: NDArray[np.bo
     events = _events(batch, accepted)
     before = read_matches(
         connection,
-        "m.match_key IN (SELECT match_key FROM staged WHERE seq BETWEEN :first AND :last)",
-        {"first": batch.partition.first, "last": batch.partition.last},
+        bulk.among(connection, "m.match_key", "keys"),
+        {"keys": bulk.numbers(connection, np.unique(events["match_key"]))},
     )
     after = merge(before, events)
     counted = np.append(before["subject"][before["counted"]], events["subject"])
@@ -320,8 +357,13 @@ def _store_rejected(connection: Connection, rejected: Mapping[int, list[str]], a
     )
 
 
-def _clear(connection: Connection, partition: Partition, settled: NDArray[np.int64]) -> None:
-    condition, parameters = _chosen(connection, partition, settled, np.empty(0, np.int64))
+def _clear(
+    connection: Connection,
+    partition: Partition,
+    settled: NDArray[np.int64],
+    gone: NDArray[np.int64],
+) -> None:
+    condition, parameters = _chosen(connection, partition, settled, gone)
     bulk.run(connection, f"DELETE FROM staged WHERE {condition}", parameters)
 
 
@@ -338,14 +380,14 @@ def _chosen(
     """
     if is_postgres(connection):
         return bulk.among(connection, "seq", "chosen"), {
-            "chosen": bulk.numbers(connection, chosen.tolist())
+            "chosen": bulk.numbers(connection, chosen)
         }
     return (
         f"seq BETWEEN :first AND :last AND NOT ({bulk.among(connection, 'seq', 'others')})",
         {
             "first": partition.first,
             "last": partition.last,
-            "others": bulk.numbers(connection, others.tolist()),
+            "others": bulk.numbers(connection, others),
         },
     )
 

@@ -38,8 +38,12 @@ def among(connection: Connection, column: str, name: str) -> str:
 
 def numbers(connection: Connection, values: Iterable[int]) -> Any:
     """Return whole numbers as the parameter that ``among`` expects."""
-    listed = [int(value) for value in values]
-    return listed if is_postgres(connection) else msgspec.json.encode(listed).decode()
+    if is_postgres(connection):
+        from warehouse import binary_arrays  # loads PostgreSQL's driver
+
+        binary_arrays.register(connection)
+        return binary_arrays.Int8Array(values)
+    return msgspec.json.encode([int(value) for value in values]).decode()
 
 
 def fetch(
@@ -174,10 +178,11 @@ def without_collection() -> Iterator[None]:
 
 
 def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any] | None) -> Any:
-    cursor = _cursor(connection)
     if is_postgres(connection):
-        statement = _NAMED.sub(r"%(\1)s", statement)
-    return cursor.execute(statement, dict(parameters or {}))
+        # In binary: bytes come as they are, not as twice as many hexadecimal digits.
+        cursor: Any = connection.connection.cursor(binary=True)  # type: ignore[call-arg]
+        return cursor.execute(_NAMED.sub(r"%(\1)s", statement), dict(parameters or {}))
+    return _cursor(connection).execute(statement, dict(parameters or {}))
 
 
 def _cursor(connection: Connection) -> Any:

@@ -107,6 +107,10 @@ def delete_subject(engine: Engine, request: str, lease: Lease) -> Erasure:
             return erasure
         subject = erasure.subject
         models = _models_of(connection, subject)
+        # A run that moves these events holds them first and the sums then: so does this.
+        connection.execute(
+            select(staged.c.seq).where(staged.c.subject == subject).with_for_update()
+        )
         subtract_subject(connection, subject)
         deleted = {
             "receipts": _delete_receipts(connection, subject),

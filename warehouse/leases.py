@@ -51,13 +51,16 @@ class Lease:
         """Refuse to write when another run has taken over.
 
         Call it first in every transaction: on PostgreSQL it also keeps the lease from changing
-        hands until that transaction ends, on SQLite there is one writer anyway.
+        hands until that transaction ends (but not from being renewed by another partition of the
+        same run), on SQLite there is one writer anyway.
 
         Raises:
             LeaseLost: The fence is no longer ours.
         """
         current = connection.execute(
-            select(leases.c.fence).where(leases.c.name == self.name).with_for_update(read=True)
+            select(leases.c.fence).where(leases.c.name == self.name).with_for_update(
+                read=True, key_share=True
+            )
         ).scalar_one_or_none()
         if current != self.fence:
             raise LeaseLost(f"another run of {self.name} has taken over")

@@ -379,8 +379,10 @@ def _chosen(
     named. On SQLite none can, and naming the few others is cheaper.
     """
     if is_postgres(connection):
-        return bulk.among(connection, "seq", "chosen"), {
-            "chosen": bulk.numbers(connection, chosen)
+        return f"seq BETWEEN :first AND :last AND {bulk.among(connection, 'seq', 'chosen')}", {
+            "first": partition.first,
+            "last": partition.last,
+            "chosen": bulk.numbers(connection, chosen),
         }
     return (
         f"seq BETWEEN :first AND :last AND NOT ({bulk.among(connection, 'seq', 'others')})",

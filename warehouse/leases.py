@@ -58,9 +58,9 @@ class Lease:
             LeaseLost: The fence is no longer ours.
         """
         current = connection.execute(
-            select(leases.c.fence).where(leases.c.name == self.name).with_for_update(
-                read=True, key_share=True
-            )
+            select(leases.c.fence)
+            .where(leases.c.name == self.name)
+            .with_for_update(read=True, key_share=True)
         ).scalar_one_or_none()
         if current != self.fence:
             raise LeaseLost(f"another run of {self.name} has taken over")

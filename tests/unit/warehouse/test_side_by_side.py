@@ -1,0 +1,130 @@
+"""Partitions that are committed side by side leave what one after another leaves."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select, text
+
+from schemas.clock import moment
+from schemas.events import EventKind
+from schemas.tables import events
+from tests.histories import NOW, admit, consent, history, make_row, process, stage, tables
+from warehouse import batches
+from warehouse.engine import connect, reading, writing
+from warehouse.erasure import delete_subject
+from warehouse.erasure_requests import begin
+from warehouse.leases import PROCESS_EVENTS, lease
+from warehouse.recount import reconcile
+from warehouse.subtraction import settle
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic import SecretStr
+    from sqlalchemy import Engine
+
+SUBJECTS = 12
+
+
+@pytest.fixture
+def several(database_url: SecretStr) -> Iterator[list[Engine]]:
+    """Engines of three workers on one database."""
+    engines = [connect(database_url, busy_timeout_ms=60_000) for _ in range(3)]
+    yield engines
+    for engine in engines:
+        engine.dispose()
+
+
+def _process_side_by_side(engines: list[Engine], *, size: int) -> None:
+    with lease(engines[0], PROCESS_EVENTS, 60) as held:
+        with writing(engines[0]) as connection:
+            settle(connection, [SUBJECTS, 1])
+
+        def work(numbered: tuple[int, Any]) -> int:
+            number, part = numbered
+            mine = engines[number % len(engines)]
+            counts = batches.commit(mine, held, batches.read(mine, part, NOW), {}, {}, as_of=NOW)
+            held.renew(mine)
+            return counts.read
+
+        with ThreadPoolExecutor(len(engines)) as pool:
+            list(pool.map(work, enumerate(batches.plan(engines[0], size))))
+
+
+def test_partitions_side_by_side_leave_what_one_run_leaves(
+    engine: Engine, several: list[Engine]
+) -> None:
+    rows = history(5, length=300, subjects=SUBJECTS, matches=9)
+    admit(engine, range(1, SUBJECTS + 1))
+    stage(engine, rows)
+    _process_side_by_side(several, size=11)
+    found = tables(engine)
+    with writing(engine) as connection:
+        for name in ("events", "matches", "metric_sums", "accounts"):
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+        connection.exec_driver_sql("UPDATE subjects SET counted = false")
+    stage(engine, rows)
+    process(engine, validate=False)
+    assert found == tables(engine)
+
+
+def test_consents_and_an_erasure_beside_them_leave_sums_that_a_recount_gives(
+    engine: Engine, several: list[Engine]
+) -> None:
+    admit(engine, range(1, SUBJECTS + 1))
+    stage(engine, history(6, length=240, subjects=SUBJECTS, matches=9))
+
+    def change_minds() -> None:
+        for turn in range(40):
+            consent(engine, 1 + turn % 2, analytics=turn % 4 > 1)
+
+    def erase() -> None:
+        request = begin(engine, 3, moment(NOW))
+        with lease(engine, "erase_subject", 60) as held:
+            delete_subject(engine, request, held)
+
+    with ThreadPoolExecutor(2) as pool:
+        beside = [pool.submit(change_minds), pool.submit(erase)]
+        _process_side_by_side(several, size=8)
+        for one in beside:
+            one.result()
+    process(engine, validate=False)
+    reconcile(engine, 0)
+    with reading(engine) as connection:
+        assert 3 not in set(connection.execute(select(events.c.subject)).scalars())
+
+
+def test_consent_withdrawn_while_the_events_are_moved_leaves_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer: nobody changes their mind inside its transaction")
+    admit(engine, [1, 2])
+    stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
+    real, calls = batches.lock_sums, []
+
+    def withdraw_first(connection: Any) -> None:
+        if not calls:
+            consent(engine, 1, analytics=False)
+        calls.append(1)
+        real(connection)
+
+    monkeypatch.setattr(batches, "lock_sums", withdraw_first)
+    counts = process(engine, validate=False)
+    assert (counts.processed, counts.dropped, len(calls)) == (1, 1, 2)
+    with reading(engine) as connection:
+        assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
+    reconcile(engine, 0)
+
+
+def test_lease_is_renewed_while_another_partition_is_being_committed(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    with lease(engine, PROCESS_EVENTS, 60) as held, writing(engine) as committing:
+        held.check(committing)
+        with writing(engine) as other:
+            other.execute(text("SET LOCAL lock_timeout = 1000"))
+            other.execute(text("UPDATE leases SET expires_at = expires_at + 1"))

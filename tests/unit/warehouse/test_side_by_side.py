@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -118,6 +119,44 @@ def test_consent_withdrawn_while_the_events_are_moved_leaves_nothing(
     with reading(engine) as connection:
         assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
     reconcile(engine, 0)
+
+
+def test_erasure_that_begins_while_the_events_are_moved_waits_for_them(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    admit(engine, [1, 2])
+    stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
+    request = begin(engine, 1, moment(NOW))
+    real, erasing = batches.lock_sums, []
+
+    with ThreadPoolExecutor(1) as pool, lease(engine, "erase_subject", 60) as held:
+
+        def erase_beside(connection: Any) -> None:
+            erasing.append(pool.submit(delete_subject, engine, request, held))
+            _wait_until_one_waits(engine)
+            real(connection)
+
+        monkeypatch.setattr(batches, "lock_sums", erase_beside)
+        assert process(engine, validate=False).processed == 1
+        erasing[0].result()
+    with reading(engine) as connection:
+        assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
+
+
+def _wait_until_one_waits(engine: Engine) -> None:
+    """Wait until a transaction of this database waits for another's lock."""
+    query = text(
+        "SELECT COUNT(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(200):
+        with reading(engine) as connection:
+            if connection.execute(query).scalar_one():
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waited")
 
 
 def test_lease_is_renewed_while_another_partition_is_being_committed(engine: Engine) -> None:

@@ -180,7 +180,7 @@ def without_collection() -> Iterator[None]:
 def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any] | None) -> Any:
     if is_postgres(connection):
         # In binary: bytes come as they are, not as twice as many hexadecimal digits.
-        cursor: Any = connection.connection.cursor(binary=True)  # type: ignore[call-arg]
+        cursor: Any = connection.connection.cursor(binary=True)
         return cursor.execute(_NAMED.sub(r"%(\1)s", statement), dict(parameters or {}))
     return _cursor(connection).execute(statement, dict(parameters or {}))
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from commands import events, keys, model, people
+from commands import events, keys, model, people, release
 from commands.shared import (
     AS_JSON,
     EXIT_FAILED,
@@ -192,7 +192,13 @@ def run(flow: str, run_id: str) -> None:
     run_in_background(read_settings(), flow, run_id)
 
 
-for command in (*events.COMMANDS, *keys.COMMANDS, *model.COMMANDS, *people.COMMANDS):
+for command in (
+    *events.COMMANDS,
+    *keys.COMMANDS,
+    *model.COMMANDS,
+    *people.COMMANDS,
+    *release.COMMANDS,
+):
     main.add_command(command)
 
 

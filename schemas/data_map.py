@@ -205,6 +205,12 @@ TABLES: dict[str, TableMap] = {
         erasure=Erasure.STAYS,
         others="facet threshold pairs forbidden rounds cost lower upper model_version priced_at",
     ),
+    "private_releases": TableMap(
+        purpose="publication: noisy figures given to the outside, and what they cost",
+        kept="for good",
+        erasure=Erasure.STAYS,
+        others=("question since_day until_day epsilon_micro rows_per_subject released_at document"),
+    ),
     "accounts": TableMap(
         purpose=_BOOKKEEPING,
         kept="for good",

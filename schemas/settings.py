@@ -151,6 +151,26 @@ class Settings(BaseSettings):
         default=10, ge=2, description="k: fewest subjects behind any published figure."
     )
 
+    # Noisy releases to the outside
+    private_epsilon: float = Field(
+        default=0.1,
+        gt=0.000_001,
+        le=10,
+        description="Epsilon of a noisy release, unless it is asked for with another, a subject.",
+    )
+    private_budget_epsilon: float = Field(
+        default=1.0,
+        gt=0,
+        le=100,
+        description="Most epsilon that the releases of a period may cost a subject in all.",
+    )
+    private_period_days: int = Field(
+        default=365, ge=1, le=3_650, description="Length of that period, the last days."
+    )
+    private_rows_per_subject: int = Field(
+        default=5, ge=1, le=1_000, description="Proposals that a subject counts with, the first."
+    )
+
     # Learning
     model_name: str = Field(
         default="smartmatch",

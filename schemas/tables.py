@@ -272,6 +272,20 @@ shadow_prices = Table(
     Column("priced_at", BigInteger, nullable=False),
 )
 
+# One row a noisy release: its price, and the answer that it gets whenever it is asked again.
+private_releases = Table(
+    "private_releases",
+    metadata,
+    Column("question", LargeBinary(32), primary_key=True),
+    Column("since_day", Integer, nullable=False),
+    Column("until_day", Integer, nullable=False),
+    Column("epsilon_micro", BigInteger, nullable=False),
+    Column("rows_per_subject", Integer, nullable=False),
+    Column("released_at", BigInteger, nullable=False),
+    Column("document", Text, nullable=False),
+    CheckConstraint("epsilon_micro > 0", name="epsilon_micro"),
+)
+
 # One row a thing that is counted, by rule: the books that `smartmatch audit` balances.
 accounts = Table(
     "accounts",

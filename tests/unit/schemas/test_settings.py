@@ -90,6 +90,8 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "smallest_group": ("11", 11),
         "consent_staleness_seconds": ("0.25", 0.25),
         "rejected_retention_days": ("3", 3),
+        "private_epsilon": ("0.5", 0.5),
+        "private_budget_epsilon": ("2", 2.0),
         "retention_reason": ("a pending dispute", "a pending dispute"),
         "staging_retention_days": ("3", 3),
     }

@@ -1,0 +1,201 @@
+"""Noisy releases to the outside, and the ledger of what they cost.
+
+The same question asked again is answered from the ledger and costs nothing. A new one is paid
+for in the transaction that stores its answer, behind a lock that all of them take, so racing
+requests cannot spend more than the budget. Costs are whole millionths of epsilon and add up over
+the last days (basic composition).
+
+A person counts with their first proposals of the window alone, a bounded number, so that each
+figure changes by a known amount when they come or go. What depends on two people, such as mutual
+acceptance, is not released.
+
+BudgetSpent
+└── raised when a release would cost more than is left
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import func, select
+
+from schemas.clock import MICROS_PER_DAY, iso_day
+from schemas.errors import InvalidInput, SmartMatchError
+from schemas.tables import private_releases, versions
+from warehouse import bulk
+from warehouse.blocks import LATE_DAYS
+from warehouse.engine import add_to, reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from sqlalchemy import Connection, Engine
+
+MICRO = 1_000_000
+_COUNTS = ("proposed", "viewed", "decided", "accepted", "rated", "completed")
+RATING = "rating_above_3"
+"""Sum over rated proposals of the rating less 3, from -2 to 2 each."""
+
+_EXACT = (
+    "SELECT COUNT(*), COALESCE(SUM(CASE WHEN views > 0 THEN 1 ELSE 0 END), 0),"
+    " COALESCE(SUM(CASE WHEN accepted IS NULL THEN 0 ELSE 1 END), 0),"
+    " COALESCE(SUM(CASE WHEN accepted THEN 1 ELSE 0 END), 0),"
+    " COALESCE(SUM(CASE WHEN rating IS NULL THEN 0 ELSE 1 END), 0),"
+    " COALESCE(SUM(CASE WHEN completed THEN 1 ELSE 0 END), 0),"
+    " COALESCE(SUM(rating - 3), 0) FROM (SELECT m.views, m.accepted, m.rating, m.completed,"
+    " ROW_NUMBER() OVER (PARTITION BY m.subject ORDER BY m.proposed_at, m.match_key) AS place"
+    " FROM matches m JOIN subjects s ON s.subject = m.subject"
+    " WHERE m.day >= :since AND m.day < :until AND m.proposed_at IS NOT NULL"
+    " AND s.analytics AND NOT s.erasing) AS bounded WHERE place <= :rows"
+)
+
+
+class BudgetSpent(SmartMatchError):
+    """A release would cost more than is left of the period's budget."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: the figures of a window, at a price.
+
+    Attributes:
+        since: First day, days since 1970.
+        until: The day after the last.
+        epsilon_micro: Price, millionths of epsilon.
+        rows: Most proposals that one person counts with.
+    """
+
+    since: int
+    until: int
+    epsilon_micro: int
+    rows: int
+
+    @property
+    def digest(self) -> bytes:
+        """Name of the question; the same for the same question."""
+        said = f"steps 1 {self.since} {self.until} {self.epsilon_micro} {self.rows}"
+        return hashlib.sha256(said.encode()).digest()
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What may be spent.
+
+    Attributes:
+        limit_micro: In a period, millionths of epsilon.
+        days: Length of the period: the last so many days.
+    """
+
+    limit_micro: int
+    days: int
+
+
+def sensitivities(rows: int) -> dict[str, int]:
+    """Tell by how much one person changes each figure at most, by name."""
+    return dict.fromkeys(_COUNTS, rows) | {RATING: 2 * rows}
+
+
+def exact(connection: Connection, question: Question) -> dict[str, int]:
+    """Count what is to be released, each person with their first proposals alone."""
+    bounds = {"since": question.since, "until": question.until, "rows": question.rows}
+    found = bulk.fetch(connection, _EXACT, bounds)[0]
+    return {name: int(value) for name, value in zip((*_COUNTS, RATING), found, strict=True)}
+
+
+def release(
+    engine: Engine,
+    question: Question,
+    budget: Budget,
+    now: int,
+    add_noise: Callable[[Mapping[str, int], Mapping[str, int], float], Mapping[str, Any]],
+) -> dict[str, Any]:
+    """Answer a question, from the ledger or for its price.
+
+    Args:
+        engine: The database.
+        question: What is asked.
+        budget: What may be spent.
+        now: Microseconds since 1970.
+        add_noise: ``privacy.noise.add_noise``.
+
+    Returns:
+        Ready for JSON: ``figures`` by name with ``value`` and ``within`` (95 % of the noise),
+        the window, the price, and what is left of the budget.
+
+    Raises:
+        BudgetSpent: It would cost more than is left; nothing was computed.
+        InvalidInput: The window is empty or not finished.
+    """
+    if not question.since < question.until:
+        raise InvalidInput("until", "must be after since")
+    if question.until > now // MICROS_PER_DAY - LATE_DAYS:
+        raise InvalidInput("until", "must be a finished day")
+    with reading(engine) as connection:
+        document = _known(connection, question)
+    if document is None:
+        with writing(engine) as connection:
+            # Whoever comes second waits here, and then sees what the first one spent.
+            connection.execute(
+                add_to(connection, versions, ["name"]), [{"name": "releases", "value": 1}]
+            )
+            document = _known(connection, question)
+            if document is None:
+                document = _pay(connection, question, budget, now, add_noise)
+    with reading(engine) as connection:
+        left = budget.limit_micro - _spent(connection, budget, now)
+    answer: dict[str, Any] = msgspec.json.decode(document)
+    return answer | {"budget_left": left / MICRO}
+
+
+def _known(connection: Connection, question: Question) -> str | None:
+    return connection.execute(
+        select(private_releases.c.document).where(private_releases.c.question == question.digest)
+    ).scalar()
+
+
+def _spent(connection: Connection, budget: Budget, now: int) -> int:
+    recent = private_releases.c.released_at > now - budget.days * MICROS_PER_DAY
+    total = select(func.coalesce(func.sum(private_releases.c.epsilon_micro), 0))
+    return int(connection.execute(total.where(recent)).scalar_one())
+
+
+def _pay(
+    connection: Connection,
+    question: Question,
+    budget: Budget,
+    now: int,
+    add_noise: Callable[[Mapping[str, int], Mapping[str, int], float], Mapping[str, Any]],
+) -> str:
+    left = budget.limit_micro - _spent(connection, budget, now)
+    if question.epsilon_micro > left:
+        raise BudgetSpent(
+            f"this costs epsilon {question.epsilon_micro / MICRO:g}, and"
+            f" {max(left, 0) / MICRO:g} is left of the last {budget.days} days"
+        )
+    bounded = sensitivities(question.rows)
+    noisy = add_noise(exact(connection, question), bounded, question.epsilon_micro / MICRO)
+    document = msgspec.json.encode(
+        {
+            "since": iso_day(question.since),
+            "until": iso_day(question.until),
+            "epsilon": question.epsilon_micro / MICRO,
+            "proposals_per_person": question.rows,
+            "sensitivities": bounded,
+            "figures": noisy,
+        }
+    ).decode()
+    connection.execute(
+        private_releases.insert().values(
+            question=question.digest,
+            since_day=question.since,
+            until_day=question.until,
+            epsilon_micro=question.epsilon_micro,
+            rows_per_subject=question.rows,
+            released_at=now,
+            document=document,
+        )
+    )
+    return document

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from commands import events, keys, model, people, release
+from commands import events, keys, model, people, release, report
 from commands.shared import (
     AS_JSON,
     EXIT_FAILED,
@@ -198,6 +198,7 @@ for command in (
     *model.COMMANDS,
     *people.COMMANDS,
     *release.COMMANDS,
+    *report.COMMANDS,
 ):
     main.add_command(command)
 

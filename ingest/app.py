@@ -17,6 +17,7 @@ from ingest.figures import metric_routes, model_routes
 from ingest.launcher import Launcher
 from ingest.openapi import document
 from ingest.operation import run_routes, watch_routes
+from ingest.pages import page_routes
 from ingest.people import consent_routes, privacy_routes
 from ingest.replies import NOT_READY, Refusal, Refused, invalid, refusal
 from ingest.service import Service
@@ -83,6 +84,7 @@ def _cold(service: Service) -> FastAPI:
         run_routes(service, launcher),
         privacy_routes(service, launcher),
         watch_routes(service),
+        page_routes(service),
     ):
         app.include_router(router)
     for kind, answer in (

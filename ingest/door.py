@@ -38,6 +38,7 @@ OPEN_PATHS = frozenset({"/health", "/ready"})
 PAGE_FILES = "/docs-files"
 PAGES = frozenset(
     {
+        "/dashboard",
         "/docs",
         "/openapi.json",
         f"{PAGE_FILES}/swagger-ui-bundle.js",

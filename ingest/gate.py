@@ -37,6 +37,7 @@ _FORWARDED = frozenset(
     }
 )
 _CROSS_SITE = frozenset({b"cross-site", b"same-site"})
+_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Caller:
@@ -100,7 +101,7 @@ class Gate:
         if keys is None:
             caller = self._loopback if self._is_direct(scope) else None
         else:
-            caller = self._known(keys, _presented(scope["headers"]))
+            caller = self._known(keys, _presented(scope))
         if caller is None:
             raise Refused(UNAUTHORIZED_PAGE if page else UNAUTHORIZED)
         caller.spend()
@@ -139,15 +140,19 @@ class Gate:
         return True
 
 
-def _presented(headers: list[tuple[bytes, bytes]]) -> bytes:
+def _presented(scope: Mapping[str, Any]) -> bytes:
     """Return the key that a request presents: as bearer, as X-API-Key or as a password.
 
-    Several that differ are none: which of them would count is nothing to guess.
+    Several that differ are none: which of them would count is nothing to guess. A browser adds
+    the password that it holds to whatever any page makes it send, so there it counts for
+    reading alone.
     """
     presented: bytes | None = None
-    for name, value in headers:
+    for name, value in scope["headers"]:
         if name == b"authorization":
             key = _authorized(value)
+            if value[:6].lower() == b"basic " and _is_made_elsewhere(scope):
+                key = b""
         elif name == b"x-api-key":
             key = value.strip()
         else:
@@ -156,6 +161,22 @@ def _presented(headers: list[tuple[bytes, bytes]]) -> bytes:
             return b""
         presented = key
     return presented or b""
+
+
+def _is_made_elsewhere(scope: Mapping[str, Any]) -> bool:
+    """Tell whether a page of another origin made a request that changes something.
+
+    Hosts are compared without the scheme, which a proxy in front may have changed.
+    """
+    if scope.get("method", "POST") in _READING:
+        return False
+    headers = scope["headers"]
+    host = next((value for name, value in headers if name == b"host"), b"")
+    return any(
+        (name == b"sec-fetch-site" and value in _CROSS_SITE)
+        or (name == b"origin" and value.partition(b"://")[2] != host)
+        for name, value in headers
+    )
 
 
 def _authorized(value: bytes) -> bytes:

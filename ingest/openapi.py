@@ -37,14 +37,21 @@ _RETRIED = (429, 503)
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "What a browser asks for: any user name, and an API key as the password. "
+        "For reading, or from pages of this server.",
+    },
 }
+_EVERYWHERE = ("bearer", "header")
 DESCRIPTION = """Record what happens to the matches that a platform proposes, within what each
 person allows; read what it shows; hand the learned model back.
 
 Errors are `{"detail": "..."}`, and `{"detail": [{"field": ..., "rule": ...}]}` where a field
 breaks a rule (422). With API keys every route but `/health` and `/ready` asks for one, as
-`Authorization: Bearer KEY` or `X-API-Key: KEY`; while no key was ever made only programs on this
-machine are served."""
+`Authorization: Bearer KEY` or `X-API-Key: KEY`; a browser asks for it as a password. While no key
+was ever made only programs on this machine are served."""
 
 _documented: dict[str, Any] = {}
 
@@ -76,6 +83,7 @@ def describe(
     status: int = 200,
     refusals: tuple[int, ...] = (),
     content_type: str = _JSON,
+    browser: bool = False,
 ) -> dict[str, Any]:
     """Return what a route of FastAPI says about itself.
 
@@ -86,8 +94,9 @@ def describe(
         status: Of the reply when all is well.
         refusals: Statuses of its own, beside those that every route knows.
         content_type: Of the reply.
+        browser: Whether it is a page, for which a browser asks for the key.
     """
-    extra: dict[str, Any] = {"security": _security(scope)}
+    extra: dict[str, Any] = {"security": _security(scope, browser=browser)}
     if request is not None:
         extra["requestBody"] = _body(_schema(request), EXAMPLES[request])
     return {
@@ -211,8 +220,9 @@ def _schema(model: Any) -> dict[str, Any]:
     return {"type": "object"}
 
 
-def _security(scope: Scope | None) -> list[dict[str, list[str]]]:
-    return [{name: [scope.value]} for name in _SECURITY] if scope else []
+def _security(scope: Scope | None, *, browser: bool = False) -> list[dict[str, list[str]]]:
+    ways = (*_EVERYWHERE, *(("basic",) if browser else ()))
+    return [{name: [scope.value]} for name in ways] if scope else []
 
 
 def _portable(schema: Any) -> Any:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from schemas.clock import day_number, iso_day
 from warehouse import measures as m
+from warehouse import shadow_prices
 from warehouse.engine import reading
 from warehouse.proportions import Estimate, correlation, mean, wilson
 from warehouse.sums import (
@@ -106,13 +107,18 @@ def constraints(engine: Engine, days: int, as_of: datetime, *, published: bool) 
     Arguments as in ``acceptance``. ``correlation`` is Pearson's, of satisfaction and
     acceptance over the decided proposals that name the constraint, with Fisher's interval;
     ``avg_satisfaction`` is over all proposals that name it; ``bands`` hold acceptance by
-    fifths of satisfaction. ``total_matches`` counts all proposals.
+    fifths of satisfaction; ``shadow_price`` is what insisting on it costs, as the newest retrain
+    found. ``total_matches`` counts all proposals.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
         total = Counter(whole_sums(connection, window, (m.PROPOSED, m.DECIDED)))
         found = sums_by_constraint(connection, window, m.OF_CONSTRAINTS)
+        prices = shadow_prices.read(connection)
     return {
-        "constraints": {name: _constraint(Counter(sums)) for name, sums in found.items()},
+        "constraints": {
+            name: _constraint(Counter(sums)) | {"shadow_price": prices.get(name)}
+            for name, sums in found.items()
+        },
         "total_matches": total[m.PROPOSED],
         "total_decided": total[m.DECIDED],
         "window": window.to_dict() | {"days": days},

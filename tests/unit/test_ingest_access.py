@@ -50,6 +50,7 @@ ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
     ("GET", "/api/privacy/erasure/none"): {PRIVACY},
     ("POST", "/api/privacy/export"): {PRIVACY},
     ("GET", "/api/runs/none"): {ADMIN, PRIVACY},
+    ("GET", "/dashboard"): {METRICS, ADMIN},
     ("GET", "/docs"): ANY,
     ("GET", "/openapi.json"): ANY,
     ("GET", "/nowhere"): ANY,
@@ -153,7 +154,33 @@ def test_key_may_come_as_header_bearer_or_password(
         assert client.get("/api/metrics/funnel", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("made_by", "counts"),
+    [
+        ({}, True),
+        ({"origin": "http://127.0.0.1"}, True),
+        ({"origin": "https://127.0.0.1", "sec-fetch-site": "same-origin"}, True),
+        ({"origin": "https://evil.example"}, False),
+        ({"origin": "null"}, False),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+    ],
+)
+def test_password_that_a_browser_adds_changes_nothing_for_a_foreign_page(
+    client: TestClient, keys: dict[str, str], made_by: dict[str, str], counts: bool
+) -> None:
+    basic = base64.b64encode(f":{keys['admin']}".encode()).decode()
+    headers = {"authorization": f"Basic {basic}"} | made_by
+
+    changed = client.post("/api/privacy/cleanup", headers=headers)
+    read = client.get("/dashboard", headers=headers)
+
+    assert changed.status_code == (202 if counts else 401)
+    assert read.status_code == 200
+
+
 def test_browser_is_asked_for_a_key_on_pages_only(client: TestClient) -> None:
+    assert client.get("/dashboard").headers["www-authenticate"].startswith("Basic")
     assert client.get("/docs").headers["www-authenticate"].startswith("Basic")
     assert client.get("/metrics").headers["www-authenticate"].startswith("Bearer")
 

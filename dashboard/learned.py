@@ -1,0 +1,287 @@
+"""Constraints and drift: what acceptance goes with, what the model weighs, what has moved."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from dashboard.charts import Bands, Row, bands, intervals
+from dashboard.views import Panel, Section, Table, both
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from dashboard.language import Language
+
+_DRAWN, _SMALL = 14, 8
+"""Rows of a chart, and small charts: the rest stands in the table."""
+
+
+def constraints(figures: Mapping[str, Any], language: Language) -> Section:
+    """Return what each constraint has to do with acceptance, and what insisting costs."""
+    return Section(
+        "constraints",
+        language.say("constraints"),
+        language.say("constraints_intro"),
+        (
+            _correlation(figures["constraints"]["constraints"], language),
+            _weights(figures["weights"], language),
+            _bands(figures["constraints"]["constraints"], language),
+            _prices(figures["constraints"]["constraints"], language),
+        ),
+    )
+
+
+def _chosen(rows: Sequence[Row], most: int = _DRAWN) -> list[Row]:
+    """Choose the rows that say most, in order from largest to smallest."""
+    drawn = [row for row in rows if row.value is not None]
+    drawn = sorted(drawn, key=lambda row: -abs(row.value or 0.0))[:most]
+    return sorted(drawn, key=lambda row: -(row.value or 0.0))
+
+
+def _caption(text: str, shown: int, everything: int, language: Language) -> str:
+    if shown >= everything:
+        return text
+    rest = language.say(
+        "more_in_table", shown=language.number(shown), all=language.number(everything)
+    )
+    return f"{text} {rest}"
+
+
+def _around_zero(rows: Sequence[Row]) -> tuple[float, float]:
+    ends = [end for row in rows for end in (row.value, row.lower, row.upper) if end is not None]
+    reach = max((abs(end) for end in ends), default=1.0) or 1.0
+    return (-reach if min(ends, default=0.0) < 0 else 0.0, reach)
+
+
+def _spread(
+    lower: float | None, upper: float | None, write: Callable[[float], str], language: Language
+) -> str:
+    if lower is None or upper is None:
+        return language.say("unknown")
+    return language.span(write(lower), write(upper))
+
+
+def _correlation(found: Mapping[str, Any], language: Language) -> Panel:
+    rows, table = [], []
+    for name, one in found.items():
+        lower, upper = one["correlation_interval"] or (None, None)
+        value, count = one["correlation"], language.number(one["sample_size"])
+        written = language.say("unknown") if value is None else language.signed(value)
+        rows.append(Row(name, value, lower, upper, f"{written} · {count}"))
+        mean = one["avg_satisfaction"]
+        average = language.say("unknown") if mean is None else language.percent(mean)
+        spread = _spread(lower, upper, language.signed, language)
+        table.append((name, written, spread, count, average))
+    chosen = _chosen(rows)
+    draw = partial(
+        intervals,
+        chosen,
+        title=language.say("correlation"),
+        domain=_around_zero(chosen),
+        write=partial(language.number, digits=1),
+        reference=0.0,
+    )
+    headers = ("constraint", "value", "interval", "decisions", "average")
+    return Panel(
+        "correlation",
+        language.say("correlation"),
+        _caption(language.say("correlation_caption"), len(chosen), len(rows), language),
+        Table(tuple(language.say(name) for name in headers), tuple(table)),
+        both(draw) if chosen else None,
+        empty="" if chosen else language.say("acceptance_intro"),
+    )
+
+
+def _weights(document: Mapping[str, Any] | None, language: Language) -> Panel:
+    listed = document["weights"] if document else []
+    rows = [
+        Row(
+            one["name"],
+            one["weight"],
+            one["lower"],
+            one["upper"],
+            language.percent(one["weight"], 0),
+        )
+        for one in listed
+    ]
+    chosen = _chosen(rows)
+    version = document["version"] if document else language.say("unknown")
+    draw = partial(
+        intervals,
+        chosen,
+        title=language.say("weight"),
+        domain=_around_zero(chosen),
+        write=partial(language.percent, digits=0),
+        reference=0.0,
+    )
+    headers = ("constraint", "weight", "interval")
+    caption = language.say("weight_caption", version=version)
+    return Panel(
+        "weights",
+        language.say("weight"),
+        _caption(caption, len(chosen), len(rows), language),
+        Table(
+            tuple(language.say(name) for name in headers),
+            tuple(
+                (
+                    row.label,
+                    row.told,
+                    _spread(row.lower, row.upper, language.percent, language),
+                )
+                for row in rows
+            ),
+        ),
+        both(draw) if chosen else None,
+        empty="" if chosen else language.say("never").capitalize() + ".",
+    )
+
+
+def _prices(found: Mapping[str, Any], language: Language) -> Panel:
+    rows, threshold = [], 0.5
+    for name, one in found.items():
+        price = one["shadow_price"]
+        if price is None:
+            continue
+        threshold = price["threshold"]
+        lower, upper = price["interval"] or (None, None)
+        told = language.percent(price["cost"])
+        rows.append((Row(name, price["cost"], lower, upper, told), price["rounds"]))
+    chosen = _chosen([row for row, _ in rows])
+    ends = [end for row in chosen for end in (row.value, row.upper) if end is not None]
+    draw = partial(
+        intervals,
+        chosen,
+        title=language.say("price"),
+        domain=(0.0, max(ends, default=1.0) or 1.0),
+        write=partial(language.percent, digits=0),
+        bars=True,
+    )
+    headers = ("constraint", "price", "interval")
+    caption = language.say("price_caption", threshold=language.percent(threshold, 0))
+    return Panel(
+        "prices",
+        language.say("price"),
+        _caption(caption, len(chosen), len(rows), language),
+        Table(
+            tuple(language.say(name) for name in headers),
+            tuple(
+                (row.label, row.told, _spread(row.lower, row.upper, language.percent, language))
+                for row, _ in rows
+            ),
+        ),
+        both(draw) if chosen else None,
+        empty="" if chosen else language.say("price_empty"),
+    )
+
+
+def _bands(found: Mapping[str, Any], language: Language) -> Panel:
+    telling = sorted(found, key=lambda name: -abs(found[name]["correlation"] or 0.0))
+    cells = [_cell(name, found[name]["bands"]) for name in telling[:_SMALL]]
+    cells = [cell for cell in cells if any(cell.rates)]
+    write = partial(language.percent, digits=0)
+    draw = partial(bands, cells, title=language.say("bands"), percent=write)
+    headers = ("constraint", "band", "rate", "interval", "accepted", "decided")
+    return Panel(
+        "bands",
+        language.say("bands"),
+        _caption(language.say("bands_caption"), len(cells), len(found), language),
+        Table(
+            tuple(language.say(name) for name in headers),
+            tuple(
+                _band(name, band, language) for name, one in found.items() for band in one["bands"]
+            ),
+        ),
+        both(draw) if cells else None,
+        empty="" if cells else language.say("acceptance_intro"),
+    )
+
+
+def _cell(name: str, found: Sequence[Mapping[str, Any]]) -> Bands:
+    rates = [band["rate"] for band in found]
+    return Bands(name, tuple((r["value"], r["lower"], r["upper"]) if r else None for r in rates))
+
+
+def _band(name: str, band: Mapping[str, Any], language: Language) -> tuple[str, ...]:
+    rate = band["rate"]
+    unknown = language.say("unknown")
+    return (
+        name,
+        language.span(language.number(band["from"], 1), language.number(band["to"], 1)),
+        language.percent(rate["value"]) if rate else unknown,
+        _spread(rate["lower"], rate["upper"], language.percent, language) if rate else unknown,
+        language.number(band["accepted"]),
+        language.number(band["decided"]),
+    )
+
+
+def drift(figures: Mapping[str, Any], language: Language) -> Section:
+    """Return how far each measure has moved from training, at its worst."""
+    found = figures["drift"]
+    worst = [
+        _worst(_named(feature, measure, language), days)
+        for feature, measured in found["features"].items()
+        for measure, days in measured.items()
+    ]
+    worst.sort(key=lambda one: -one[1])
+    rows = [
+        Row(name, ratio, told=language.number(ratio, 2), marked=bool(beyond))
+        for name, ratio, _, beyond in worst[:_DRAWN]
+    ]
+    draw = partial(
+        intervals,
+        rows,
+        title=language.say("drift_chart"),
+        domain=(0.0, max(1.2, *(row.value or 0.0 for row in rows)) if rows else 1.2),
+        write=partial(language.number, digits=1),
+        reference=1.0,
+        bars=True,
+    )
+    headers = ("measure", "worst_day", "value", "bound", "beyond_days")
+    caption = language.say(
+        "drift_caption",
+        days=language.days(found["days_compared"]),
+        beyond=language.number(found["beyond"]),
+    )
+    panel = Panel(
+        "drift",
+        language.say("drift_chart"),
+        _caption(caption, len(rows), len(worst), language),
+        Table(
+            tuple(language.say(name) for name in headers),
+            tuple(
+                (
+                    name,
+                    language.day(day["day"]),
+                    language.number(day["value"], 3),
+                    language.number(day["bound"], 3),
+                    language.number(beyond),
+                )
+                for name, _, day, beyond in worst
+            ),
+        ),
+        both(draw) if rows else None,
+        empty="" if rows else language.say("drift_empty"),
+        broad=True,
+    )
+    return Section("drift", language.say("drift"), language.say("drift_intro"), (panel,))
+
+
+_PREFIX = "constraint:"
+_OWN = {"match_score", "score", "outcome"}
+
+
+def _named(feature: str, measure: str, language: Language) -> str:
+    """Name what moved as people do: a constraint by its name alone."""
+    name = language.say(f"feature_{feature}") if feature in _OWN else feature
+    name = name.removeprefix(_PREFIX)
+    return language.say("calibration", name=name) if measure == "calibration" else name
+
+
+def _worst(
+    name: str, days: Sequence[Mapping[str, Any]]
+) -> tuple[str, float, Mapping[str, Any], int]:
+    """Find the day that lies furthest beyond its bound, and count the days that do."""
+    day = max(days, key=lambda one: one["value"] / (one["bound"] or 1.0))
+    ratio = day["value"] / (day["bound"] or 1.0)
+    return name, ratio, day, sum(one["beyond"] for one in days)

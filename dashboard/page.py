@@ -1,0 +1,148 @@
+"""Put the page together: language, links, sections, and the policy that keeps it alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from dashboard import learned, outcomes, upkeep
+from dashboard.drawing import visible
+from dashboard.language import LANGUAGES, Language
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+WINDOWS = (7, 30, 90)
+_HERE = Path(__file__).parent
+_NAMES = {"en": "English", "fr": "Français"}
+_CODE = re.compile(r"`([^`]+)`")
+
+
+@dataclass(frozen=True)
+class _Link:
+    href: str
+    label: str
+    code: str
+    current: bool
+
+
+@dataclass(frozen=True)
+class _Links:
+    windows: tuple[_Link, ...]
+    languages: tuple[_Link, ...]
+
+
+def policy() -> str:
+    """Return the content security policy of the page: its own style, and nothing else at all."""
+    digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none';"
+        " form-action 'none'"
+    )
+
+
+def render(figures: Mapping[str, Any], code: str, *, linked: bool) -> str:
+    """Return the page as one HTML document that fetches nothing.
+
+    Args:
+        figures: As ``warehouse.figures.read_figures`` gives them.
+        code: ``en`` or ``fr``.
+        linked: Whether it links to its other windows and languages, as a file cannot.
+    """
+    language = Language(code)
+    published, k = figures["published"], figures["k"]
+    told = "published_told" if published else "exact_told"
+    page: str = _template().render(
+        language=language,
+        say=language.say,
+        policy=policy(),
+        style=Markup(_style()),  # noqa: S704  # our own file
+        at=language.moment(figures["as_of"]),
+        covers=_covers(figures, language),
+        published=published,
+        badge=language.say("published_badge" if published else "exact_badge"),
+        told=language.say(told, k=language.number(k)),
+        links=_links(figures["days"], language) if linked else None,
+        tiles=outcomes.tiles(figures, language),
+        sections=(
+            outcomes.acceptance(figures, language),
+            outcomes.journey(figures, language),
+            learned.constraints(figures, language),
+            learned.drift(figures, language),
+            upkeep.quality(figures, language),
+            upkeep.privacy(figures, language),
+            upkeep.loop(figures, language),
+        ),
+    )
+    return page
+
+
+def _covers(figures: Mapping[str, Any], language: Language) -> str:
+    window = figures["acceptance"]["window"]
+    length = language.days(figures["days"])
+    if window["since"] is None:
+        return f"{length} ({language.say('covers_nothing')})"
+    span = language.say(
+        "covers", since=language.day(window["since"]), until=language.day(figures["last_day"])
+    )
+    return f"{length} ({span})"
+
+
+def _links(days: int, language: Language) -> _Links:
+    return _Links(
+        tuple(
+            _Link(
+                f"?days={length}&lang={language.code}",
+                language.say("last_days", count=length),
+                language.code,
+                length == days,
+            )
+            for length in WINDOWS
+        ),
+        tuple(
+            _Link(f"?days={days}&lang={code}", _NAMES[code], code, code == language.code)
+            for code in LANGUAGES
+        ),
+    )
+
+
+@cache
+def _style() -> str:
+    return (_HERE / "page.css").read_text(encoding="utf-8").strip()
+
+
+@cache
+def _template() -> Any:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        finalize=_shown,
+    )
+    environment.filters["spelled"] = _spelled
+    environment.filters["has_digit"] = _has_digit
+    return environment.get_template("page.html")
+
+
+def _shown(value: object) -> object:
+    """Show signs that are not seen in any text that stands on the page."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _spelled(text: str) -> Markup:
+    """Write what stands between backticks as code."""
+    # As a plain text: Markup would escape the tags that are put in.
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(visible(text)))))  # noqa: S704
+
+
+def _has_digit(text: str) -> bool:
+    return any(sign.isdigit() for sign in text)

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import Bands, Row, bands, intervals
-from dashboard.views import Panel, Section, Table, both
+from dashboard.views import Panel, Section, Table, both, missing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ def constraints(figures: Mapping[str, Any], language: Language) -> Section:
         language.say("constraints"),
         language.say("constraints_intro"),
         (
-            _correlation(figures["constraints"]["constraints"], language),
+            _correlation(figures, language),
             _weights(figures["weights"], language),
-            _bands(figures["constraints"]["constraints"], language),
+            _bands(figures, language),
             _prices(figures["constraints"]["constraints"], language),
         ),
     )
@@ -62,7 +62,8 @@ def _spread(
     return language.span(write(lower), write(upper))
 
 
-def _correlation(found: Mapping[str, Any], language: Language) -> Panel:
+def _correlation(figures: Mapping[str, Any], language: Language) -> Panel:
+    found = figures["constraints"]["constraints"]
     rows, table = [], []
     for name, one in found.items():
         lower, upper = one["correlation_interval"] or (None, None)
@@ -89,7 +90,7 @@ def _correlation(found: Mapping[str, Any], language: Language) -> Panel:
         _caption(language.say("correlation_caption"), len(chosen), len(rows), language),
         Table(tuple(language.say(name) for name in headers), tuple(table)),
         both(draw) if chosen else None,
-        empty="" if chosen else language.say("acceptance_intro"),
+        empty="" if chosen else missing(figures, language),
     )
 
 
@@ -106,7 +107,6 @@ def _weights(document: Mapping[str, Any] | None, language: Language) -> Panel:
         for one in listed
     ]
     chosen = _chosen(rows)
-    version = document["version"] if document else language.say("unknown")
     draw = partial(
         intervals,
         chosen,
@@ -116,7 +116,9 @@ def _weights(document: Mapping[str, Any] | None, language: Language) -> Panel:
         reference=0.0,
     )
     headers = ("constraint", "weight", "interval")
-    caption = language.say("weight_caption", version=version)
+    caption = language.say("weight_caption_none")
+    if document:
+        caption = language.say("weight_caption", version=document["version"])
     return Panel(
         "weights",
         language.say("weight"),
@@ -133,7 +135,7 @@ def _weights(document: Mapping[str, Any] | None, language: Language) -> Panel:
             ),
         ),
         both(draw) if chosen else None,
-        empty="" if chosen else language.say("never").capitalize() + ".",
+        empty="" if chosen else language.say("no_weights"),
     )
 
 
@@ -175,7 +177,8 @@ def _prices(found: Mapping[str, Any], language: Language) -> Panel:
     )
 
 
-def _bands(found: Mapping[str, Any], language: Language) -> Panel:
+def _bands(figures: Mapping[str, Any], language: Language) -> Panel:
+    found = figures["constraints"]["constraints"]
     telling = sorted(found, key=lambda name: -abs(found[name]["correlation"] or 0.0))
     cells = [_cell(name, found[name]["bands"]) for name in telling[:_SMALL]]
     cells = [cell for cell in cells if any(cell.rates)]
@@ -193,7 +196,7 @@ def _bands(found: Mapping[str, Any], language: Language) -> Panel:
             ),
         ),
         both(draw) if cells else None,
-        empty="" if cells else language.say("acceptance_intro"),
+        empty="" if cells else missing(figures, language),
     )
 
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import Point, Row, intervals, timeline
-from dashboard.views import Panel, Section, Table, Tile, both, rounded
+from dashboard.views import Panel, Section, Table, Tile, both, missing, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -125,14 +125,8 @@ def _trend(figures: Mapping[str, Any], language: Language) -> Panel:
             ),
         ),
         both(draw) if decided else None,
-        empty="" if decided else _missing(figures, language),
+        empty="" if decided else missing(figures, language),
     )
-
-
-def _missing(figures: Mapping[str, Any], language: Language) -> str:
-    if figures["acceptance"]["window"]["published"]:
-        return language.say("covers_nothing").capitalize() + "."
-    return language.say("acceptance_intro")
 
 
 def _point(one: Mapping[str, Any], language: Language) -> Point:
@@ -193,7 +187,7 @@ def _models(figures: Mapping[str, Any], language: Language) -> Panel:
             tuple(_model(name, named[name], headers[3:], language) for name in order),
         ),
         both(draw) if rows else None,
-        empty="" if rows else _missing(figures, language),
+        empty="" if rows else missing(figures, language),
     )
 
 
@@ -250,7 +244,7 @@ def _funnel(figures: Mapping[str, Any], language: Language) -> Panel:
             ),
         ),
         both(draw) if some else None,
-        empty="" if some else _missing(figures, language),
+        empty="" if some else missing(figures, language),
     )
 
 
@@ -274,15 +268,15 @@ def _ratings(figures: Mapping[str, Any], language: Language) -> Panel:
         write=partial(language.percent, digits=0),
         bars=True,
     )
-    mean, span = language.say("unknown"), language.say("unknown")
+    caption = language.say("no_ratings")
     if total:
         lower, upper = found["rating_interval"]
-        mean = write(found["avg_rating"])
         span = language.span(write(max(1.0, lower)), write(min(5.0, upper)))
+        caption = language.say("ratings_caption", mean=write(found["avg_rating"]), span=span)
     return Panel(
         "ratings",
         language.say("ratings"),
-        language.say("ratings_caption", mean=mean, span=span),
+        caption,
         Table(
             tuple(language.say(name) for name in ("ratings", "share", "count")),
             tuple(
@@ -291,5 +285,5 @@ def _ratings(figures: Mapping[str, Any], language: Language) -> Panel:
             ),
         ),
         both(draw) if total else None,
-        empty="" if total else _missing(figures, language),
+        empty="" if total else missing(figures, language),
     )

@@ -103,7 +103,7 @@ def _consents(found: Mapping[str, Any], language: Language) -> Panel:
         write=language.number,
         bars=True,
     )
-    caption = language.say("consents_empty")
+    caption = language.say("consents_plain")
     if found["counted"] is not None:
         caption = language.say(
             "consents_caption",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import NARROW, WIDE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from markupsafe import Markup
 
@@ -69,6 +69,13 @@ class Tile:
 def both(draw: Callable[[float], Markup]) -> tuple[Markup, Markup]:
     """Draw a chart for a wide screen or paper, and for a narrow screen."""
     return draw(WIDE), draw(NARROW)
+
+
+def missing(figures: Mapping[str, Any], language: Language) -> str:
+    """Say what has to happen before there is something to draw."""
+    if figures["published"]:
+        return language.say("no_block", k=language.number(figures["k"]))
+    return language.say("no_decisions")
 
 
 def rounded(language: Language, count: int, unit: int) -> str:

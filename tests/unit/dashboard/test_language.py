@@ -1,0 +1,82 @@
+"""The language that a browser asks for, and how numbers, dates and phrases are written in it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from dashboard.language import LANGUAGES, Language, choose
+from dashboard.words import phrases
+from schemas.settings import CHECKOUT
+
+ENGLISH, FRENCH = (Language(code) for code in LANGUAGES)
+SOURCES = "".join(
+    path.read_text(encoding="utf-8")
+    for pattern in ("*.py", "templates/*.html")
+    for path in (CHECKOUT / "dashboard").glob(pattern)
+)
+
+
+@pytest.mark.parametrize(
+    ("accepted", "asked", "chosen"),
+    [
+        ("", None, "en"),
+        ("fr", None, "fr"),
+        ("fr-CA,fr;q=0.8,en;q=0.6", None, "fr"),
+        ("en-GB, fr;q=0.9", None, "en"),
+        ("en;q=0.3, fr;q=0.9", None, "fr"),
+        ("de, fr;q=0.1", None, "fr"),
+        ("de", None, "en"),
+        ("fr;q=0", None, "en"),
+        ("FR", None, "fr"),
+        ("fr" * 50_000, None, "en"),
+        (";;;,,q=,fr;q=banana", None, "en"),
+        ("en", "fr", "fr"),
+        ("fr", "xx", "fr"),
+    ],
+)
+def test_language_is_what_the_address_or_else_the_browser_prefers(
+    accepted: str, asked: str | None, chosen: str
+) -> None:
+    assert choose(accepted, asked) == chosen
+
+
+def test_numbers_are_written_as_each_language_does() -> None:
+    assert ENGLISH.number(1234567.891, 2) == "1,234,567.89"
+    assert FRENCH.number(1234567.891, 2) == "1\u202f234\u202f567,89"
+    assert ENGLISH.percent(0.1234) == "12.3%"
+    assert FRENCH.percent(0.1234) == "12,3\u202f%"
+    assert ENGLISH.signed(-0.5) == "\u22120.50"
+    assert FRENCH.signed(0.5) == "+0,50"
+
+
+def test_dates_and_spans_are_written_as_each_language_does() -> None:
+    assert ENGLISH.day("2026-08-01") == "1 Aug 2026"
+    assert FRENCH.day("2026-08-01") == "1er août 2026"
+    assert FRENCH.moment("2026-11-25T16:05:59+00:00") == "25 nov. 2026, 16:05 UTC"
+    assert [ENGLISH.duration(seconds) for seconds in (5, 90, 7_200, 259_200)] == [
+        "5 s",
+        "1 min",
+        "2 h",
+        "3 days",
+    ]
+    assert FRENCH.days(1) == "1 jour"
+
+
+@pytest.mark.parametrize("name", phrases())
+def test_phrase_is_there_in_both_languages_with_the_same_places_and_is_used(name: str) -> None:
+    said = phrases()[name]
+
+    assert set(said) == set(LANGUAGES)
+    english, french = (set(re.findall(r"\{(\w+)\}", said[code])) for code in LANGUAGES)
+    assert english == french
+    stem = re.sub(r"^(flow|feature|step|purpose)_.*", r"\1_", name)
+    stem = re.sub(r"^(refused|rejected)_(rules|caption)$", r"_\2", stem)
+    assert stem in SOURCES or name in FATES
+
+
+FATES = frozenset(
+    ["received", "stored", "duplicate", "refused", "processed", "rejected", "dropped", "expired"]
+)
+"""Phrases that are named by the figures."""

@@ -1,0 +1,238 @@
+"""The page as HTML: what was read is shown, whoever named it, and nothing is fetched."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from dashboard.language import Language
+from dashboard.page import policy, render
+from schemas.settings import CHECKOUT, Settings
+from tests.furnished import HOSTILE, Size, furnish
+from warehouse.engine import connect, create_tables
+from warehouse.figures import read_figures
+from warehouse.keyfile import make_ring
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SMALL = Size(people=24, days=12, matches_a_day=10, constraints=("distance", HOSTILE[:64]))
+VOID = {"meta", "link", "line", "path", "rect", "input", "br"}
+
+
+class Read(HTMLParser):
+    """What a browser would make of a page, strictly."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.feed(page)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """An installation on SQLite with some weeks in it."""
+    settings = Settings(home=tmp_path_factory.mktemp("home"))
+    engine = connect(settings.url)
+    create_tables(engine)
+    furnish(engine, SMALL)
+    engine.dispose()
+    make_ring(settings.keys, 0)
+    return settings
+
+
+def figures_of(settings: Settings, *, published: bool, days: int = 30) -> dict[str, Any]:
+    engine = connect(settings.url)
+    found = read_figures(engine, settings, days, datetime.now(UTC), published=published)
+    engine.dispose()
+    return found
+
+
+@pytest.fixture(scope="module")
+def exact(home: Settings) -> dict[str, Any]:
+    return figures_of(home, published=False)
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+@pytest.mark.parametrize("published", [False, True])
+def test_page_is_well_formed_and_fetches_nothing(
+    home: Settings, code: str, published: bool
+) -> None:
+    page = Read(render(figures_of(home, published=published), code, linked=True))
+    tags = {tag for tag, _ in page.seen}
+
+    assert not tags & {"script", "img", "iframe", "object", "form", "base", "image", "use"}
+    for tag, attributes in page.seen:
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        for name in ("href", "src"):
+            value = attributes.get(name) or ""
+            assert value.startswith(("?days=", "#", "data:,")) or not value, (tag, value)
+    assert dict(page.seen)["html"]["lang"] == code
+
+
+def test_landmarks_headings_and_tables_are_there_for_those_who_do_not_see(
+    exact: dict[str, Any],
+) -> None:
+    page = Read(render(exact, "en", linked=True))
+    tags = [tag for tag, _ in page.seen]
+
+    assert (tags.count("main"), tags.count("header"), tags.count("footer")) == (1, 1, 1)
+    assert tags.count("h1") == 1
+    assert [one for one in tags if one in {"h1", "h2", "h3"}][:3] == ["h1", "h2", "h3"]
+    for tag, attributes in page.seen:
+        if tag == "svg":
+            assert attributes["role"] == "img"
+            assert attributes["aria-label"]
+        if tag == "nav":
+            assert attributes["aria-label"]
+        if tag == "th":
+            assert attributes["scope"] in {"row", "col"}
+    # Each chart stands there twice, wide and narrow, and has one table.
+    assert tags.count("svg") == 2 * tags.count("details")
+    identifiers = [attributes["id"] for _, attributes in page.seen if "id" in attributes]
+    assert len(identifiers) == len(set(identifiers))
+
+
+def test_hostile_name_is_shown_as_it_is_where_it_can_be_seen(exact: dict[str, Any]) -> None:
+    html = render(exact, "en", linked=True)
+
+    assert "<script" not in html
+    assert "\u202e" not in html
+    shown = HOSTILE[:64].replace("\u202e", "\ufffd")
+    assert shown in Read(html).texts
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_figures_are_those_that_were_read(exact: dict[str, Any], code: str) -> None:
+    language = Language(code)
+    texts = " ".join(Read(render(exact, code, linked=True)).texts)
+
+    acceptance = exact["acceptance"]
+    assert language.percent(acceptance["acceptance_rate"]) in texts
+    assert language.number(acceptance["total_decided"]) in texts
+    for one in exact["models"]["models"].values():
+        assert language.percent(one["acceptance"]["value"]) in texts
+    for step in exact["funnel"]["steps"].values():
+        assert language.number(step["count"]) in texts
+    for one in exact["constraints"]["constraints"].values():
+        assert language.signed(one["correlation"]) in texts
+        assert language.percent(one["shadow_price"]["cost"]) in texts
+
+
+def test_published_page_shows_no_count_of_events_or_people_that_is_exact(home: Settings) -> None:
+    exact, published = (figures_of(home, published=flag) for flag in (False, True))
+    page = " ".join(Read(render(published, "en", linked=True)).texts)
+
+    assert exact["privacy"]["people"] == 24
+    assert "20 or more" in page
+    assert "fewer than 10" in page
+    assert exact["quality"]["rejected"]["rating_follows_acceptance"] == 4
+    assert "rating_follows_acceptance" not in page
+    assert "Published figures" in page
+    assert "Exact figures" in " ".join(Read(render(exact, "en", linked=True)).texts)
+
+
+def test_policy_allows_the_style_of_the_page_and_nothing_else(exact: dict[str, Any]) -> None:
+    page = render(exact, "en", linked=True)
+    style = re.search(r"<style>(.*?)</style>", page, flags=re.DOTALL)
+    assert style is not None
+    digest = base64.b64encode(hashlib.sha256(style[1].encode()).digest()).decode()
+
+    assert f"style-src 'sha256-{digest}';" in policy()
+    assert "unsafe" not in policy()
+    assert policy().startswith("default-src 'none';")
+
+
+def test_empty_installation_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    engine = connect(settings.url)
+    create_tables(engine)
+    engine.dispose()
+
+    for published in (False, True):
+        for code in ("en", "fr"):
+            Read(render(figures_of(settings, published=published), code, linked=True))
+    page = render(figures_of(settings, published=False), "en", linked=False)
+    assert page.count("Not enough data yet") >= 8
+    assert "<code>smartmatch process</code>" in page
+    assert "<svg" not in page
+
+
+def test_colours_can_be_told_from_their_ground() -> None:
+    css = (CHECKOUT / "dashboard" / "page.css").read_text(encoding="utf-8")
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", css))
+
+    for ink in ("ink", "soft", "blue", "amber"):
+        for ground in ("paper", "ground"):
+            assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
+
+
+def contrast(one: str, other: str) -> float:
+    """Contrast ratio of two colours, by WCAG 2.2."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (
+            part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+        )
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_report_is_one_file_of_published_figures_alone(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_HOME", str(home.home))
+    file = tmp_path / "report.html"
+
+    done = CliRunner().invoke(main, ["report", "--days", "30", "--out", str(file), "--lang", code])
+
+    assert done.exit_code == 0, done.output
+    page = Read(file.read_text(encoding="utf-8"))
+    assert dict(page.seen)["html"]["lang"] == code
+    assert not [one for _, one in page.seen if (one.get("href") or "").startswith("?")]
+    published = figures_of(home, published=True)["acceptance"]
+    exact = figures_of(home, published=False)["acceptance"]
+    texts = " ".join(page.texts)
+    write = Language(code).number
+    assert published["total_decided"] < exact["total_decided"]
+    assert f" {write(published['total_decided'])} " in f" {texts} "
+
+
+def test_report_that_cannot_be_written_is_one_line(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_HOME", str(home.home))
+
+    done = CliRunner().invoke(main, ["report", "--out", str(tmp_path / "no" / "report.html")])
+
+    assert done.exit_code == 75
+    assert "cannot be written" in done.output

@@ -57,7 +57,7 @@ def _rating(language: Language, satisfaction: Mapping[str, Any]) -> Tile:
     lower, upper = satisfaction["rating_interval"]
     write = partial(language.number, digits=2)
     span = language.span(write(max(1.0, lower)), write(min(5.0, upper)))
-    count = language.number(satisfaction["total_feedbacks"])
+    count = language.number(sum(satisfaction["rating_counts"].values()))
     told = language.say("of_ratings", span=span, count=count)
     return Tile(name, write(satisfaction["avg_rating"]), told)
 
@@ -250,7 +250,8 @@ def _funnel(figures: Mapping[str, Any], language: Language) -> Panel:
 
 def _ratings(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["satisfaction"]
-    total = found["total_feedbacks"]
+    # A published block may leave some stars out; shares are of those that it tells.
+    total = sum(found["rating_counts"].values())
     write = partial(language.number, digits=2)
     shares = [
         (language.say("stars", count=stars), count, count / total if total else 0.0)

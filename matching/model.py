@@ -163,7 +163,7 @@ class Model:
             if plain["format"] != FORMAT:
                 raise InvalidInput("model.format", f"must be {FORMAT}")
             return cls(**_fields(plain))
-        except (KeyError, TypeError, ValueError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise InvalidInput("model", "must be a model of this project, whole") from None
 
 

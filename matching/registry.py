@@ -37,7 +37,7 @@ from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 from matching import card, features, figures
 from matching.model import Model, first_champion, score
 from matching.versions import Recorded, Version
-from schemas.errors import NotRegistered, SmartMatchError
+from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -122,8 +122,11 @@ class Registry:
         entry = self._version(version_or_alias)
         self._here()
         folder = Path(mlflow.artifacts.download_artifacts(_uri(entry)))
-        model = Model.from_json((folder / _DATA).read_text(encoding="utf-8"))
-        if model.digest != entry.tags.get("model_digest"):
+        try:
+            model = Model.from_json((folder / _DATA).read_text(encoding="utf-8"))
+        except (OSError, InvalidInput, UnicodeDecodeError):
+            model = None
+        if model is None or model.digest != entry.tags.get("model_digest"):
             raise ModelDiffers(f"version {entry.version} is not the model that was registered")
         return model, str(entry.version)
 

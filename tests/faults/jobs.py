@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from ingest import service
 from ingest_api import serve as serve_api
 from tests.e2e import early_server
 
@@ -13,10 +14,19 @@ if TYPE_CHECKING:
 
 
 def serve(settings: Settings, log: str, mutant: str) -> None:
-    """Serve the API, with a planted fault where one is named; output goes to a file."""
+    """Serve the API; output goes to a file.
+
+    Args:
+        settings: Of the installation.
+        log: The file.
+        mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
+            client wait for a minute.
+    """
     _write_to(log)
     if mutant == "early":
         early_server.plant()
+    elif mutant == "patient":
+        service.DEADLINE_SECONDS = 60.0
     serve_api(settings)
 
 

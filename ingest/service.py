@@ -13,6 +13,7 @@ from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
 from warehouse.committer import Committer, Ticket
+from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, connect
 from warehouse.notices import read_notices
 from warehouse.staging import RULE_CONSENT, Outcome
@@ -33,6 +34,9 @@ DEADLINE_SECONDS = 1.8
 """Whoever waits for a commit is told to try again after so long, whatever the database does."""
 
 _SWEEP_SECONDS = 0.1
+
+_READY_EVENTS = 256
+"""Who calls itself ready has room for so many more."""
 
 
 class Service:
@@ -56,6 +60,7 @@ class Service:
         self.watch = Watch(self.engine, settings.keys, settings.consent_staleness_seconds)
         self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
         self.observed = Observed()
+        self.disk = DiskReserve(self.engine, settings.disk_reserve_bytes)
         self._lock = threading.Lock()
         self._committer: Committer | None = None
         self._waiting: deque[Ticket] = deque()
@@ -71,16 +76,27 @@ class Service:
                     self._committer = Committer(
                         self.engine,
                         self.watch.consents,
-                        self.settings.queue_events,
-                        _wake,
-                        self.observed.commit,
+                        self.disk,
+                        queue_events=self.settings.queue_events,
+                        settled=_wake,
+                        observed=self.observed.commit,
                     )
         return self._committer
 
     @property
     def has_room(self) -> bool:
-        """Whether the queue is below its mark, nine tenths of what may wait."""
-        return self.committer.alive and self.committer.waiting * 10 < self.settings.queue_events * 9
+        """Whether the disk has room, and the queue is below its mark of nine tenths."""
+        committer = self.committer
+        queued = committer.waiting * 10 < self.settings.queue_events * 9
+        return committer.alive and queued and self.has_disk
+
+    @property
+    def has_disk(self) -> bool:
+        """Whether events leave room on the disk for what deletes them."""
+        try:
+            return self.disk.has_room(self.committer.waiting + _READY_EVENTS)
+        except NotReady:
+            return False
 
     def close(self) -> None:
         """Write what waits and let go of the database."""

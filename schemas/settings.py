@@ -82,6 +82,14 @@ class Settings(BaseSettings):
         ge=100,
         description="Events that may wait for their commit; beyond it the reply is 503.",
     )
+    disk_reserve_bytes: int = Field(
+        default=64 * 1024 * 1024,
+        ge=0,
+        description=(
+            "Free space on SQLite's disk that events leave for purges and erasures, bytes; at most"
+            " a quarter of the disk. Beyond it the reply is 503."
+        ),
+    )
     rate_limit_per_second: int = Field(
         default=50_000,
         ge=1,

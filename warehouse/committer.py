@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from warehouse.disk import DiskReserve
     from warehouse.staging import Arrival, Outcome
     from warehouse.watch import KnownConsents
 
@@ -81,6 +82,7 @@ class Committer:
     Args:
         engine: The database, with a busy timeout well below ``PATIENCE_SECONDS``.
         known: Learns who allows collection from what transactions had to look up.
+        disk: Says whether there is room for events; other work is always tried.
         queue_events: Most events that may wait.
         settled: Called from the writer's thread with tickets whose fate is known.
         observed: Called after each commit with what it entered into the books, the number
@@ -91,12 +93,15 @@ class Committer:
         self,
         engine: Engine,
         known: KnownConsents,
+        disk: DiskReserve,
+        *,
         queue_events: int,
         settled: Callable[[list[Ticket]], None],
         observed: Callable[[Mapping[tuple[str, str], int], int, float], None],
     ) -> None:
         self._engine = engine
         self._known = known
+        self._disk = disk
         self._limit = queue_events
         self._settled = settled
         self._observed = observed
@@ -220,6 +225,7 @@ class Committer:
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
         lookup = _Lookup()
         try:
+            self._check_room(len(arrivals))
             with translated(), self._connected() as connection, connection.begin():
                 begun = True
                 _work(connection, tickets)
@@ -239,6 +245,10 @@ class Committer:
             ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]
             start += len(ticket.arrivals)
         return None
+
+    def _check_room(self, events: int) -> None:
+        if events and not self._disk.has_room(events):
+            raise NotReady("the disk is nearly full")
 
     def _settle(self, tickets: list[Ticket], error: SmartMatchError | None = None) -> None:
         if not tickets:

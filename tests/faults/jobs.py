@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from ingest import service
 from ingest_api import serve as serve_api
 from tests.e2e import early_server
+from warehouse import engine
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -20,14 +24,21 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         settings: Of the installation.
         log: The file.
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
-            client wait for a minute.
+            client wait for a minute, ``careless`` does not wait for the disk.
     """
     _write_to(log)
     if mutant == "early":
         early_server.plant()
     elif mutant == "patient":
         service.DEADLINE_SECONDS = 60.0
+    elif mutant == "careless":
+        engine.check_durable = lambda _engine: None
+        event.listen(Pool, "checkout", _do_not_sync)
     serve_api(settings)
+
+
+def _do_not_sync(connection: Any, *_: object) -> None:
+    connection.execute("PRAGMA synchronous=OFF")
 
 
 def _write_to(log: str) -> None:

@@ -112,6 +112,12 @@ class ForkedServer(Server):
                 return
         raise AssertionError(f"the server did not start: {self.log.read_text()[-2_000:]}")
 
+    @property
+    def pid(self) -> int:
+        """The number of its process."""
+        assert self._running is not None
+        return self._running.pid
+
     def kill(self) -> None:
         assert self._running is not None
         self._running.send(signal.SIGKILL)

@@ -18,6 +18,7 @@ from schemas.settings import Settings
 from schemas.tables import staged, subjects
 from tests.serving import allow, client_of, now_us, proposed
 from warehouse.committer import Committer, Ticket
+from warehouse.disk import DiskReserve
 from warehouse.engine import reading
 from warehouse.keyfile import PseudonymKey, day_key, read_ring, replace_ring
 from warehouse.watch import KnownConsents
@@ -87,7 +88,14 @@ def test_rotated_key_keeps_people_and_their_matches_together(
 
 def test_full_queue_is_refused_and_what_was_accepted_is_told(engine: Engine) -> None:
     settled: list[Ticket] = []
-    committer = Committer(engine, KnownConsents(), 2, settled.extend, lambda *_: None)
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=2,
+        settled=settled.extend,
+        observed=lambda *_: None,
+    )
     blocker = Ticket(work=lambda _connection: time.sleep(0.5))
     committer.submit(blocker)
     time.sleep(0.2)
@@ -110,7 +118,14 @@ def test_work_that_fails_takes_nothing_else_of_its_commit_with_it(engine: Engine
         raise NotReady("no")
 
     settled: list[Ticket] = []
-    committer = Committer(engine, KnownConsents(), 100, settled.extend, lambda *_: None)
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=100,
+        settled=settled.extend,
+        observed=lambda *_: None,
+    )
     committer.submit(Ticket(work=lambda _connection: time.sleep(0.2)))
     time.sleep(0.05)
     for work in (fail, lambda connection: insert(connection, "whole")):

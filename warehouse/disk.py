@@ -1,0 +1,57 @@
+"""Keep the last of SQLite's disk for what makes room: purges, erasures, withdrawals.
+
+Deleting needs space in the write-ahead log before it frees any. A server that stores events
+until nothing fits would leave none, so it stops short of it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from warehouse.engine import is_postgres, translated
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_EVENT_BYTES = 2_048
+"""An event's share of the log and of the tables, with room to spare."""
+
+_LARGEST_SHARE = 4
+"""At most one part in so many of a small disk is kept."""
+
+
+class DiskReserve:
+    """Tells whether events may still be stored; PostgreSQL keeps its own house.
+
+    Args:
+        engine: The database.
+        reserve_bytes: Free space that events leave alone.
+    """
+
+    def __init__(self, engine: Engine, reserve_bytes: int) -> None:
+        self._engine = engine
+        self._reserve = reserve_bytes
+        self._directory: Path | None = None
+        if not is_postgres(engine) and engine.url.database:
+            self._directory = Path(engine.url.database).absolute().parent
+
+    def has_room(self, events: int) -> bool:
+        """Tell whether so many events leave the reserve as it is.
+
+        Raises:
+            NotReady: The database does not answer.
+        """
+        if self._directory is None:
+            return True
+        disk = os.statvfs(self._directory)
+        reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _LARGEST_SHARE)
+        short = reserve + events * _EVENT_BYTES - disk.f_bavail * disk.f_frsize
+        return short < 0 or short < self._free_inside()
+
+    def _free_inside(self) -> int:
+        """Return the bytes of deleted rows in SQLite's file, which new rows use first."""
+        with translated(), self._engine.connect().execution_options(read_only=True) as connection:
+            pages = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            return int(pages * connection.exec_driver_sql("PRAGMA page_size").scalar_one())

@@ -85,10 +85,7 @@ class Settings(BaseSettings):
     disk_reserve_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=0,
-        description=(
-            "Free space on SQLite's disk that events leave for purges and erasures, bytes; at most"
-            " a quarter of the disk. Beyond it the reply is 503."
-        ),
+        description="Space on SQLite's disk that events leave for purges, bytes; a quarter at most.",
     )
     rate_limit_per_second: int = Field(
         default=50_000,

@@ -18,7 +18,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -106,6 +106,7 @@ class Spool:
         self._lock = threading.Lock()
         self._file_lock = FileLock(self.path.with_name(self.path.name + ".lock"))
         self._connection: sqlite3.Connection | None = None
+        self._closed = False
         self._page_bytes = 4096
         self._deleted = True  # perhaps by a process that died before it emptied the log
         self.owner = owners.new()
@@ -247,11 +248,16 @@ class Spool:
             self._deleted = False
 
     def close(self) -> None:
-        """Give claims back and close the file; a later call opens it again."""
+        """Give claims back and close the file; a later call opens it for itself alone.
+
+        Such a call is a sender's whose request outlasted everybody's patience. Nobody would
+        close the file after it, and a fork would find it open.
+        """
         if self._connection is not None:
             self.release()
             self.tidy()
         with self._lock:
+            self._closed = True
             self._shut()
 
     def before_fork(self) -> None:
@@ -302,6 +308,8 @@ class Spool:
                 yield self._open()
             finally:
                 self._file_lock.release()
+                if self._closed:
+                    self._shut()
         except sqlite3.Error as error:
             raise _unusable(error) from None
         except OSError as error:
@@ -311,8 +319,7 @@ class Spool:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-            self.path.chmod(0o600)
+            self._make_file()
             connection = sqlite3.connect(
                 self.path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
             )
@@ -323,6 +330,16 @@ class Spool:
                 raise
             self._connection = connection
         return self._connection
+
+    def _make_file(self) -> None:
+        """Make the file, readable by its owner alone, where it is absent.
+
+        An existing one is not opened here: closing any descriptor of a file ends all locks that
+        this process has on it, also those by which another collector's SQLite keeps its log.
+        """
+        with suppress(FileExistsError):
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        self.path.chmod(0o600)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA secure_delete = ON")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +19,6 @@ from tracking.spool import MOST_REFUSED, Refusal, Spool, default_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 NOW = 1_800_000_000.0
 
@@ -167,6 +168,49 @@ def test_threads_append_claim_and_settle_without_loss(spool: Spool, tmp_path: Pa
 
     assert sorted(sent) == sorted(f"{t}-{n}".encode() for t in range(4) for n in range(200))
     other.close()
+
+
+COUNT = """
+import sys
+from pathlib import Path
+from tracking.spool import Spool
+spool = Spool(Path(sys.argv[1]), "here", max_bytes=10_000_000, fsync=False)
+print(spool.count())
+spool.close()
+"""
+
+
+def count_elsewhere(directory: Path) -> int:
+    """Open the spool in another process, count and close it."""
+    command = [sys.executable, "-c", COUNT, str(directory / "spool.db")]
+    return int(subprocess.run(command, capture_output=True, check=True).stdout)
+
+
+def test_two_spools_of_a_process_lose_nothing_when_another_process_closes_its_own(
+    spool: Spool, tmp_path: Path
+) -> None:
+    spool.append("ana", b"1", NOW)
+    other = open_spool(tmp_path)
+    other.append("ana", b"2", NOW)
+    assert count_elsewhere(tmp_path) == 2
+
+    spool.append("ana", b"3", NOW)
+    other.append("ana", b"4", NOW)
+    other.close()
+    spool.append("ana", b"5", NOW)
+
+    assert count_elsewhere(tmp_path) == 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list files")
+def test_call_after_the_close_leaves_no_file_open(spool: Spool, tmp_path: Path) -> None:
+    spool.append("ana", b"1", NOW)
+    spool.close()
+
+    assert claim(spool) == [b"1"]
+
+    links = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+    assert [link for link in links if str(tmp_path) in link] == []
 
 
 def test_spool_that_another_holds_too_long_is_refused_not_waited_for(

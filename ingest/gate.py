@@ -94,9 +94,9 @@ class Gate:
         Raises:
             Refused: Nobody we know, or too fast.
         """
-        keys = self._watch.api_keys
-        if time.monotonic() > self._watch.api_keys_until:
+        if not self._watch.has_fresh_keys():
             raise Refused(NOT_READY)
+        keys = self._watch.api_keys
         caller: Caller | None
         if keys is None:
             caller = self._loopback if self._is_direct(scope) else None

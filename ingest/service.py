@@ -57,7 +57,9 @@ class Service:
         self.notices: dict[str, Notice] = read_notices(settings.notice_version)
         self.engine = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         check_ready(self.engine)
-        self.watch = Watch(self.engine, settings.keys, settings.consent_staleness_seconds)
+        # Connections of its own: a flood of readers must not keep it from knowing who may.
+        self._watched = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
+        self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)
         self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
         self.observed = Observed()
         self.disk = DiskReserve(self.engine, settings.disk_reserve_bytes)
@@ -103,6 +105,7 @@ class Service:
         if self._committer is not None:
             self._committer.close()
         self.watch.close()
+        self._watched.dispose()
         self.engine.dispose()
 
     def arrive(self, event: Event) -> Arrival:

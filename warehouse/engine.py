@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from schemas.tables import metadata
@@ -57,15 +58,17 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
 
 def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
     parsed = make_url(url.get_secret_value())
+    # Who waits for a connection waits no longer than who waits for a lock or a slow statement.
+    pool: dict[str, Any] = {"hide_parameters": True, "pool_timeout": 4 * busy_timeout_ms / 1_000}
     if parsed.get_backend_name() == "sqlite":
         if parsed.database:
             Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             parsed,
-            hide_parameters=True,
             pool_size=5,
             max_overflow=10,
             connect_args={"cached_statements": _PREPARED_STATEMENTS},
+            **pool,
         )
         event.listen(engine, "connect", partial(_set_sqlite_pragmas, busy_timeout_ms))
         event.listen(engine, "begin", _begin_immediate)
@@ -77,7 +80,7 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
         arguments["options"] = (
             f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"
         )
-    return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, connect_args=arguments)
+    return create_engine(parsed, pool_pre_ping=True, connect_args=arguments, **pool)
 
 
 def _set_sqlite_pragmas(busy_timeout_ms: int, connection: Any, _record: object) -> None:
@@ -135,6 +138,8 @@ def translated() -> Iterator[None]:
     """Raise what a driver says about a database that does not answer as ``NotReady``."""
     try:
         yield
+    except PoolExhausted:
+        raise NotReady("every connection to the database is in use") from None
     except (OperationalError, DBAPIError) as error:
         if isinstance(error, OperationalError) or error.connection_invalidated:
             raise NotReady(f"the database did not answer ({type(error.orig).__name__})") from None

@@ -30,6 +30,8 @@ REFUSED = 0
 
 _GENERATION = 200_000
 _KEYS_STALE_SECONDS = 0.9
+_PATIENCE_SECONDS = 0.25
+_VAIN_SECONDS = 0.5
 
 
 class KnownConsents:
@@ -92,7 +94,10 @@ class Watch:
         self._interval = max(0.02, min(staleness_seconds / 2 or 0.2, 0.2))
         self._counters: dict[str, int] | None = None
         self._stamp = ring_stamp(keys)
-        self._stop = threading.Event()
+        self._due = threading.Event()
+        self._polled = threading.Condition()
+        self._closing = False
+        self._vain_until = 0.0
         self.ring: KeyRing = read_ring(keys)
         self.consents = KnownConsents()
         self.api_keys: dict[bytes, KeyHash] | None = {}
@@ -107,14 +112,41 @@ class Watch:
 
     def close(self) -> None:
         """Stop watching."""
-        self._stop.set()
+        self._closing = True
+        self._due.set()
         self._thread.join()
 
+    def has_fresh_keys(self) -> bool:
+        """Tell whether ``api_keys`` may be used; when they are too old, have them read first.
+
+        On a busy machine the thread may get no turn in time: a moment's wait for it is better
+        than a refusal. When it was in vain nobody else waits for a while, so that a database
+        that does not answer holds nobody up.
+        """
+        if time.monotonic() <= self.api_keys_until:
+            return True
+        if time.monotonic() < self._vain_until:
+            return False
+        self._due.set()
+        with self._polled:
+            found = self._polled.wait_for(
+                lambda: time.monotonic() <= self.api_keys_until, _PATIENCE_SECONDS
+            )
+        if not found:
+            self._vain_until = time.monotonic() + _VAIN_SECONDS
+        return found
+
     def _run(self) -> None:
-        while not self._stop.wait(self._interval):
+        while True:
+            self._due.wait(self._interval)
+            self._due.clear()
+            if self._closing:
+                return
             # Unreadable: what is held runs out of its time by itself, and the door closes.
             with suppress(NotReady, KeyMissing):
                 self._poll()
+                with self._polled:
+                    self._polled.notify_all()
 
     def _poll(self) -> None:
         begun = time.monotonic()

@@ -1,0 +1,109 @@
+"""What a server holds of keys and consent: fresh, or not used at all."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.service import Service
+from schemas.errors import NotReady
+from tests.serving import client_of
+from warehouse import api_keys
+from warehouse.api_keys import Scope
+from warehouse.engine import connect, reading
+from warehouse.keyfile import make_ring
+from warehouse.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def watch(settings: Settings, engine: Engine) -> Iterator[Watch]:
+    make_ring(settings.keys, 0)
+    watch = Watch(engine, settings.keys, staleness_seconds=0.5)
+    yield watch
+    watch.close()
+
+
+def starve(watch: Watch) -> None:
+    """Let the thread have no turn of its own any more, and what it read be too old."""
+    watch._interval = 3_600.0
+    time.sleep(0.5)  # the turn that it has already begun to wait for
+    watch.api_keys_until = watch.consents_until = 0.0
+
+
+def test_keys_that_are_too_old_are_read_before_anybody_is_refused(
+    watch: Watch, engine: Engine
+) -> None:
+    starve(watch)
+    made, _ = api_keys.create(engine, "late", {Scope.INGEST}, NOW)
+
+    assert watch.has_fresh_keys()
+    assert watch.api_keys is not None
+    assert [key.digest for key in watch.api_keys.values()]
+    api_keys.revoke(engine, made.key_id, NOW)
+    watch.api_keys_until = 0.0
+    assert watch.has_fresh_keys()
+    assert watch.api_keys == {}
+
+
+def test_keys_that_cannot_be_read_are_not_used_and_waited_for_once(
+    watch: Watch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    starve(watch)
+
+    def unreadable(_self: Watch) -> None:
+        raise NotReady("the database did not answer")
+
+    monkeypatch.setattr(Watch, "_poll", unreadable)
+    waits: list[float] = []
+    wait_for = watch._polled.wait_for
+    monkeypatch.setattr(
+        watch._polled, "wait_for", lambda *given: waits.append(given[1]) or wait_for(*given)
+    )
+
+    assert [watch.has_fresh_keys() for _ in range(20)] == [False] * 20
+    assert len(waits) == 1
+    monkeypatch.undo()
+    watch._vain_until = 0.0
+    assert watch.has_fresh_keys()
+
+
+def test_readers_that_hold_every_connection_do_not_close_the_door(settings: Settings) -> None:
+    with client_of(settings) as client, ExitStack() as held:
+        service: Service = client.app.service  # type: ignore[attr-defined]
+        for _ in range(100):
+            try:
+                service.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
+                held.enter_context(reading(service.engine))
+            except NotReady:
+                break
+        service.watch.api_keys_until = 0.0
+
+        refused = client.get("/api/metrics/funnel")
+        answered = client.get("/health"), client.get("/openapi.json")
+
+    assert refused.status_code == 503
+    assert [answer.status_code for answer in answered] == [200, 200]
+
+
+def test_wait_for_a_connection_is_bounded_like_that_for_a_lock(settings: Settings) -> None:
+    engine = connect(settings.url, busy_timeout_ms=20)
+    begun = time.monotonic()
+    with ExitStack() as held, pytest.raises(NotReady, match="every connection"):
+        for _ in range(100):
+            held.enter_context(reading(engine))
+    engine.dispose()
+
+    assert time.monotonic() - begun < 10

@@ -101,14 +101,23 @@ def aggregate(*, as_json: bool) -> None:
 
 @main.command()
 @click.option("--dry-run", is_flag=True, help="Count what would go, and delete nothing.")
+@click.option("--as-of", help="Tell age by this time, as a dry run gave it.")
+@click.option("--clock-is-right", is_flag=True, help="Believe a clock far ahead of the last purge.")
 @AS_JSON
-def purge(*, dry_run: bool, as_json: bool) -> None:
+def purge(*, dry_run: bool, as_of: str | None, clock_is_right: bool, as_json: bool) -> None:
     """Delete what is past its retention, and keep the evidence."""
-    from flows.purge_expired import purge_expired
+    from datetime import datetime
 
+    from flows.purge_expired import purge_expired
+    from schemas.errors import InvalidInput
+
+    try:
+        by = datetime.fromisoformat(as_of) if as_of else None
+    except ValueError:
+        raise InvalidInput("as_of", "must be a time as a dry run gave it") from None
     ready_engine()
     with working("purging"):
-        purged = purge_expired(dry_run=dry_run)
+        purged = purge_expired(dry_run=dry_run, as_of=by, clock_is_right=clock_is_right)
     result(plain(purged), as_json=as_json)
 
 

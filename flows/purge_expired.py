@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 
 from schemas.clock import day_number, iso_day, micros, moment
-from schemas.retention import rules
+from schemas.retention import beside_the_database, not_later, rules
 from schemas.settings import Settings
 from tasks import retention
 from warehouse.engine import connect
@@ -22,18 +22,24 @@ class Purged:
     """What a purge deleted, or would have.
 
     Attributes:
-        deleted: Number of rows by class of data.
+        deleted: Number of rows, files or runs by class of data.
+        as_of: The time by which age was told, ISO; a purge by the same deletes the same.
         dry_run: Whether it only counted.
         forgotten: Whether no deleted byte is left in the database's own files.
     """
 
     deleted: dict[str, int]
+    as_of: str
     dry_run: bool
     forgotten: bool
 
 
 @flow(name="purge-expired")
-def purge_expired(dry_run: bool = False) -> Purged:  # noqa: FBT001, FBT002  # a form's tick box
+def purge_expired(
+    dry_run: bool = False,  # noqa: FBT001, FBT002  # a form's tick box
+    as_of: datetime | None = None,
+    clock_is_right: bool = False,  # noqa: FBT001, FBT002
+) -> Purged:
     """Delete what is past its retention, class by class, and keep the evidence.
 
     Chunks are transactions, so writers go on beside it and a run that was killed is finished by
@@ -41,42 +47,51 @@ def purge_expired(dry_run: bool = False) -> Purged:  # noqa: FBT001, FBT002  # a
 
     Args:
         dry_run: Count what would go, and delete nothing.
+        as_of: Tell age by this time, not later than now; by now when it is left out.
+        clock_is_right: Believe a clock that is days ahead of the last purge.
 
     Returns:
-        Number of rows by class of data.
+        Number of rows, files and runs by class of data.
 
     Raises:
+        ClockJumped: The clock is further ahead of the last purge than is believed.
+        InvalidInput: ``as_of`` is later than now.
         LeaseHeld: Another purge is at work.
     """
     settings = Settings()
     now = datetime.now(UTC)
-    classes = rules(settings, now)
+    by = not_later(as_of, now)
+    classes, beside = rules(settings, by), beside_the_database(settings, by)
 
     if dry_run:
         counted = {rule.data_class: retention.count(settings.url, rule) for rule in classes}
-        return Purged(counted, dry_run=True, forgotten=False)
+        counted |= {rule.data_class: retention.count_beside(rule) for rule in beside}
+        return Purged(counted, by.isoformat(), dry_run=True, forgotten=False)
 
+    if not clock_is_right:
+        retention.check_clock(settings.url, micros(now))
     with lease(connect(settings.url), "purge_expired", settings.lease_seconds) as held:
         run = str(flow_run.id)
-        retention.begin_evidence(settings.url, run, classes, micros(now))
+        retention.begin_evidence(settings.url, run, (*classes, *beside), micros(now))
         deleted = {
             rule.data_class: retention.delete(settings.url, rule, held, run) for rule in classes
         }
+        deleted |= {rule.data_class: retention.delete_beside(rule, run) for rule in beside}
         forgotten = retention.forget(settings.url)
 
     create_table_artifact(
         key="purge-evidence",
-        description="Rows deleted by class of data, and the day before which they lay",
+        description="What was deleted by class of data, and the day before which they lay",
         table=[
             {
                 "class": rule.data_class,
                 "before": iso_day(day_number(moment(rule.cutoff))),
                 "deleted": deleted[rule.data_class],
             }
-            for rule in classes
+            for rule in (*classes, *beside)
         ],
     )
-    return Purged(deleted, dry_run=False, forgotten=forgotten)
+    return Purged(deleted, by.isoformat(), dry_run=False, forgotten=forgotten)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ ModelDiffers
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import tempfile
 import warnings
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from datetime import UTC, datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -30,6 +31,7 @@ import mlflow
 import mlflow.pyfunc
 from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
@@ -53,6 +55,7 @@ PACKAGES = ("mlflow", "numpy", "pandas", "scipy")
 TAG_CHARACTERS = 4_900
 """MLflow keeps 5,000 characters of a tag."""
 DATASET_DIGEST_CHARACTERS = 36
+_MOST_RUNS = 1_000
 
 
 for chatty in ("alembic", "mlflow.store.db.utils"):
@@ -229,6 +232,27 @@ class Registry:
         found = self._client.search_model_versions(f"name = '{self.model_name}'")
         listed = [_listed(entry, aliases.get(str(entry.version), [])) for entry in found]
         return sorted(listed, key=lambda entry: int(entry.version), reverse=True)
+
+    def deleted_runs(self, before: datetime) -> list[str]:
+        """List the runs that were deleted, softly, and had ended before a time."""
+        found = self._client.search_runs(
+            [self._experiment()], run_view_type=ViewType.DELETED_ONLY, max_results=_MOST_RUNS
+        )
+        limit = before.timestamp() * 1_000
+        return [
+            run.info.run_id for run in found if (run.info.end_time or run.info.start_time) < limit
+        ]
+
+    def forget_deleted_runs(self, before: datetime) -> int:
+        """Delete those runs for good, with their files, and say how many there were."""
+        found = self.deleted_runs(before)
+        if found:
+            from mlflow.cli import gc  # its command line: only where there is something to delete
+
+            arguments = ["--backend-store-uri", self.tracking_uri, "--run-ids", ",".join(found)]
+            with redirect_stdout(io.StringIO()):
+                gc.main(args=arguments, standalone_mode=False)
+        return len(found)
 
     def _promote(self, version: str, old: str) -> None:
         self._point(PREVIOUS, old)

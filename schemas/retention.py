@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from schemas import tables
 from schemas.clock import MICROS_PER_DAY, day_number, micros
+from schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -22,20 +23,29 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rule:
+class Aged:
     """One class of data and the moment before which it has to go.
 
     Attributes:
         data_class: Name of the class, as in the evidence.
+        cutoff: What is older is deleted, microseconds since 1970.
+    """
+
+    data_class: str
+    cutoff: int
+
+
+@dataclass(frozen=True)
+class Rule(Aged):
+    """One class of rows.
+
+    Attributes:
         table: Where its rows lie.
-        cutoff: Rows of before are deleted, microseconds since 1970.
         by: The column that tells a row's age, in microseconds or, where ``in_days``, in days.
         in_days: Whether ``by`` counts days.
     """
 
-    data_class: str
     table: Table
-    cutoff: int
     by: str
     in_days: bool = False
 
@@ -44,6 +54,19 @@ class Rule:
         """The condition of a row that has to go."""
         cutoff = self.cutoff // MICROS_PER_DAY if self.in_days else self.cutoff
         return self.table.c[self.by] < cutoff
+
+
+def not_later(as_of: datetime | None, now: datetime) -> datetime:
+    """Return the time by which age is told: the one that is given, or now.
+
+    Raises:
+        InvalidInput: It is later than now, or names no time zone.
+    """
+    if as_of is not None and as_of.tzinfo is None:
+        raise InvalidInput("as_of", "must name its time zone")
+    if as_of is not None and as_of > now:
+        raise InvalidInput("as_of", "must not be later than now")
+    return as_of or now
 
 
 def rules(settings: Settings, now: datetime) -> tuple[Rule, ...]:
@@ -62,18 +85,27 @@ def rules(settings: Settings, now: datetime) -> tuple[Rule, ...]:
         # Staged events age by the hour: a week's limit is short enough to be exact.
         Rule(
             "staged",
-            tables.staged,
             micros(now) - settings.staging_retention_days * MICROS_PER_DAY,
+            tables.staged,
             "received_at",
         ),
-        Rule("rejected", tables.rejected, before(settings.rejected_retention_days), "rejected_at"),
-        Rule("events", tables.events, events, "occurred_at"),
-        Rule("matches", tables.matches, events, "day", in_days=True),
-        Rule("metric_sums", tables.metric_sums, sums, "day", in_days=True),
+        Rule("rejected", before(settings.rejected_retention_days), tables.rejected, "rejected_at"),
+        Rule("events", events, tables.events, "occurred_at"),
+        Rule("matches", events, tables.matches, "day", in_days=True),
+        Rule("metric_sums", sums, tables.metric_sums, "day", in_days=True),
         # A block goes as a whole, its sums with it, once its last day is past.
-        Rule("blocks", tables.blocks, sums, "until_day", in_days=True),
-        Rule("tallies", tables.tallies, sums, "day", in_days=True),
-        Rule("drift_days", tables.drift_days, sums, "day", in_days=True),
-        Rule("runs", tables.runs, logs, "requested_at"),
-        Rule("purges", tables.purges, sums, "finished_at"),
+        Rule("blocks", sums, tables.blocks, "until_day", in_days=True),
+        Rule("tallies", sums, tables.tallies, "day", in_days=True),
+        Rule("drift_days", sums, tables.drift_days, "day", in_days=True),
+        Rule("runs", logs, tables.runs, "requested_at"),
+        Rule("purges", sums, tables.purges, "finished_at"),
     )
+
+
+LOG_FILES, ORCHESTRATION, DELETED_RUNS = "log_files", "orchestration", "deleted_runs"
+
+
+def beside_the_database(settings: Settings, now: datetime) -> tuple[Aged, ...]:
+    """List what has to go of what is kept elsewhere: log files, Prefect's and MLflow's runs."""
+    cutoff = (day_number(now) - settings.logs_retention_days) * MICROS_PER_DAY
+    return tuple(Aged(name, cutoff) for name in (LOG_FILES, ORCHESTRATION, DELETED_RUNS))

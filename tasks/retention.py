@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import SecretStr
 
 from schemas.clock import moment
-from schemas.retention import Rule
+from schemas.retention import DELETED_RUNS, LOG_FILES, Aged, Rule
+from schemas.settings import Settings
 from tasks.policies import io_task
-from warehouse import retention
+from warehouse import clock_witness, old_files, retention
 from warehouse.engine import connect
 from warehouse.leases import Lease
+
+if TYPE_CHECKING:
+    from matching.registry import Registry
+
+_PAGE = 200
+
+
+@io_task
+def check_clock(url: SecretStr, now: int) -> None:
+    """Refuse to go on by a clock that has jumped ahead."""
+    clock_witness.check_clock(connect(url), now)
 
 
 @io_task
@@ -19,7 +38,7 @@ def count(url: SecretStr, rule: Rule) -> int:
 
 
 @io_task
-def begin_evidence(url: SecretStr, run: str, rules: tuple[Rule, ...], now: int) -> None:
+def begin_evidence(url: SecretStr, run: str, rules: tuple[Aged, ...], now: int) -> None:
     """Open the evidence: it grows with every chunk deleted."""
     retention.begin_evidence(connect(url), run, rules, moment(now))
 
@@ -34,3 +53,62 @@ def delete(url: SecretStr, rule: Rule, lease: Lease, run: str) -> int:
 def forget(url: SecretStr) -> bool:
     """Overwrite the deleted bytes."""
     return retention.forget_bytes(connect(url))
+
+
+@io_task
+def count_beside(rule: Aged) -> int:
+    """Count what a purge would delete of one class beside the database."""
+    settings, before = Settings(), moment(rule.cutoff)
+    if rule.data_class == LOG_FILES:
+        return len(old_files.old_files(settings.data / "logs", before))
+    if rule.data_class == DELETED_RUNS:
+        return len(_registry(settings).deleted_runs(before)) if _has_registry(settings) else 0
+    with get_client(sync_client=True) as client:
+        return client.count_flow_runs(flow_run_filter=_older(before))
+
+
+@io_task
+def delete_beside(rule: Aged, run: str) -> int:
+    """Delete one class beside the database, and add it to the evidence."""
+    settings, before = Settings(), moment(rule.cutoff)
+    if rule.data_class == LOG_FILES:
+        deleted = old_files.delete_old_files(settings.data / "logs", before)
+    elif rule.data_class == DELETED_RUNS:
+        known = _has_registry(settings)
+        deleted = _registry(settings).forget_deleted_runs(before) if known else 0
+    else:
+        deleted = _delete_flow_runs(before)
+    retention.note_deleted(connect(settings.url), run, rule.data_class, deleted)
+    return deleted
+
+
+def _has_registry(settings: Settings) -> bool:
+    return (settings.mlruns / "mlflow.db").exists()
+
+
+def _registry(settings: Settings) -> Registry:
+    from matching.registry import Registry  # imports MLflow, which takes seconds
+
+    return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+
+
+def _older(before: datetime) -> FlowRunFilter:
+    """Choose the runs that were to start before a time, those too that were killed."""
+    return FlowRunFilter.model_validate({"expected_start_time": {"before_": before}})
+
+
+def _page(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:
+    return client.read_flow_runs(
+        flow_run_filter=_older(before), limit=_PAGE, sort=FlowRunSort.EXPECTED_START_TIME_ASC
+    )
+
+
+def _delete_flow_runs(before: datetime) -> int:
+    """Delete old flow runs; Prefect's own cleaning takes their logs and artifacts."""
+    deleted = 0
+    with get_client(sync_client=True) as client:
+        while page := _page(client, before):
+            for run in page:
+                client.delete_flow_run(run.id)
+            deleted += len(page)
+    return deleted

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-    from schemas.retention import Rule
+    from schemas.retention import Aged, Rule
     from warehouse.leases import Lease
 
 CHUNK_ROWS = 1_000
@@ -74,12 +74,22 @@ def _delete_chunk(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
         lease.check(connection)
         deleted = _delete_oldest(connection, rule)
         if deleted:
-            connection.execute(
-                update(purges)
-                .where(purges.c.run == run, purges.c.data_class == rule.data_class)
-                .values(deleted=purges.c.deleted + deleted)
-            )
+            _add_evidence(connection, run, rule.data_class, deleted)
         return deleted
+
+
+def _add_evidence(connection: Connection, run: str, data_class: str, deleted: int) -> None:
+    connection.execute(
+        update(purges)
+        .where(purges.c.run == run, purges.c.data_class == data_class)
+        .values(deleted=purges.c.deleted + deleted)
+    )
+
+
+def note_deleted(engine: Engine, run: str, data_class: str, deleted: int) -> None:
+    """Add to the evidence what was deleted beside the database."""
+    with writing(engine) as connection:
+        _add_evidence(connection, run, data_class, deleted)
 
 
 def _delete_oldest(connection: Connection, rule: Rule) -> int:
@@ -94,7 +104,7 @@ def _delete_oldest(connection: Connection, rule: Rule) -> int:
     return deleted
 
 
-def begin_evidence(engine: Engine, run: str, rules: Iterable[Rule], at: datetime) -> None:
+def begin_evidence(engine: Engine, run: str, rules: Iterable[Aged], at: datetime) -> None:
     """Open the evidence of a purge: one row a class, which grows with every chunk deleted.
 
     Args:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import os
+import time
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from mlflow import MlflowClient
+from prefect.client.orchestration import get_client
+from prefect.states import Running, Scheduled
 from sqlalchemy import func, select
 
 from flows.process_events import process_events
@@ -14,12 +19,34 @@ from schemas.clock import MICROS_PER_DAY, micros
 from schemas.events import EventKind
 from schemas.tables import events, purges
 from tests.histories import admit, make_row, stage
-from warehouse.engine import reading
+from warehouse.clock_witness import ClockJumped
+from warehouse.engine import reading, writing
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from schemas.settings import Settings
+
+
+def _delete_softly(settings: Settings) -> None:
+    """Leave a run of two years ago in the registry, deleted as MLflow deletes."""
+    client = MlflowClient(settings.tracking_uri)
+    experiment = client.get_experiment_by_name(settings.model_name)
+    assert experiment is not None
+    long_ago = round(time.time() * 1_000) - 2 * 365 * 86_400_000
+    run = client.create_run(experiment.experiment_id, start_time=long_ago)
+    client.set_terminated(run.info.run_id, end_time=long_ago)
+    client.delete_run(run.info.run_id)
+
+
+def _begin_old_flow_run() -> None:
+    """Leave a flow run of a year ago that was killed and never ended."""
+    with get_client(sync_client=True) as client:
+        begun = client.create_flow_run(
+            purge_expired,
+            state=Scheduled(scheduled_time=datetime.now(UTC) - timedelta(days=365)),
+        )
+        client.set_flow_run_state(begun.id, Running(), force=True)
 
 
 def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
@@ -43,13 +70,35 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
     process_events()
     monkeypatch.setenv("SMARTMATCH_EVENTS_RETENTION_DAYS", "100")
 
+    old = installed.data / "logs" / "access.log.1"
+    old.parent.mkdir(parents=True)
+    for path in (old, old.with_name("access.log")):
+        path.write_text("{}\n")
+    os.utime(old, (0, 0))
+    _delete_softly(installed)
+    _begin_old_flow_run()
+
     told = purge_expired(dry_run=True)
-    gone = purge_expired()
+    assert old.exists()
+    gone = purge_expired(as_of=datetime.fromisoformat(told.as_of))
 
     assert told.deleted == gone.deleted
+    assert told.as_of == gone.as_of
+    assert (gone.deleted["log_files"], gone.deleted["deleted_runs"]) == (1, 1)
+    assert gone.deleted["orchestration"] >= 1
+    assert [path.name for path in old.parent.iterdir()] == ["access.log"]
+    assert purge_expired(dry_run=True).deleted == dict.fromkeys(gone.deleted, 0)
     assert gone.deleted["events"] == gone.deleted["matches"] == 1
     assert gone.forgotten
     with reading(engine) as connection:
         assert connection.execute(select(func.count()).select_from(events)).scalar_one() == 2
         rows = connection.execute(select(purges.c.data_class, purges.c.deleted)).all()
     assert {row.data_class: row.deleted for row in rows} == gone.deleted
+
+    with writing(engine) as connection:
+        # The last purge was four days ago, as far as the clock can tell.
+        connection.execute(purges.update().values(finished_at=now - 4 * MICROS_PER_DAY))
+    with pytest.raises(ClockJumped):
+        purge_expired()
+    assert not purge_expired(clock_is_right=True).dry_run
+    assert not purge_expired().dry_run

@@ -73,7 +73,7 @@ def erase(engine: Engine, subject: int) -> erasure.Erasure:
 
 
 def purge_of_matches(cutoff: int) -> Rule:
-    return Rule("matches", matches, cutoff, "day", in_days=True)
+    return Rule("matches", cutoff, matches, "day", in_days=True)
 
 
 def rows(engine: Engine, table: Table, **where: Any) -> list[tuple[Any, ...]]:

@@ -1,0 +1,31 @@
+"""Delete log files by age: no line in one is younger than its last write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from schemas.clock import micros
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+
+def old_files(directory: Path, before: datetime) -> list[Path]:
+    """List the files under a directory that were last written before a time; links are left."""
+    if not directory.is_dir():
+        return []
+    limit = micros(before) * 1_000
+    return [
+        path
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and not path.is_symlink() and path.stat().st_mtime_ns < limit
+    ]
+
+
+def delete_old_files(directory: Path, before: datetime) -> int:
+    """Delete what ``old_files`` lists, and say how many."""
+    found = old_files(directory, before)
+    for path in found:
+        path.unlink(missing_ok=True)
+    return len(found)

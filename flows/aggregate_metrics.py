@@ -9,11 +9,13 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
 
-from schemas.clock import iso_day, micros
+from schemas.clock import day_number, iso_day, micros
 from schemas.settings import Settings
 from tasks import metrics
+from tasks.runners import side_by_side
 from warehouse.engine import connect
 from warehouse.leases import AGGREGATE_METRICS, LeaseHeld, lease
+from warehouse.recount import Reconciled
 
 REPORT_DAYS = 30
 
@@ -48,14 +50,15 @@ def aggregate_metrics() -> Aggregated:
         SumsDiffer: The running sums are not what a recount gives; says where.
     """
     settings = Settings()
-    as_of = micros(datetime.now(UTC))
+    now = datetime.now(UTC)
+    as_of = micros(now)
     engine = connect(settings.url)
 
     try:
         with lease(engine, AGGREGATE_METRICS, settings.lease_seconds) as held:
             sealed = metrics.seal(settings.url, held, settings.smallest_group, as_of)
             metrics.count_people(settings.url, held, as_of)
-            agreed = metrics.reconcile(settings.url, settings.events_retention_days, as_of)
+            agreed = _reconcile(settings, day_number(now) - settings.events_retention_days + 1)
     except LeaseHeld:
         return Aggregated(skipped=True)
     finally:
@@ -65,6 +68,26 @@ def aggregate_metrics() -> Aggregated:
     result = Aggregated(len(sealed), iso_day(agreed.since_day), agreed.matches, agreed.sums)
     create_markdown_artifact(key="metrics-report", markdown=_report(result, published))
     return result
+
+
+def _reconcile(settings: Settings, since_day: int) -> Reconciled:
+    """Compare the running sums with a recount, stretches of matches side by side."""
+    with metrics.one_snapshot(settings.url) as snapshot, side_by_side(settings) as workers:
+        stretches = metrics.plan_recount(settings.url, settings.task_workers, snapshot)
+        running = [
+            workers.submit(
+                metrics.recount_stretch,
+                {
+                    "url": settings.url,
+                    "stretch": stretch,
+                    "since_day": since_day,
+                    "snapshot": snapshot,
+                },
+            )
+            for stretch in stretches
+        ]
+        recounted = [one.result() for one in running]
+        return metrics.compare(settings.url, recounted, since_day, snapshot)
 
 
 def _report(result: Aggregated, published: dict[str, Any]) -> str:

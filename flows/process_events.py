@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
-from prefect.task_runners import ThreadPoolTaskRunner
 
 from schemas.clock import micros
 from schemas.settings import Settings
 from tasks import events
+from tasks.runners import side_by_side
 from warehouse.batches import Counts
 from warehouse.engine import connect
 from warehouse.leases import PROCESS_EVENTS, LeaseHeld, lease
-
-SIDE_BY_SIDE: Any = ThreadPoolTaskRunner(max_workers=2)
-"""One partition is read and judged while another is committed."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,13 @@ class Processed:
     skipped: bool = False
 
 
-@flow(name="process-events", task_runner=SIDE_BY_SIDE)
+@flow(name="process-events")
 def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Processed:
     """Validate and anonymise what is staged, and fold it into the matches and their metrics.
 
     Safe to run again after a failure at any step: one transaction stores a partition and clears
-    it from staging.
+    it from staging. Partitions run side by side, in threads or on the workers of Dask; nothing
+    but their counts comes back.
 
     Args:
         limit: Largest number of events to process, oldest first; everything when empty.
@@ -69,13 +66,25 @@ def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Proce
     engine = connect(settings.url)
 
     try:
-        with lease(
-            engine, PROCESS_EVENTS, settings.lease_seconds, wait_seconds=wait_seconds
-        ) as held:
+        with (
+            lease(
+                engine, PROCESS_EVENTS, settings.lease_seconds, wait_seconds=wait_seconds
+            ) as held,
+            side_by_side(settings) as workers,
+        ):
             settled = events.settle_consents(settings.url, held)
             partitions = events.plan(settings.url, settings.partition_events, limit)
             running = [
-                events.process_partition.submit(settings.url, settings.keys, part, held, as_of)
+                workers.submit(
+                    events.process_partition,
+                    {
+                        "url": settings.url,
+                        "keys": settings.keys,
+                        "partition": part,
+                        "lease": held,
+                        "as_of": as_of,
+                    },
+                )
                 for part in partitions
             ]
             counts = sum((one.result() for one in running), Counts())

@@ -36,6 +36,10 @@ class InvalidInput(SmartMatchError):
         self.field = field
         self.rule = rule
 
+    def __reduce__(self) -> tuple[type[InvalidInput], tuple[str, str]]:
+        """Let it travel from a worker's process, whole."""
+        return type(self), (self.field, self.rule)
+
 
 class ConsentRequired(SmartMatchError):
     """Nobody allowed this, or whether anybody did cannot be read."""

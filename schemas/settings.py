@@ -8,7 +8,7 @@ the key file (``warehouse/keyfile.py``).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
@@ -121,6 +121,20 @@ class Settings(BaseSettings):
         ge=100,
         le=1_000_000,
         description="Events in one partition of process_events; bounds its memory.",
+    )
+    task_runner: Literal["threads", "dask"] = Field(
+        default="threads",
+        description="Where partitions run: `threads` of the flow, or `dask` workers.",
+    )
+    task_workers: int = Field(
+        default=2,
+        ge=1,
+        le=256,
+        description="Partitions at work at once: threads, or processes of a local Dask cluster.",
+    )
+    dask_address: str | None = Field(
+        default=None,
+        description="Address of a Dask scheduler, tcp://HOST:PORT; a local cluster when empty.",
     )
     lease_seconds: float = Field(
         default=300.0, gt=0, description="A run that is silent for longer loses its lease, seconds."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import SecretStr
@@ -11,8 +13,9 @@ from tasks.opening import opened
 from tasks.policies import io_task
 from warehouse import blocks, metrics, recount, tallies
 from warehouse.blocks import Block
+from warehouse.engine import shared_snapshot
 from warehouse.leases import Lease
-from warehouse.recount import Reconciled
+from warehouse.recount import Reconciled, Recounted, Stretch
 
 
 @io_task
@@ -29,11 +32,36 @@ def count_people(url: SecretStr, lease: Lease, as_of: int) -> dict[str, int]:
         return tallies.count_people(engine, lease, as_of)
 
 
+@contextmanager
+def one_snapshot(url: SecretStr) -> Iterator[str | None]:
+    """Hold the state of the database of now, for all steps that are given its name."""
+    with opened(url) as engine, shared_snapshot(engine) as snapshot:
+        yield snapshot
+
+
 @io_task
-def reconcile(url: SecretStr, kept_days: int, as_of: int) -> Reconciled:
-    """Compare the running sums with a recount of all matches that are kept."""
+def plan_recount(url: SecretStr, parts: int, snapshot: str | None) -> list[Stretch]:
+    """Cut the matches into stretches."""
     with opened(url) as engine:
-        return recount.reconcile(engine, day_number(moment(as_of)) - kept_days + 1)
+        return recount.stretches(engine, parts, snapshot)
+
+
+@io_task
+def recount_stretch(
+    url: SecretStr, stretch: Stretch, since_day: int, snapshot: str | None
+) -> Recounted:
+    """Count the matches of one stretch anew where it is."""
+    with opened(url) as engine:
+        return recount.recount_stretch(engine, since_day, stretch, snapshot)
+
+
+@io_task
+def compare(
+    url: SecretStr, recounted: list[Recounted], since_day: int, snapshot: str | None
+) -> Reconciled:
+    """Compare the running sums with the recount of all stretches."""
+    with opened(url) as engine:
+        return recount.compare(engine, recounted, since_day, snapshot)
 
 
 @io_task

@@ -7,6 +7,7 @@ assumed: a database that would lose what it acknowledged is refused.
 
 from __future__ import annotations
 
+import re
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 5_000
 _PREPARED_STATEMENTS = 512
+_SNAPSHOT = re.compile(r"[0-9A-F-]{1,64}")
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -105,8 +107,12 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def reading(engine: Engine) -> Iterator[Connection]:
+def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Connection]:
     """Open a transaction that only reads, on one consistent snapshot.
+
+    Args:
+        engine: The database.
+        snapshot: One that ``shared_snapshot`` named; a snapshot of its own when empty.
 
     Raises:
         NotReady: The database cannot be reached or is locked.
@@ -119,7 +125,25 @@ def reading(engine: Engine) -> Iterator[Connection]:
         engine.connect().execution_options(**options) as connection,
         connection.begin(),
     ):
+        if snapshot is not None:
+            # A name that the server gave out: it takes no parameter here.
+            if not _SNAPSHOT.fullmatch(snapshot):
+                raise InvalidInput("snapshot", "must be a name that the server gave out")
+            connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         yield connection
+
+
+@contextmanager
+def shared_snapshot(engine: Engine) -> Iterator[str | None]:
+    """Hold a snapshot that connections of other processes can read as well, and name it.
+
+    SQLite has none: there it is None, and who wants one snapshot reads in one transaction.
+    """
+    if not is_postgres(engine):
+        yield None
+        return
+    with reading(engine) as connection:
+        yield str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
 
 
 @contextmanager

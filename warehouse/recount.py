@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -16,6 +18,8 @@ from warehouse.match_rows import read_matches
 from warehouse.matches import take
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sqlalchemy import Connection, Engine
 
 CHUNK_ROWS = 50_000
@@ -37,6 +41,33 @@ class Reconciled:
     sums: int
 
 
+@dataclass(frozen=True)
+class Stretch:
+    """Matches of the keys ``(after, until]``: what a task is given instead of rows."""
+
+    after: int
+    until: int
+
+
+WHOLE = Stretch(-(2**63), 2**63 - 1)
+"""Every match."""
+
+
+@dataclass(frozen=True)
+class Recounted:
+    """What the matches of a stretch come to.
+
+    Attributes:
+        sums: Their contributions, days times groups.
+        matches: How many match rows were read.
+        running: The running sums of the same transaction, where no other can see its snapshot.
+    """
+
+    sums: pd.DataFrame
+    matches: int
+    running: pd.DataFrame | None = None
+
+
 def reconcile(engine: Engine, since_day: int, *, chunk: int = CHUNK_ROWS) -> Reconciled:
     """Compare the running sums with a recount of everything, on one snapshot.
 
@@ -52,25 +83,66 @@ def reconcile(engine: Engine, since_day: int, *, chunk: int = CHUNK_ROWS) -> Rec
         SumsDiffer: Says in how many places, and which days and measures; names no person.
     """
     with reading(engine) as connection:
-        counted, matches = recount(connection, since_day, chunk=chunk)
-        running = read_sums(connection, since_day)
-    difference = _difference(running, counted)
+        counted = recount(connection, since_day, WHOLE, chunk=chunk)
+        counted = replace(counted, running=read_sums(connection, since_day))
+    return compare(engine, [counted], since_day, None)
+
+
+def stretches(engine: Engine, parts: int, snapshot: str | None) -> list[Stretch]:
+    """Cut the matches into stretches of about one size, for several workers.
+
+    Keys are keyed hashes, so they lie evenly. Without a snapshot that workers can share there
+    is one stretch: its worker reads matches and sums in one transaction.
+    """
+    if snapshot is None:
+        return [WHOLE]
+    with reading(engine, snapshot) as connection:
+        rows = bulk.fetch(connection, "SELECT MIN(match_key), MAX(match_key) FROM matches")
+    first, last = rows[0]
+    if first is None:
+        return [WHOLE]
+    cuts = [first + (last - first) * part // parts for part in range(1, parts)]
+    edges = [WHOLE.after, *cuts, WHOLE.until]
+    return [Stretch(after, until) for after, until in pairwise(edges)]
+
+
+def recount_stretch(
+    engine: Engine, since_day: int, stretch: Stretch, snapshot: str | None
+) -> Recounted:
+    """Count one stretch anew, on a shared snapshot or on its own."""
+    with reading(engine, snapshot) as connection:
+        counted = recount(connection, since_day, stretch)
+        if snapshot is not None:
+            return counted
+        return replace(counted, running=read_sums(connection, since_day))
+
+
+def compare(
+    engine: Engine, recounted: Iterable[Recounted], since_day: int, snapshot: str | None
+) -> Reconciled:
+    """Compare the running sums with the recount of all stretches.
+
+    Raises:
+        SumsDiffer: Says in how many places, and which days and measures; names no person.
+    """
+    parts = list(recounted)
+    running = parts[0].running
+    if running is None:
+        with reading(engine, snapshot) as connection:
+            running = read_sums(connection, since_day)
+    difference = _difference(running, reduce(_add, (part.sums for part in parts)))
     if not difference.empty:
         raise SumsDiffer(_places(difference))
-    return Reconciled(since_day, matches, len(running))
+    return Reconciled(since_day, sum(part.matches for part in parts), len(running))
 
 
 def recount(
-    connection: Connection, since_day: int, *, chunk: int = CHUNK_ROWS
-) -> tuple[pd.DataFrame, int]:
-    """Count the matches of counted subjects anew, in stretches of match keys.
-
-    Returns:
-        The contributions of days from ``since_day`` on, and how many match rows were read.
-    """
+    connection: Connection, since_day: int, stretch: Stretch, *, chunk: int = CHUNK_ROWS
+) -> Recounted:
+    """Count the matches of counted subjects in a stretch anew, a chunk at a time."""
     total = contributions(read_matches(connection, "m.match_key IS NULL", {}))
-    rows, after = 0, -(2**63)
-    while (until := _stretch_end(connection, after, chunk)) is not None:
+    rows, after = 0, stretch.after
+    while (until := _chunk_end(connection, after, stretch.until, chunk)) is not None:
         part = read_matches(
             connection,
             "m.match_key > :after AND m.match_key <= :until",
@@ -79,7 +151,7 @@ def recount(
         added = contributions(take(part, part["counted"]))
         total = _add(total, added[added["day"] >= since_day])
         rows, after = rows + len(part["subject"]), until
-    return total, rows
+    return Recounted(total, rows)
 
 
 def read_sums(connection: Connection, since_day: int) -> pd.DataFrame:
@@ -93,13 +165,13 @@ def read_sums(connection: Connection, since_day: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "value"])
 
 
-def _stretch_end(connection: Connection, after: int, chunk: int) -> int | None:
-    """Return the last key of the next stretch; a match is never cut in two."""
+def _chunk_end(connection: Connection, after: int, last: int, chunk: int) -> int | None:
+    """Return the last key of the next chunk; a match is never cut in two."""
     ends = bulk.fetch(
         connection,
         "SELECT MAX(match_key) FROM (SELECT match_key FROM matches WHERE match_key > :after"
-        " ORDER BY match_key LIMIT :size) AS stretch",
-        {"after": after, "size": chunk},
+        " AND match_key <= :last ORDER BY match_key LIMIT :size) AS next",
+        {"after": after, "last": last, "size": chunk},
     )
     return None if ends[0][0] is None else int(ends[0][0])
 

@@ -1,0 +1,122 @@
+"""Partitions and recount on two workers of Dask, one of them killed: the tables are the same."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from distributed import LocalCluster
+from sqlalchemy import func, select
+
+from flows.aggregate_metrics import aggregate_metrics
+from flows.process_events import process_events
+from schemas.clock import MICROS_PER_DAY, micros, moment
+from schemas.events import EventKind
+from schemas.tables import events
+from tests.histories import NOW as NOON
+from tests.histories import admit, history, make_row, process, stage, tables
+from warehouse.engine import reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+SUBJECTS = 40
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Two workers, each a process of its own."""
+    with LocalCluster(  # type: ignore[no-untyped-call]
+        n_workers=2,
+        threads_per_worker=1,
+        host="127.0.0.1",
+        dashboard_address=None,
+        auto_restart=False,
+    ) as started:
+        yield started
+
+
+@pytest.fixture
+def on_dask(cluster: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Settings that the flows find by themselves."""
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    monkeypatch.setenv("SMARTMATCH_TASK_RUNNER", "dask")
+    monkeypatch.setenv("SMARTMATCH_DASK_ADDRESS", cluster.scheduler_address)
+    monkeypatch.setenv("SMARTMATCH_PARTITION_EVENTS", "100")
+    return settings
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_two_workers_one_killed_leave_the_tables_of_one(
+    engine: Engine, on_dask: Settings, cluster: Any
+) -> None:
+    rows = _rows(2_000)
+    admit(engine, range(1, SUBJECTS + 1))
+    stage(engine, rows)
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(_kill_one_at_work, engine, cluster)
+        outcome = process_events()
+    assert 0 < killing.result() < 2_000
+    # A worker that dies between its commit and its answer leaves the counts to the books.
+    assert outcome.partitions == 20
+    assert 2_000 - 100 <= outcome.processed + sum((outcome.rejected or {}).values()) <= 2_000
+    agreed = aggregate_metrics()
+    assert agreed.matches > 100
+    found = tables(engine)
+    _empty(engine)
+    stage(engine, rows)
+    process(engine, as_of=micros(_now()))
+    assert found == tables(engine)
+
+
+def _now() -> Any:
+    return moment(time.time_ns() // 1_000)
+
+
+def _rows(count: int) -> list[dict[str, Any]]:
+    """Return a history that ends now, with an event that breaks a rule among each hundred."""
+    shift = micros(_now()) - NOON - MICROS_PER_DAY
+    rows = history(11, length=count, subjects=SUBJECTS, matches=150)
+    for row in rows:
+        row["occurred_at"] += shift
+        row["received_at"] += shift
+    for place in range(0, count, 100):
+        broken = {"payload": msgspec.json.encode({"rating": 9})}
+        rows[place] = make_row(
+            EventKind.FEEDBACK,
+            **{
+                name: rows[place][name]
+                for name in ("event_id", "subject", "match_key", "occurred_at", "received_at")
+            },
+            **broken,
+        )
+    return rows
+
+
+def _kill_one_at_work(engine: Engine, cluster: Any) -> int:
+    """Kill one worker as soon as something was committed; return how much was by then."""
+    committed = 0
+    for _ in range(6_000):
+        with reading(engine) as connection:
+            committed = connection.execute(select(func.count()).select_from(events)).scalar_one()
+        if committed:
+            break
+        time.sleep(0.02)
+    os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
+    return int(committed)
+
+
+def _empty(engine: Engine) -> None:
+    with writing(engine) as connection:
+        for name in ("events", "matches", "metric_sums", "rejected", "accounts"):
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+        connection.exec_driver_sql("UPDATE subjects SET counted = false")

@@ -130,7 +130,7 @@ class Settings(BaseSettings):
         default=2,
         ge=1,
         le=256,
-        description="Partitions at work at once: threads, or processes of a local Dask cluster.",
+        description="Partitions of events at work at once: threads, or a local Dask cluster's workers.",
     )
     dask_address: str | None = Field(
         default=None,

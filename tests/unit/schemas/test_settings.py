@@ -85,6 +85,8 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "max_body_bytes": ("2048", 2048),
         "cors_origins": ("https://a.test, https://b.test", ("https://a.test", "https://b.test")),
         "notice_version": ("2027-01", "2027-01"),
+        "task_runner": ("dask", "dask"),
+        "dask_address": ("tcp://127.0.0.1:8786", "tcp://127.0.0.1:8786"),
         "timezone": ("UTC", "UTC"),
         "model_name": ("mentors", "mentors"),
         "smallest_group": ("11", 11),

@@ -71,6 +71,9 @@ def retrain_model() -> Retrained:
         sentence = found.verdict.sentence
         training.keep_books(settings.url, recorded, rows, sentence)
         published = training.publish(settings.url, registry, micros(now))
+        serving, _ = training.read_champion(registry)
+        prices = training.price_constraints(rows, serving, settings.smallest_group)
+        training.keep_prices(settings.url, prices, published, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
 
     told = f"Nightly refit: {refit.sentence}." if refit else "Nightly refit: a single round."

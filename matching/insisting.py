@@ -3,8 +3,8 @@
 A constraint of a proposal is soft: its satisfaction counts, and pairs that hardly satisfy it are
 still proposed. Were it a rule, pairs below a threshold would be forbidden, and people would be
 assigned to the best of what is left. The price of the rule is the share of the expected mutual
-acceptances that is lost by it. It is found by assigning every round with the rule and without it
-(``shadow_prices.rule_costs``), as the champion expects.
+acceptances that is lost by it. It is found by assigning every round with the rule and without it,
+as the champion expects; what rules cost that are kept already says ``shadow_prices.rule_costs``.
 
 Only pairs that were proposed are known. Where the matcher would have found others in their place,
 the true price is lower.
@@ -19,10 +19,9 @@ import numpy as np
 from scipy.stats import t as student
 
 from matching import features
-from matching.assignment import Constraints
+from matching.assignment import Constraints, assign
 from matching.couples import Couples, mutual
 from matching.model import Model, score
-from matching.shadow_prices import rule_costs
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +74,7 @@ class _Round:
     people: tuple[NDArray[np.int64], NDArray[np.int64]]
     worth: Floats
     satisfied: dict[str, Floats]
+    best: float
 
 
 def price_constraints(rows: pd.DataFrame, model: Model, *, smallest: int) -> list[RulePrice]:
@@ -111,7 +111,9 @@ def _read(frame: pd.DataFrame, model: Model) -> _Round:
         # What a party did not say is not held against a pair.
         satisfied[name] = np.fmin(each[couples.here], each[couples.there])
     people = (subjects[couples.here], subjects[couples.there])
-    return _Round(couples, people, mutual(couples, expected), satisfied)
+    worth = mutual(couples, expected)
+    best = _best(couples, worth) if len(worth) else 0.0
+    return _Round(couples, people, worth, satisfied, best)
 
 
 def _price(name: str, rounds: list[_Round], smallest: int) -> RulePrice | None:
@@ -124,9 +126,9 @@ def _price(name: str, rounds: list[_Round], smallest: int) -> RulePrice | None:
         for side in one.people:
             touched.update(side[below].tolist())
             spared.update(side[~below].tolist())
-        whole, lost = _cost(one, below)
-        best.append(whole)
-        cost.append(lost)
+        best.append(one.best)
+        left = _best(one.couples, np.where(below, np.nan, one.worth)) if below.any() else one.best
+        cost.append(max(0.0, one.best - left))
     few = any(0 < len(people) < smallest for people in (touched, spared))
     if few or len(touched | spared) < smallest or not sum(best):
         return None
@@ -140,16 +142,11 @@ def _below(one: _Round, name: str) -> Mask:
     return np.zeros(len(one.worth), dtype=bool) if found is None else found < THRESHOLD
 
 
-def _cost(one: _Round, below: Mask) -> tuple[float, float]:
-    """Return what a round is worth without the rule, and what the rule takes from it."""
-    cells = (one.couples.left, one.couples.right)
-    worth = np.full(one.couples.shape, np.nan)
-    worth[cells] = one.worth
-    rule = np.zeros(worth.shape, dtype=bool)
-    rule[cells] = below
-    free = rule_costs(worth, {"": ~np.isnan(worth)}, _FREE)["cost"].iloc[0]
-    lost = rule_costs(worth, {"": rule}, _FREE)["cost"].iloc[0] if below.any() else 0.0
-    return float(free), max(float(lost), 0.0)
+def _best(couples: Couples, worth: Floats) -> float:
+    """Return the largest sum of what couples are worth, each person in at most one; NaN in none."""
+    laid_out = np.full(couples.shape, np.nan)
+    laid_out[couples.left, couples.right] = worth
+    return assign(laid_out, _FREE).utility
 
 
 def _share(cost: Floats, best: Floats) -> tuple[float, float | None, float | None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from matching import refit
+from matching import insisting, refit
 from matching import training as learning
 from matching.handback import weights_document
+from matching.insisting import RulePrice
 from matching.model import Model
 from matching.refit import RefitDifference
 from matching.registry import Registry
@@ -14,7 +15,7 @@ from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import moment
 from tasks.policies import compute_task, io_task
-from warehouse import runs, training
+from warehouse import runs, shadow_prices, training
 from warehouse.engine import connect
 from warehouse.training import TrainingSet
 
@@ -87,6 +88,31 @@ def publish(url: SecretStr, registry: Registry, now: int) -> str:
     document = weights_document(champion, version)
     training.publish_weights(connect(url), version, document, at=moment(now))
     return version
+
+
+@compute_task
+def price_constraints(rows: TrainingSet, champion: Model, smallest: int) -> list[RulePrice]:
+    """Price what insisting on each constraint would cost."""
+    return insisting.price_constraints(rows.frame, champion, smallest=smallest)
+
+
+@io_task
+def keep_prices(url: SecretStr, found: list[RulePrice], version: str, now: int) -> None:
+    """Keep the prices in the place of the earlier ones."""
+    prices = [
+        shadow_prices.Priced(
+            facet=price.constraint,
+            threshold=insisting.THRESHOLD,
+            pairs=price.pairs,
+            forbidden=price.forbidden,
+            rounds=price.rounds,
+            cost=price.cost,
+            lower=price.lower,
+            upper=price.upper,
+        )
+        for price in found
+    ]
+    shadow_prices.keep(connect(url), prices, version, moment(now))
 
 
 @io_task

@@ -18,6 +18,7 @@ from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.tables import published_weights, subjects, training_sets
 from tests.flows.conftest import stage_rounds
+from warehouse import shadow_prices
 from warehouse.engine import reading, writing
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ def test_decisions_become_a_promoted_version_that_scores(
             select(published_weights.c.version).order_by(published_weights.c.seq)
         ).scalars()
         assert list(published) == ["1", "2"]
+        prices = shadow_prices.read(connection)
+    assert prices
+    assert {price["model_version"] for price in prices.values()} == {"2"}
+    assert all(0 <= price["cost"] <= 1 for price in prices.values())
     assert (learned["version"], learned["outcome"]) == ("2", "promoted")
     assert learned["rows"] >= retrained.decisions
 

@@ -9,7 +9,17 @@ from typing import Any
 import pytest
 
 from cli import main
-from matching import candidates, exploration, ope, refit, target_policy, training, watching, weights
+from matching import (
+    candidates,
+    exploration,
+    insisting,
+    ope,
+    refit,
+    target_policy,
+    training,
+    watching,
+    weights,
+)
 from matching.drift import DriftBounds
 from matching.gate import Limits
 from matching.model import Prior
@@ -84,6 +94,8 @@ def test_columns_that_a_log_needs_are_those_that_are_asked_for() -> None:
         f"within {refit.MAX_PROBABILITY:g} of probability on average",
         f"within {refit.MAX_WEIGHT} posterior standard deviations",
         f"beyond {weights.MAX_MOVED:g} a person should look",
+        f"satisfied below {insisting.THRESHOLD:g} would be forbidden",
+        f"for the newest {insisting.ROUNDS} rounds",
         f"at most {exploration.BUDGET:g} of the best expected utility",
         f"less probable than {exploration.RAREST:g}.",
         f"an importance weight of {ope.SWITCH_AT:g})",

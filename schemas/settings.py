@@ -85,7 +85,8 @@ class Settings(BaseSettings):
     disk_reserve_bytes: int = Field(
         default=64 * 1024 * 1024,
         ge=0,
-        description="Space on SQLite's disk that events leave for purges, bytes; a quarter at most.",
+        description="Space on SQLite's disk that events leave for purges, bytes; a quarter at "
+        "most.",
     )
     rate_limit_per_second: int = Field(
         default=50_000,
@@ -130,7 +131,8 @@ class Settings(BaseSettings):
         default=2,
         ge=1,
         le=256,
-        description="Partitions of events at work at once: threads, or a local Dask cluster's workers.",
+        description="Partitions of events at work at once: threads, or a local Dask cluster's "
+        "workers.",
     )
     dask_address: str | None = Field(
         default=None,

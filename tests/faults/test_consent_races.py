@@ -1,0 +1,183 @@
+"""Consent withdrawn while an event, a flow or a training is on its way: nothing is seen afterwards.
+
+Every step is the real one: the door, the reading and the commit of a partition, the reading of
+the training set. What is drawn by chance is their order.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import select
+
+from schemas.clock import micros
+from schemas.tables import events, metric_sums, subjects
+from tests.serving import client_of, proposed
+from warehouse import batches
+from warehouse.engine import reading, writing
+from warehouse.leases import PROCESS_EVENTS, Lease, lease
+from warehouse.recount import reconcile
+from warehouse.subtraction import settle, unsettled
+from warehouse.training import read_training
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+    from tests.faults.conftest import Tally
+    from warehouse.batch_frame import Batch
+
+pytestmark = pytest.mark.promise("consent races: nothing is seen after a withdrawal")
+
+STEPS = ("event", "event", "decision", "read", "commit", "train", "grant", "withdraw", "restrict")
+
+
+def _now() -> int:
+    return micros(datetime.now(UTC))
+
+
+@dataclass
+class Race:
+    """One person, one proposal, and steps in any order.
+
+    Attributes:
+        engine: The database.
+        client: The door.
+        held: The flow's lease.
+        name: The person's id.
+        analytics: Whether they allow collection, as they were last told.
+        improvement: Whether they allow learning, likewise.
+        faults: What should not have happened.
+    """
+
+    engine: Engine
+    client: Any
+    held: Lease
+    name: str
+    analytics: bool = False
+    improvement: bool = False
+    faults: list[str] = field(default_factory=list)
+    _batch: Batch | None = None
+
+    def run(self, steps: list[str]) -> None:
+        """Take steps, then let the flow come to its end."""
+        for step in steps:
+            getattr(self, step)()
+        with writing(self.engine) as connection:
+            settle(connection, unsettled(connection))
+        self.commit()
+        self.read()
+        self.commit()
+
+    def grant(self) -> None:
+        self._answer(analytics=True, improvement=True)
+
+    def withdraw(self) -> None:
+        self._answer(analytics=False, improvement=False)
+
+    def restrict(self) -> None:
+        self._answer(analytics=True, improvement=False)
+
+    def _answer(self, *, analytics: bool, improvement: bool) -> None:
+        body = {"user_id": self.name, "analytics": analytics, "improvement": improvement}
+        assert self.client.post("/api/tracking/consent", json=body).status_code == 200
+        self.analytics, self.improvement = analytics, improvement
+
+    def event(self) -> None:
+        self._send("match-proposed", proposed(user_id=self.name, match_id=self.name))
+
+    def decision(self) -> None:
+        body = {"user_id": self.name, "match_id": self.name, "decision": True}
+        self._send("match-decision", body)
+
+    def _send(self, route: str, body: dict[str, Any]) -> None:
+        status = self.client.post(f"/api/tracking/event/{route}", json=body).status_code
+        if status != (200 if self.analytics else 403):
+            self.faults.append(f"an event was answered {status}")
+
+    def read(self) -> None:
+        parts = batches.plan(self.engine, 1_000)
+        self._batch = batches.read(self.engine, parts[0], _now()) if parts else None
+
+    def commit(self) -> None:
+        if self._batch is not None:
+            batches.commit(self.engine, self.held, self._batch, {}, {}, as_of=_now())
+            self._batch = None
+
+    def train(self) -> None:
+        now = datetime.now(UTC)
+        rows = read_training(self.engine, since_day=0, as_of=now).frame["subject"]
+        allowed = subjects.c.improvement & subjects.c.subject.in_(rows.tolist())
+        with reading(self.engine) as connection:
+            told = set(connection.execute(select(subjects.c.subject).where(allowed)).scalars())
+        if set(rows) - told:
+            self.faults.append("a row was learned from against a withdrawal")
+        if len(rows) and not self.improvement:
+            self.faults.append("somebody's row was learned from who does not allow it")
+
+
+def race(settings: Settings, engine: Engine, trials: int, seed: int) -> list[str]:
+    """Run races one after the other, each with a person of its own; return their faults."""
+    draw = random.Random(seed)
+    faults = []
+    with client_of(settings) as client, lease(engine, PROCESS_EVENTS, 3_600) as held:
+        for number in range(trials):
+            steps = ["grant", *(draw.choice(STEPS) for _ in range(draw.randrange(4, 14)))]
+            person = Race(engine, client, held, f"person-{number}")
+            person.run(steps)
+            if not person.analytics and _is_seen(engine):
+                person.faults.append("the sums include who does not allow it")
+            faults += [f"{' '.join(steps)}: {fault}" for fault in person.faults]
+            person.withdraw()
+            person.run([])
+            if _is_seen(engine):
+                faults.append(f"{' '.join(steps)}: a sum is left of who withdrew")
+            _clear(engine)
+    return faults
+
+
+def _is_seen(engine: Engine) -> bool:
+    """Tell whether any sum is left; only one person is there at a time."""
+    with reading(engine) as connection:
+        return connection.execute(select(metric_sums.c.value).limit(1)).first() is not None
+
+
+def _clear(engine: Engine) -> None:
+    """Delete the events, so that a trial costs the same however many came before."""
+    reconcile(engine, 0)
+    with writing(engine) as connection:
+        connection.execute(events.delete())
+        connection.exec_driver_sql("DELETE FROM matches")
+        connection.exec_driver_sql("DELETE FROM staged")
+        connection.exec_driver_sql("DELETE FROM metric_sums")
+
+
+@pytest.mark.trials(short=25, full=5_000)
+def test_nothing_is_seen_after_a_withdrawal(
+    settings: Settings, engine: Engine, tally: Tally
+) -> None:
+    faults = race(settings, engine, tally.planned, seed=1)
+    tally.count(trials=tally.planned)
+    tally.failures += faults
+    assert faults == []
+
+
+def test_flow_that_trusts_what_it_read_is_caught(
+    settings: Settings, engine: Engine, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = batches._consents
+
+    def trust(*arguments: Any) -> Any:
+        _, known = ask(*arguments)
+        return known, known
+
+    monkeypatch.setattr(batches, "_consents", trust)
+    try:
+        tally.mutant_caught = race(settings, engine, 40, seed=1) != []
+    except Exception:  # noqa: BLE001  # the recount may be the one that notices
+        tally.mutant_caught = True
+    assert tally.mutant_caught

@@ -1,0 +1,85 @@
+"""Nothing is lost between stations: the books balance after every kill, whatever was under way."""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from sqlalchemy import delete, func, select
+
+from schemas.tables import staged
+from tests.e2e.test_ingest_kills import Writer
+from tests.faults.processes import ForkedServer, forked
+from tests.faults.worlds import now
+from tests.histories import process
+from tests.serving import allow
+from warehouse.audit import balance
+from warehouse.engine import writing
+from warehouse.recount import reconcile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+    from tests.faults.conftest import Tally
+
+pytestmark = pytest.mark.promise("nothing is lost between stations: the books balance")
+
+
+@pytest.mark.trials(short=4, full=100)
+def test_books_balance_after_every_kill(
+    settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
+) -> None:
+    server = ForkedServer(forked("tests.faults.jobs"), settings, tmp_path / "server.log")
+    server.start()
+    with httpx.Client(base_url=server.url) as client:
+        allow(client)
+    writers = [Writer(server.port, seed) for seed in range(4)]
+    for writer in writers:
+        writer.start()
+    chance = random.Random(tally.planned)
+    for trial in range(tally.planned):
+        time.sleep(chance.uniform(0.05, 0.4))
+        if trial % 2:
+            process(engine, size=200, as_of=now(), validate=False)
+        server.kill()
+        found = balance(engine)
+        tally.count(None if found.agrees else f"after kill {trial}: {found}")
+        server.start()
+    for writer in writers:
+        writer.stop()
+    server.stop()
+    process(engine, as_of=now(), validate=False)
+
+    found = balance(engine)
+    reconcile(engine, 0)
+    assert found.stored == found.processed > 0
+    assert found.agrees
+    assert tally.failures == []
+
+
+def test_row_that_goes_missing_is_caught(
+    settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
+) -> None:
+    server = ForkedServer(forked("tests.faults.jobs"), settings, tmp_path / "server.log")
+    server.start()
+    with httpx.Client(base_url=server.url) as client:
+        allow(client)
+    writer = Writer(server.port, 1)
+    writer.start()
+    time.sleep(0.5)
+    writer.stop()
+    server.stop()
+    assert balance(engine).agrees
+    with writing(engine) as connection:
+        first = select(func.min(staged.c.seq)).scalar_subquery()
+        connection.execute(delete(staged).where(staged.c.seq == first))
+
+    tally.mutant_caught = not balance(engine).agrees
+
+    assert tally.mutant_caught

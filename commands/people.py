@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from commands.shared import AS_JSON, find_person, plain, ready_engine
+from commands.shared import AS_JSON, find_person, plain, read_settings, ready_engine
 from console import result, say, working
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
@@ -52,12 +52,22 @@ def erase(user_id: str | None, *, pending: bool, as_json: bool) -> None:
 
 @click.command()
 @SUBJECT
-def export(user_id: str) -> None:
-    """Write everything that is held about a person, as JSON."""
-    from warehouse.access import export as read_export
+@click.option("--csv", "as_csv", is_flag=True, help="A table: part, row, field, value.")
+def export(user_id: str, *, as_csv: bool) -> None:
+    """Write everything that is held about a person, as JSON or CSV."""
+    from functools import partial
 
-    engine = ready_engine()
-    result(read_export(engine, find_person(engine, user_id)), as_json=True)
+    from privacy.sealing import open_texts
+    from warehouse import access
+    from warehouse.keyfile import day_key
+
+    settings, engine = read_settings(), ready_engine()
+    opened = partial(open_texts, partial(day_key, settings.keys))
+    found = access.export(engine, find_person(engine, user_id), settings, opened)
+    if as_csv:
+        click.echo(access.as_csv(found), nl=False)
+        return
+    result(found, as_json=True)
 
 
 @click.command()

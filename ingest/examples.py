@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ingest.hot import BatchReply
-from schemas.consents import ConsentRequest, PersonRequest
+from schemas.consents import ConsentRequest, ExportRequest, PersonRequest
 from schemas.events import (
     MatchCompletedEvent,
     MatchDecisionEvent,
@@ -39,6 +39,7 @@ EXAMPLES: dict[Any, Any] = {
         "improvement": True,
     },
     PersonRequest: {"user_id": "candidate-17"},
+    ExportRequest: {"user_id": "candidate-17", "format": "json"},
     MatchProposedEvent: _PROPOSED,
     MatchViewedEvent: {**_WHO, "view_duration_seconds": 12.5, "view_complete": True},
     MatchDecisionEvent: _DECIDED,

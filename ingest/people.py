@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -16,11 +17,13 @@ from ingest.openapi import describe
 from ingest.permission import needs
 from ingest.replies import ERASING, NOT_FOUND, Refused, json_response
 from privacy.pseudonyms import address_hash
+from privacy.sealing import open_texts
 from schemas.clock import moment
 from schemas.consents import (
     ConsentReply,
     ConsentRequest,
     ConsentState,
+    ExportRequest,
     Options,
     PersonRequest,
 )
@@ -29,6 +32,7 @@ from warehouse import access, consents, erasure_requests
 from warehouse.api_keys import Scope
 from warehouse.consents import Entry, Person, State
 from warehouse.engine import reading
+from warehouse.keyfile import day_key
 
 if TYPE_CHECKING:
     from ingest.launcher import Launcher
@@ -60,6 +64,7 @@ class ErasureState(msgspec.Struct, frozen=True, kw_only=True):
 
 _consent_form = Form(ConsentRequest)
 _person_form = Form(PersonRequest)
+_export_form = Form(ExportRequest)
 
 
 def consent_routes(service: Service) -> APIRouter:
@@ -162,14 +167,21 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
 
     @router.post(
         EXPORT_PATH,
-        **describe(Scope.PRIVACY, reply=dict[str, Any], request=PersonRequest, refusals=(404, 422)),
+        **describe(Scope.PRIVACY, reply=dict[str, Any], request=ExportRequest, refusals=(404, 422)),
     )
     async def export_person(request: Request) -> Response:
-        """Give everything that is held about one person, and about nobody else."""
-        sent = _person_form.read(request.scope["query_string"], await request.body())
+        """Give everything that is held about one person, and about nobody else; JSON or CSV."""
+        sent = _export_form.read(request.scope["query_string"], await request.body())
         person = _person(service, sent.user_id)
         state = await run_in_threadpool(_find, service, person)
-        return json_response(await run_in_threadpool(access.export, service.engine, state.subject))
+        settings = service.settings
+        opened = partial(open_texts, partial(day_key, settings.keys))
+        found = await run_in_threadpool(
+            access.export, service.engine, state.subject, settings, opened
+        )
+        if sent.format == "csv":
+            return Response(access.as_csv(found), media_type="text/csv")
+        return json_response(found)
 
     return router
 

@@ -7,14 +7,20 @@ The event's id is authenticated with it, so that a text cannot be moved to anoth
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
+import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from schemas.errors import SmartMatchError
+from schemas.errors import KeyMissing, SmartMatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 NONCE_BYTES = 12
 KEY_BYTES = 32
+_decode = msgspec.json.Decoder(list[str]).decode
 
 
 class TextUnreadable(SmartMatchError):
@@ -37,3 +43,20 @@ def unseal(key: bytes, sealed: bytes, event_id: bytes) -> bytes:
         return AESGCM(key).decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], event_id)
     except (InvalidTag, ValueError):
         raise TextUnreadable("a sealed text does not open") from None
+
+
+def open_texts(
+    key_of: Callable[[int], bytes], sealed: bytes, event_id: bytes, day: int
+) -> list[str] | None:
+    """Return the texts that were sealed with an event; None where they cannot be opened.
+
+    Args:
+        key_of: The key of a day; raises ``KeyMissing`` where it was destroyed.
+        sealed: What ``seal`` returned.
+        event_id: The event's id.
+        day: Day of the key, days since 1970.
+    """
+    try:
+        return _decode(unseal(key_of(day), sealed, event_id))
+    except (KeyMissing, TextUnreadable, msgspec.MsgspecError):
+        return None

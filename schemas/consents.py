@@ -6,7 +6,7 @@ the same call.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -35,6 +35,12 @@ class PersonRequest(Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     """Names the person whom an erasure or an export is about."""
 
     user_id: Identifier
+
+
+class ExportRequest(PersonRequest, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Names the person whose copy is asked for, and its form."""
+
+    format: Literal["json", "csv"] = "json"
 
 
 class Options(Struct, frozen=True):

@@ -106,7 +106,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease) -> Erasure:
         if erasure.state != REQUESTED or erasure.subject is None:
             return erasure
         subject = erasure.subject
-        models = _models_of(connection, subject)
+        models = models_of(connection, subject)
         # A run that moves these events holds them first and the sums then: so does this.
         connection.execute(
             select(staged.c.seq).where(staged.c.subject == subject).with_for_update()
@@ -158,7 +158,7 @@ def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
         return _read(connection, request)
 
 
-def _models_of(connection: Connection, subject: int) -> list[str]:
+def models_of(connection: Connection, subject: int) -> list[str]:
     """List the versions that learned from a subject.
 
     A version learned from everyone who had a proposal before its training set was read and

@@ -384,6 +384,13 @@ def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -
     events = found.json()["events"]["waiting"]
     assert [event["payload"]["match_score"] for event in events] == [0.5]
     assert "0.123" not in found.text
+    table = client.post("/api/privacy/export?user_id=u1&format=csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert "events.waiting,1,payload.match_score,0.5" in table.text
+    refused = client.post("/api/privacy/export", json={"user_id": "u1", "format": "xml"})
+    assert refused.json() == {
+        "detail": [{"field": "format", "rule": refused.json()["detail"][0]["rule"]}]
+    }
     assert client.post("/api/privacy/export", json={"user_id": "nobody"}).status_code == 404
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from commands import events, keys, model, people, release, report
+from commands import events, keys, model, operation, people, release, report
 from commands.shared import (
     AS_JSON,
     EXIT_FAILED,
@@ -205,6 +205,7 @@ for command in (
     *events.COMMANDS,
     *keys.COMMANDS,
     *model.COMMANDS,
+    *operation.COMMANDS,
     *people.COMMANDS,
     *release.COMMANDS,
     *report.COMMANDS,

@@ -6,23 +6,27 @@ and starts that one where there is none.
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
+from prefect_api import DEPLOYMENT, answers
 from schemas.environment import prepare
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from uuid import UUID
+
+    from prefect import Flow
+    from prefect.deployments.runner import RunnerDeployment
 
 LOCAL_API = "http://127.0.0.1:4200/api"
-START_SECONDS = 120.0
+START_SECONDS = 180.0
 
 SCHEDULES = {
     "process_events": "*/5 * * * *",
@@ -34,12 +38,75 @@ SCHEDULES = {
 """Cron of each flow, in the time zone of the settings; erase_subject runs on request only."""
 
 
-def serve_all() -> None:
-    """Register every flow with its schedule, and run what is due until stopped."""
-    from prefect import Flow, serve  # only now: it reads where its server is when it is imported
+TAGS = {
+    "process_events": ["events"],
+    "aggregate_metrics": ["nightly", "metrics"],
+    "purge_expired": ["nightly", "privacy"],
+    "watch_drift": ["nightly", "learning"],
+    "retrain_model": ["nightly", "learning"],
+    "erase_subject": ["on request", "privacy"],
+}
+"""What a flow is about, beside the name of the system: to filter by in the UI."""
+
+OFTEN = frozenset({"process_events"})
+"""Flows of which a run that finds another one at work is dropped: the next one is soon due."""
+
+MOST_RUNS = 2
+"""Runs of different flows at once; each is a process of its own, and loads all libraries."""
+
+
+def make_deployments(settings: Settings) -> list[RunnerDeployment]:
+    """Return a deployment of every flow, with its schedule in the operator's time zone."""
+    from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
     from prefect.deployments.runner import RunnerDeployment
     from prefect.schedules import Cron
 
+    made = []
+    for flow in _flows():
+        name = flow.fn.__name__
+        cron = SCHEDULES.get(name)
+        dropped = ConcurrencyLimitStrategy.CANCEL_NEW
+        made.append(
+            RunnerDeployment.from_flow(
+                flow,
+                name=DEPLOYMENT,
+                schedule=Cron(cron, timezone=settings.timezone) if cron else None,
+                description=_description(flow, cron, settings.timezone),
+                tags=["smartmatch", *TAGS[name]],
+                concurrency_limit=ConcurrencyLimitConfig(
+                    limit=1,
+                    collision_strategy=dropped
+                    if name in OFTEN
+                    else ConcurrencyLimitStrategy.ENQUEUE,
+                ),
+            )
+        )
+    return made
+
+
+def deploy(settings: Settings) -> dict[str, list[str]]:
+    """Register every flow and every automation with the Prefect server; safe to repeat.
+
+    Returns:
+        Names of the deployments and of the automations.
+    """
+    import automations
+
+    made = make_deployments(settings)
+    ids = {deployment.flow_name: deployment.apply() for deployment in made}
+    registered = automations.register(cast("UUID", ids["retrain-model"]))
+    return {"deployments": [one.full_name for one in made], "automations": registered}
+
+
+def serve_all(settings: Settings) -> None:
+    """Register everything, and run what is due until stopped."""
+    from prefect import serve  # only now: it reads where its server is when it is imported
+
+    deploy(settings)
+    serve(*make_deployments(settings), limit=MOST_RUNS, print_starting_message=False)
+
+
+def _flows() -> list[Flow[Any, Any]]:
     from flows.aggregate_metrics import aggregate_metrics
     from flows.erase_subject import erase_subject
     from flows.process_events import process_events
@@ -47,7 +114,7 @@ def serve_all() -> None:
     from flows.retrain_model import retrain_model
     from flows.watch_drift import watch_drift
 
-    flows: list[Flow[Any, Any]] = [
+    return [
         process_events,
         aggregate_metrics,
         purge_expired,
@@ -55,21 +122,14 @@ def serve_all() -> None:
         retrain_model,
         erase_subject,
     ]
-    zone = Settings().timezone
-    deployments = [
-        RunnerDeployment.from_flow(
-            flow,
-            name="smartmatch",
-            schedule=Cron(SCHEDULES[flow.fn.__name__], timezone=zone)
-            if flow.fn.__name__ in SCHEDULES
-            else None,
-            description=flow.description,
-            tags=["smartmatch"],
-            concurrency_limit=1,
-        )
-        for flow in flows
-    ]
-    serve(*deployments)
+
+
+def _description(flow: Flow[Any, Any], cron: str | None, zone: str) -> str:
+    """Say what a flow does and when, without the sections for programmers."""
+    text = inspect.getdoc(flow.fn) or ""
+    told = text.split("\n\nArgs:")[0].split("\n\nReturns:")[0]
+    when = f"Runs by itself: `{cron}` ({zone})." if cron else "Runs on request only."
+    return f"{told}\n\n{when} In the runbook: `docs/runbook.md`, {flow.name}."
 
 
 @contextmanager
@@ -82,7 +142,7 @@ def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
     Raises:
         TimeoutError: The server that was started did not answer in time.
     """
-    if _answers(api):
+    if answers(f"{api}/health"):
         yield api
         return
     host, port = api.removeprefix("http://").removesuffix("/api").split(":")
@@ -94,7 +154,7 @@ def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
     )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while not _answers(api):
+        while not answers(f"{api}/health"):
             if server.poll() is not None or time.monotonic() > deadline:
                 raise TimeoutError("the Prefect server did not start")
             time.sleep(0.25)
@@ -104,25 +164,40 @@ def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
         server.wait(timeout=30)
 
 
-def _answers(api: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{api}/health", timeout=2):  # noqa: S310  # an http address
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
+@contextmanager
+def configured_server() -> Iterator[str]:
+    """Yield the address of the server that PREFECT_API_URL names, else of the local one.
+
+    Raises:
+        TimeoutError: It does not answer.
+    """
+    configured = os.environ.get("PREFECT_API_URL")
+    if configured:
+        _wait_for(configured)
+        yield configured
+        return
+    with prefect_server() as api:
+        os.environ["PREFECT_API_URL"] = api
+        yield api
+
+
+def _wait_for(api: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(f"{api}/health"):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the Prefect server does not answer")
+        time.sleep(0.25)
 
 
 def main() -> None:
     """Serve, with the server that is configured or the local one."""
     prepare()
-    configured = os.environ.get("PREFECT_API_URL")
-    if configured:
-        serve_all()
-        return
-    with prefect_server() as api:
-        os.environ["PREFECT_API_URL"] = api
+    settings = Settings()
+    if os.environ.get("PREFECT_API_URL"):
+        _flows()  # takes seconds, in which the server may start
+    with configured_server() as api:
         print(f"Prefect UI: {api.removesuffix('/api')}", flush=True)  # noqa: T201  # for the operator
-        serve_all()
+        serve_all(settings)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
 
 from schemas.clock import micros
 from schemas.settings import Settings
@@ -16,10 +18,11 @@ from warehouse.erasure import Erasure
 from warehouse.leases import lease
 
 WAIT_SECONDS = 60.0
+Request = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 
 
 @flow(name="erase-subject")
-def erase_subject(request: str) -> Erasure:
+def erase_subject(request: Request) -> Erasure:
     """Delete everything about one person, take it out of the metrics, and name the models.
 
     Safe to run again after a failure at any step. Collection stopped when the request was

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_table_artifact
+from prefect.events import emit_event
+from pydantic import Field
 
 from schemas.clock import micros
+from schemas.run_events import DECISIONS_COLLECTED, RESOURCE
 from schemas.settings import Settings
 from tasks import events
 from tasks.runners import side_by_side
 from warehouse.batches import Counts
 from warehouse.engine import connect
 from warehouse.leases import PROCESS_EVENTS, LeaseHeld, lease
+
+Limit = Annotated[int | None, Field(ge=1)]
+Wait = Annotated[float, Field(ge=0, le=3_600)]
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,7 @@ class Processed:
 
 
 @flow(name="process-events")
-def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Processed:
+def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
     """Validate and anonymise what is staged, and fold it into the matches and their metrics.
 
     Safe to run again after a failure at any step: one transaction stores a partition and clears
@@ -52,7 +59,8 @@ def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Proce
 
     Args:
         limit: Largest number of events to process, oldest first; everything when empty.
-        wait_seconds: How long to wait while another run is at work; 0 leaves the work to it.
+        wait_seconds: How long to wait while another run is at work, seconds; 0 leaves the work
+            to it.
 
     Returns:
         How many events were read, processed, dropped and rejected.
@@ -89,11 +97,16 @@ def process_events(limit: int | None = None, wait_seconds: float = 0.0) -> Proce
             ]
             counts = sum((one.result() for one in running), Counts())
             destroyed = events.destroy_day_keys(settings.url, settings.keys, as_of)
+            new = events.count_new_decisions(settings.url)
     except LeaseHeld:
         return Processed(skipped=True)
     finally:
         engine.dispose()
 
+    # Once for each time that enough more have come, however many runs that takes.
+    enough = settings.retrain_after_decisions
+    if new // enough > (new - counts.decided) // enough:
+        emit_event(DECISIONS_COLLECTED, resource=RESOURCE, payload={"new_decisions": new})
     create_table_artifact(
         key="processed-events",
         description="What became of the events, rejected ones by rule",

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Annotated
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
 
 from matching.refit import RefitDiffers
 from matching.registry import Registry
-from matching.training import Retraining
+from matching.retrain_report import refusal_report, retrain_report
 from schemas.clock import day_number, micros
 from schemas.settings import Settings
 from tasks import training, validation
 from warehouse.engine import connect
 from warehouse.leases import lease
+
+TrainingDays = Annotated[int | None, Field(ge=1, le=395)]
 
 
 @dataclass(frozen=True)
@@ -38,11 +42,15 @@ class Retrained:
 
 
 @flow(name="retrain-model")
-def retrain_model() -> Retrained:
+def retrain_model(training_days: TrainingDays = None) -> Retrained:
     """Fit candidates on the consented decisions, and promote the best if the gate allows.
 
     Every outcome is an MLflow run with its evidence; a refusal is one like a promotion. Safe to
     run again after a failure at any step.
+
+    Args:
+        training_days: Age of the oldest proposal to learn from, days; as in the settings when
+            empty.
 
     Returns:
         Whether there is a new champion, and why.
@@ -57,13 +65,19 @@ def retrain_model() -> Retrained:
     now = datetime.now(UTC)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
+    since = day_number(now) - (training_days or settings.training_days)
+
     with lease(connect(settings.url), "retrain_model", settings.lease_seconds):
         champion, version = training.read_champion(registry)
-        rows = training.read(settings.url, day_number(now) - settings.training_days, micros(now))
+        counted = training.count_decisions(settings.url)
+        rows = training.read(settings.url, since, micros(now))
         reason = validation.reason_not_to_learn(rows)
         if reason is not None:
             training.register_refusal(registry, reason, rows)
-            training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
+            training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
+            create_markdown_artifact(
+                key="retrain", markdown=refusal_report(reason, rows.decided, version)
+            )
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
         refit = training.compare_refit(rows, champion, found)
@@ -74,29 +88,14 @@ def retrain_model() -> Retrained:
         serving, _ = training.read_champion(registry)
         prices = training.price_constraints(rows, serving, settings.smallest_group)
         training.keep_prices(settings.url, prices, published, micros(now))
-        training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)))
+        training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
 
-    told = f"Nightly refit: {refit.sentence}." if refit else "Nightly refit: a single round."
-    report = f"**{sentence}**\n\n{_evidence(found)}\n\n{told}"
+    page = settings.version_page(recorded.version)
+    report = retrain_report(found, recorded, refit, page)
     create_markdown_artifact(key="retrain", markdown=report)
     if refit is not None and not refit.within:
         raise RefitDiffers(refit.sentence)
     return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)
-
-
-def _evidence(found: Retraining) -> str:
-    checks = "\n".join(
-        f"| {check.name} | {'holds' if check.passed else 'fails'} | {check.sentence} |"
-        for check in found.verdict.checks
-    )
-    tried = "\n".join(
-        f"| {entry.name} | {entry.quality.log_loss:.4f} | {entry.quality.auc:.3f} |"
-        for entry in found.candidates
-    )
-    return (
-        f"| check | | what it says |\n|---|---|---|\n{checks}\n\n"
-        f"| candidate | log loss on unseen rounds | AUC |\n|---|---|---|\n{tried}"
-    )
 
 
 if __name__ == "__main__":

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.events import emit_event
 
 from matching.drift import Drift
 from matching.registry import Registry
 from schemas.clock import day_number, micros
+from schemas.run_events import DRIFTED, RESOURCE
 from schemas.settings import Settings
 from tasks import drift, training
 from warehouse.engine import connect
@@ -63,6 +65,8 @@ def watch_drift() -> DriftWatched:
         drift.keep(settings.url, held, found, version=version, since=watched.since, now=micros(now))
         asked = found.beyond and drift.ask_for_retrain(settings.url, micros(now))
 
+    if asked:
+        emit_event(DRIFTED, resource=RESOURCE, payload={"version": version})
     create_markdown_artifact(key="drift", markdown=_report(found))
     table = found.table
     return DriftWatched(

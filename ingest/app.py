@@ -81,7 +81,7 @@ def _cold(service: Service) -> FastAPI:
         consent_routes(service),
         metric_routes(service),
         model_routes(service),
-        run_routes(service, launcher),
+        run_routes(launcher),
         privacy_routes(service, launcher),
         watch_routes(service),
         page_routes(service),

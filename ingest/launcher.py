@@ -1,28 +1,35 @@
-"""Start a flow as a process of its own, and note when it dies without saying how it ended."""
+"""Have a flow run: by the Prefect server where one is configured, else as a process of its own."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import subprocess
 import sys
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from fastapi.concurrency import run_in_threadpool
-from pydantic import SecretStr
 
+import prefect_api
+from schemas.environment import inherited
 from schemas.errors import NotReady, SmartMatchError
 from schemas.settings import CHECKOUT
 from warehouse import runs
+from warehouse.engine import writing
 
 if TYPE_CHECKING:
     from ingest.service import Service
-    from schemas.settings import Settings
 
+SCHEDULED = frozenset({"retrain_model", "purge_expired"})
+"""Flows that the Prefect server runs where it can; an erasure waits for no scheduler."""
+BY_PREFECT = "runs on the Prefect server"
+"""Detail of a run that is followed there."""
+_STATES = {"COMPLETED": runs.COMPLETED, "RUNNING": runs.RUNNING}
 _ATTEMPTS = 30
 """How often the end of a run is tried to be noted, once a second."""
 
@@ -40,6 +47,8 @@ class Launcher:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._live: dict[tuple[str, str], str] = {}
+        self._scheduled: dict[str, str] = {}
+        self._scheduling = asyncio.Lock()
 
     async def launch(self, flow: str, request: str = "") -> str:
         """Start a flow in the background and return the id of its run.
@@ -51,6 +60,12 @@ class Launcher:
         Raises:
             NotReady: The run could not be noted or started.
         """
+        api = prefect_api.configured_api()
+        if api and flow in SCHEDULED:
+            async with self._scheduling:
+                scheduled = await run_in_threadpool(self._schedule, api, flow)
+            if scheduled is not None:
+                return scheduled
         about = (flow, request)
         live = self._live.get(about)
         if live is not None:
@@ -70,13 +85,52 @@ class Launcher:
         watcher.start()
         return run
 
+    def read(self, run: str) -> runs.Run | None:
+        """Read a run; of one on the Prefect server, as it stands there.
+
+        Args:
+            run: Its id.
+        """
+        noted = runs.read(self._service.engine, run)
+        if noted is None or noted.detail != BY_PREFECT or noted.state not in runs.OPEN:
+            return noted
+        told = prefect_api.read_run(prefect_api.configured_api(), run)
+        if told is None or told.state not in prefect_api.ENDED:
+            state = _STATES.get(told.state, noted.state) if told else noted.state
+            return replace(noted, state=state)
+        state, detail = _STATES.get(told.state, runs.FAILED), told.state.lower()
+        at = datetime.fromisoformat(told.at)
+        runs.finish(self._service.engine, run, state, at, detail)
+        return runs.read(self._service.engine, run)
+
+    def _schedule(self, api: str, flow: str) -> str | None:
+        """Have the Prefect server run a flow; None where it does not answer."""
+        asked = self._scheduled.get(flow)
+        noted = self.read(asked) if asked else None
+        if noted is not None and noted.state in runs.OPEN:
+            return asked
+        run = prefect_api.create_run(api, flow)
+        if run is not None:
+            with writing(self._service.engine) as connection:
+                runs.note(connection, flow, datetime.now(UTC), run, detail=BY_PREFECT)
+            self._scheduled[flow] = run
+        return run
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a flow; without a Prefect server that does not answer."""
+        given = inherited(self._service.settings)
+        api = prefect_api.configured_api()
+        if api and not prefect_api.answers(f"{api}/health"):
+            del given["PREFECT_API_URL"]
+        return given
+
     def _start(self, flow: str, run: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "cli", "run", flow, "--run", run]
         try:
             return subprocess.Popen(  # noqa: S603  # our own command, the flow one of three names
                 command,
                 cwd=CHECKOUT,
-                env=environment(self._service.settings),
+                env=self._environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -98,17 +152,3 @@ class Launcher:
                 runs.finish(self._service.engine, run, state, datetime.now(UTC), detail)
                 return
             time.sleep(1)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """Return the environment in which a process finds the same settings."""
-    given = dict(os.environ)
-    for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        if value is None or value == field.default:
-            continue
-        text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
-        if isinstance(value, tuple):
-            text = ",".join(value)
-        given[f"SMARTMATCH_{name.upper()}"] = text
-    return given

@@ -13,7 +13,7 @@ from ingest.openapi import describe
 from ingest.permission import needs
 from ingest.replies import NOT_FOUND, NOT_READY, Refused, json_response
 from schemas.clock import moment
-from warehouse import queue, runs
+from warehouse import queue
 from warehouse.api_keys import Scope
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Health(msgspec.Struct, frozen=True):
     status: str = "ok"
 
 
-def run_routes(service: Service, launcher: Launcher) -> APIRouter:
+def run_routes(launcher: Launcher) -> APIRouter:
     """Return the routes that start flows and follow them."""
     router = APIRouter(tags=["runs"])
 
@@ -78,7 +78,7 @@ def run_routes(service: Service, launcher: Launcher) -> APIRouter:
     )
     def read_run(run: str) -> Response:
         """Follow a run."""
-        found = runs.read(service.engine, run)
+        found = launcher.read(run)
         if found is None:
             raise Refused(NOT_FOUND)
         finished = found.finished_at

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
@@ -80,6 +82,13 @@ def gate_figure(found: Retraining) -> Figure:
     axes.set_xlabel("gain over the champion, nats a decision (right of 0 is better)")
     axes.set_title("Promoted" if found.verdict.promote else "Champion kept")
     return figure
+
+
+def as_data_uri(figure: Figure) -> str:
+    """Return a figure as a PNG within an address, for pages that load nothing else."""
+    image = BytesIO()
+    figure.savefig(image, format="png", dpi=80)
+    return f"data:image/png;base64,{b64encode(image.getvalue()).decode()}"
 
 
 def backtest_figure(found: Backtest) -> Figure:

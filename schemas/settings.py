@@ -144,6 +144,32 @@ class Settings(BaseSettings):
     timezone: str = Field(
         default="Europe/Paris", description="Time zone of the schedules, an IANA name."
     )
+    retrain_after_decisions: int = Field(
+        default=2_000,
+        ge=1,
+        description="New decisions after which the model is retrained before the night.",
+    )
+
+    # Operation
+    prefect_port: int = Field(
+        default=4200,
+        ge=1,
+        le=65_535,
+        description="Port of the Prefect server and its UI, on loopback.",
+    )
+    mlflow_port: int = Field(
+        default=5000, ge=1, le=65_535, description="Port of the MLflow UI, on loopback."
+    )
+    stop_seconds: float = Field(
+        default=20.0,
+        gt=0,
+        description="Longest time for a part to end before `smartmatch up` kills it, seconds.",
+    )
+    backlog_seconds: float = Field(
+        default=1_800.0,
+        gt=0,
+        description="Age of the oldest unprocessed event beyond which status and alerts complain.",
+    )
 
     # Retention
     events_retention_days: int = Field(
@@ -160,6 +186,9 @@ class Settings(BaseSettings):
     )
     logs_retention_days: int = Field(
         default=180, ge=1, le=3_650, description="Logs and records of runs, days."
+    )
+    run_events_retention_days: int = Field(
+        default=7, ge=1, le=180, description="Events of the Prefect server, days."
     )
     retention_reason: str | None = Field(
         default=None,
@@ -269,3 +298,7 @@ class Settings(BaseSettings):
     def tracking_uri(self) -> str:
         """Where MLflow keeps runs and the registry."""
         return f"sqlite:///{self.mlruns / 'mlflow.db'}"
+
+    def version_page(self, version: str) -> str:
+        """Return where the MLflow UI shows a version of the model."""
+        return f"http://127.0.0.1:{self.mlflow_port}/#/models/{self.model_name}/versions/{version}"

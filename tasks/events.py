@@ -11,7 +11,7 @@ from schemas.clock import moment
 from tasks.opening import opened
 from tasks.policies import io_task
 from tasks.texts import redact_texts
-from warehouse import batches, staging, subtraction
+from warehouse import batches, decisions, staging, subtraction
 from warehouse.batch_frame import Partition
 from warehouse.batches import Counts
 from warehouse.engine import writing
@@ -53,6 +53,13 @@ def settle_consents(url: SecretStr, lease: Lease) -> Settled:
             if settled == Settled(0, 0):
                 return total
             total += settled
+
+
+@io_task
+def count_new_decisions(url: SecretStr) -> int:
+    """Count the decisions that have come since the model last learned."""
+    with opened(url) as engine:
+        return decisions.count_new(engine)
 
 
 @io_task

@@ -15,7 +15,7 @@ from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import moment
 from tasks.policies import compute_task, io_task
-from warehouse import runs, shadow_prices, training
+from warehouse import decisions, runs, shadow_prices, training
 from warehouse.engine import connect
 from warehouse.training import TrainingSet
 
@@ -116,6 +116,13 @@ def keep_prices(url: SecretStr, found: list[RulePrice], version: str, now: int) 
 
 
 @io_task
-def answer_requests(url: SecretStr, began: int, now: int) -> int:
+def count_decisions(url: SecretStr) -> int:
+    """Count the decisions that there are before the training set is read."""
+    return decisions.count(connect(url))
+
+
+@io_task
+def answer_requests(url: SecretStr, began: int, now: int, counted: int) -> int:
     """Note that whatever asked for a retrain before this one began has been answered."""
+    decisions.note_learned(connect(url), counted)
     return runs.answer(connect(url), "retrain_model", asked_until=moment(began), now=moment(now))

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from starlette.testclient import TestClient
 
-from ingest.launcher import environment
 from ingest_api import create_app
+from schemas.environment import inherited
 from schemas.settings import CHECKOUT
 from warehouse.keyfile import make_ring
 
@@ -71,7 +71,7 @@ class Server:
             self.process = subprocess.Popen(
                 self.command,
                 cwd=CHECKOUT,
-                env=environment(self._settings),
+                env=inherited(self._settings),
                 stdout=file,
                 stderr=file,
             )

@@ -32,6 +32,8 @@ DROPPED = "dropped"
 EXPIRED = "expired"
 PURGED = "purged"
 ERASED = "erased"
+DECIDED = "decided"
+"""Of the processed ones, those that are decisions; how much there is to learn from."""
 
 
 def add(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:

@@ -36,16 +36,22 @@ UNKNOWN_SUBJECT = "subject: must exist"
 
 COPIED = "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload"
 _ACCEPTED, _REJECTED, _DROPPED, _GONE = range(4)
+_DECISIONS = (CODES[EventKind.ACCEPTED], CODES[EventKind.REJECTED])
 
 
 @dataclass(frozen=True)
 class Counts:
-    """What became of some events: they add up to ``read``, but for what others took away."""
+    """What became of some events: they add up to ``read``, but for what others took away.
+
+    Attributes:
+        decided: Of the processed ones, those that are decisions.
+    """
 
     read: int = 0
     processed: int = 0
     dropped: int = 0
     rejected: Mapping[str, int] = field(default_factory=dict)
+    decided: int = 0
 
     def __add__(self, other: Counts) -> Counts:
         return Counts(
@@ -53,6 +59,7 @@ class Counts:
             self.processed + other.processed,
             self.dropped + other.dropped,
             dict(Counter(self.rejected) + Counter(other.rejected)),
+            self.decided + other.decided,
         )
 
 
@@ -187,6 +194,7 @@ def _settle_fate(
         processed=int(accepted.sum()),
         dropped=int((fate == _DROPPED).sum()),
         rejected=dict(Counter(rules[0] for rules in rejected.values())),
+        decided=int(np.isin(batch.columns["kind"][accepted], _DECISIONS).sum()),
     )
     _book(connection, counts)
     return counts
@@ -400,6 +408,7 @@ def _book(connection: Connection, counts: Counts) -> None:
         {
             (accounts.PROCESSED, ""): counts.processed,
             (accounts.DROPPED, CONSENT): counts.dropped,
+            (accounts.DECIDED, ""): counts.decided,
             **{(accounts.REJECTED, rule): n for rule, n in counts.rejected.items()},
         },
     )

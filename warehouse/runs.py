@@ -48,12 +48,26 @@ def request(engine: Engine, flow: str, now: datetime, run: str | None = None) ->
         return note(connection, flow, now, run)
 
 
-def note(connection: Connection, flow: str, now: datetime, run: str | None = None) -> str:
-    """Do what ``request`` does, in a transaction that others write in as well."""
+def note(
+    connection: Connection,
+    flow: str,
+    now: datetime,
+    run: str | None = None,
+    detail: str | None = None,
+) -> str:
+    """Do what ``request`` does, in a transaction that others write in as well.
+
+    Args:
+        connection: The transaction.
+        flow: Name of the flow.
+        now: The time, aware.
+        run: The id where it has one already; what was noted under it starts anew.
+        detail: Where it runs; nothing about a person.
+    """
     run = run or str(uuid4())
-    values = {"flow": flow, "state": REQUESTED, "requested_at": micros(now)}
+    values = {"flow": flow, "state": REQUESTED, "requested_at": micros(now), "detail": detail}
     again = connection.execute(
-        update(runs).where(runs.c.run == run).values(**values, finished_at=None, detail=None)
+        update(runs).where(runs.c.run == run).values(**values, finished_at=None)
     )
     if again.rowcount == 0:
         connection.execute(runs.insert().values(run=run, **values))

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from ingest.launcher import Launcher, environment
+from ingest.launcher import Launcher
 from ingest.service import Service
 from schemas.clock import MICROS_PER_DAY
+from schemas.environment import inherited
 from schemas.errors import NotReady, QueueFull
 from schemas.settings import Settings
 from schemas.tables import staged, subjects
@@ -172,7 +173,7 @@ def test_flow_that_dies_without_a_word_is_noted_as_failed(
 def test_flow_finds_the_settings_of_the_server(settings: Settings) -> None:
     changed = settings.model_copy(update={"cors_origins": ("https://a.example",), "port": 9})
 
-    given = environment(changed)
+    given = inherited(changed)
 
     assert given["SMARTMATCH_HOME"] == str(settings.home)
     assert given["SMARTMATCH_CORS_ORIGINS"] == "https://a.example"

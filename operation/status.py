@@ -1,0 +1,145 @@
+"""How an installation is: what runs, how far behind it is, and what wants a person's eye."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import prefect_api
+from operation.parts import parts, prefect_url
+from schemas.clock import moment
+from warehouse import overview
+from warehouse.engine import check_ready, connect
+from warehouse.erasure import pending_erasures
+from warehouse.keyfile import read_ring
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from prefect_api import FlowRun
+    from schemas.settings import Settings
+
+NIGHTLY = frozenset({"aggregate_metrics", "purge_expired", "watch_drift", "retrain_model"})
+NIGHT_HOURS = 26.0
+"""A nightly flow that has not ended well for longer missed a night."""
+
+
+@dataclass(frozen=True)
+class FlowState:
+    """When a flow last ended well, whoever started it, and how its last scheduled run ended.
+
+    Attributes:
+        ended_well_at: By the database; None when it never did.
+        last_run: By the Prefect server; None where that does not answer or knows of none.
+    """
+
+    ended_well_at: datetime | None
+    last_run: FlowRun | None
+
+
+@dataclass(frozen=True)
+class Status:
+    """An installation at a moment.
+
+    Attributes:
+        at: The moment.
+        parts: Whether each part answers; None for one that nothing answers for.
+        waiting: Events that no run has processed yet.
+        oldest_waiting_seconds: Age of the oldest of them.
+        flows: By name.
+        champion: Version that serves, since when; None before the first.
+        key: Id, beginning and age in days of the key that makes new pseudonyms, and the
+            number of keys that are kept.
+        pending_erasures: Requests that are not done.
+        problems: What wants a person's eye, a sentence each.
+    """
+
+    at: datetime
+    parts: dict[str, bool | None]
+    waiting: int
+    oldest_waiting_seconds: float
+    flows: dict[str, FlowState]
+    champion: dict[str, Any] | None
+    key: dict[str, Any]
+    pending_erasures: int
+    problems: list[str] = field(default_factory=list)
+
+
+def read_status(settings: Settings, now: datetime | None = None) -> Status:
+    """Look at every part, at the database and at the key file.
+
+    Raises:
+        NotReady: The database cannot be read.
+        KeyMissing: There is no key file.
+    """
+    now = now or datetime.now(UTC)
+    engine = connect(settings.url)
+    check_ready(engine)
+    loop = overview.loop(engine, now, smallest=settings.smallest_group, published=False)
+    found = Status(
+        at=now,
+        parts=_parts(settings),
+        waiting=loop["waiting"],
+        oldest_waiting_seconds=round(loop["oldest_waiting_seconds"], 1),
+        flows=_flows(settings, loop["flows"]),
+        champion=loop["champion"],
+        key=_key(settings, now),
+        pending_erasures=_pending(engine),
+    )
+    engine.dispose()
+    found.problems.extend(problems(found, settings))
+    return found
+
+
+def problems(found: Status, settings: Settings) -> list[str]:
+    """Say what wants a person's eye."""
+    said = [f"{name} does not answer" for name, up in found.parts.items() if up is False]
+    if found.oldest_waiting_seconds > settings.backlog_seconds:
+        age = found.oldest_waiting_seconds / 60
+        said.append(f"the oldest of {found.waiting} unprocessed events waits for {age:.0f} minutes")
+    for name, flow in found.flows.items():
+        if flow.last_run and flow.last_run.state in prefect_api.ENDED_BADLY:
+            said.append(f"the last run of {name} ended {flow.last_run.state.lower()}")
+        if name in NIGHTLY and flow.ended_well_at is not None:
+            hours = (found.at - flow.ended_well_at).total_seconds() / 3_600
+            if hours > NIGHT_HOURS:
+                said.append(f"{name} last ended well {hours:.0f} hours ago")
+    if found.champion is None:
+        said.append("no champion is published; `smartmatch init` makes the first")
+    return said
+
+
+def _parts(settings: Settings) -> dict[str, bool | None]:
+    wanted = parts(settings)
+    known = {part.name: prefect_api.answers(part.health) for part in wanted if part.health}
+    # Nothing answers for the process that runs the flows; the server knows when it last asked.
+    serving = prefect_api.someone_serves(_api(settings)) if known["prefect"] else None
+    return {part.name: known.get(part.name, serving) for part in wanted}
+
+
+def _flows(settings: Settings, ended_well: dict[str, str | None]) -> dict[str, FlowState]:
+    last = prefect_api.last_runs(_api(settings), list(ended_well))
+    return {
+        name: FlowState(datetime.fromisoformat(at) if at else None, last.get(name))
+        for name, at in ended_well.items()
+    }
+
+
+def _api(settings: Settings) -> str:
+    return prefect_api.configured_api() or f"{prefect_url(settings)}/api"
+
+
+def _key(settings: Settings, now: datetime) -> dict[str, Any]:
+    ring = read_ring(settings.keys)
+    since = moment(ring.current.since)
+    return {
+        "id": ring.current.key_id,
+        "since": since.isoformat(),
+        "age_days": (now - since).days,
+        "kept": len(ring.pseudonym_keys),
+    }
+
+
+def _pending(engine: Engine) -> int:
+    return len(pending_erasures(engine))

@@ -1,0 +1,106 @@
+"""What `smartmatch status` says, and what it complains of."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+from installation import set_up_database
+from operation.status import FlowState, Status, problems, read_status
+from prefect_api import FlowRun
+from schemas.clock import micros
+from schemas.settings import Settings
+from tests.histories import make_row, stage
+from tests.serving import free_port
+from warehouse.engine import connect
+from warehouse.training import publish_weights
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+WELL = Status(
+    at=NOW,
+    parts={"ingest": True, "flows": None},
+    waiting=3,
+    oldest_waiting_seconds=60,
+    flows={
+        "process_events": FlowState(NOW, FlowRun("COMPLETED", NOW.isoformat())),
+        "retrain_model": FlowState(NOW - timedelta(hours=10), None),
+        "purge_expired": FlowState(None, None),
+    },
+    champion={"version": "1"},
+    key={},
+    pending_erasures=0,
+)
+
+
+def changed(**fields: object) -> Status:
+    return Status(**{**WELL.__dict__, "problems": [], **fields})  # type: ignore[arg-type]
+
+
+def test_an_installation_at_work_has_no_problem() -> None:
+    assert problems(WELL, Settings()) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (changed(parts={"mlflow": False}), "mlflow does not answer"),
+        (
+            changed(oldest_waiting_seconds=7_200.0),
+            "the oldest of 3 unprocessed events waits for 120 minutes",
+        ),
+        (
+            changed(flows={"watch_drift": FlowState(NOW, FlowRun("CRASHED", ""))}),
+            "the last run of watch_drift ended crashed",
+        ),
+        (
+            changed(flows={"retrain_model": FlowState(NOW - timedelta(hours=30), None)}),
+            "retrain_model last ended well 30 hours ago",
+        ),
+        (changed(champion=None), "no champion is published; `smartmatch init` makes the first"),
+    ],
+)
+def test_what_is_wrong_is_said(found: Status, said: str) -> None:
+    assert problems(found, Settings()) == [said]
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """An installation of which nothing runs."""
+    for name in ("PORT", "SMARTMATCH_PREFECT_PORT", "SMARTMATCH_MLFLOW_PORT"):
+        monkeypatch.setenv(name, str(free_port()))
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    settings = Settings()
+    set_up_database(settings)
+    return settings
+
+
+def test_status_reads_backlog_champion_and_key(alone: Settings) -> None:
+    engine = connect(alone.url)
+    received = micros(NOW - timedelta(minutes=5))
+    stage(engine, [make_row("match_viewed", received_at=received)])
+    publish_weights(engine, "7", b"{}", at=NOW - timedelta(days=2))
+    engine.dispose()
+
+    found = read_status(alone, NOW)
+
+    assert (found.waiting, found.oldest_waiting_seconds) == (1, 300.0)
+    assert found.champion is not None
+    assert found.champion["version"] == "7"
+    assert found.key["kept"] == 1
+    assert found.parts == {"prefect": False, "flows": None, "ingest": False, "mlflow": False}
+
+
+@pytest.mark.usefixtures("alone")
+def test_command_fails_for_monitoring_and_gives_json() -> None:
+    ended = CliRunner().invoke(main, ["status", "--json"])
+
+    assert ended.exit_code == 1
+    assert "ingest does not answer" in json.loads(ended.stdout)["problems"]

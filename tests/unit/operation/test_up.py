@@ -1,0 +1,74 @@
+"""What `smartmatch up` refuses, and what it starts."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shlex
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+
+from operation.model_server import arguments
+from operation.parts import LOOPBACK, parts
+from operation.up import run_up
+from schemas.environment import RUNNING, running_prefect
+from schemas.errors import NotReady
+from schemas.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) -> None:
+    alone = Settings(home=tmp_path, port=8100, prefect_port=4300, mlflow_port=5100)
+    open_door = Settings(home=tmp_path, host="0.0.0.0")
+
+    hosts = [
+        words[words.index("--host") + 1]
+        for words in (*(shlex.split(part.command) for part in parts(alone)), arguments(alone))
+        if "--host" in words
+    ]
+    assert hosts == [LOOPBACK, LOOPBACK, LOOPBACK]
+    assert [part.address for part in parts(alone) if part.address] == [
+        "http://127.0.0.1:4300",
+        "http://127.0.0.1:8100/docs",
+        "http://127.0.0.1:5100",
+    ]
+    ingest = next(part for part in parts(open_door) if part.name == "ingest")
+    assert "--host 0.0.0.0" in ingest.command
+
+
+def test_no_command_holds_the_database(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, database_url=SecretStr("postgresql://u:geheim@h/d"))
+
+    assert "geheim" not in " ".join(part.command for part in parts(settings))
+
+
+def test_a_taken_port_is_said_with_its_setting(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+
+        with pytest.raises(NotReady, match=f"port {port} cannot be used; change SMARTMATCH_MLF"):
+            run_up(Settings(home=tmp_path, port=0, mlflow_port=port))
+
+
+def test_one_home_runs_once(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "up.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+
+        with pytest.raises(NotReady, match="runs already"):
+            run_up(Settings(home=tmp_path))
+
+
+def test_commands_beside_a_running_installation_use_its_server(tmp_path: Path) -> None:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        api = f"http://{LOOPBACK}:{server.getsockname()[1]}/api"
+        (tmp_path / RUNNING).write_text(json.dumps({"pid": 1, "prefect_api": api}))
+
+        assert running_prefect(tmp_path) == api
+
+    assert running_prefect(tmp_path) == ""

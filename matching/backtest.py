@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from matching.gate import Limits
+    from matching.evidence import Limits
     from matching.rounds import Round
 
     Floats = NDArray[np.float64]

@@ -112,11 +112,14 @@ class Candidate:
         name: Kind of the model it makes.
         fit: From rows to a model.
         complexity: Of two that do equally well, the lower one is chosen.
+        refreshes: Whether a fit of more rows is a fit of fewer, updated: then it may follow a
+            champion of its own kind as a refresh.
     """
 
     name: str
     fit: Callable[[Fitting], Model]
     complexity: int
+    refreshes: bool = False
 
 
 def candidates(decisions: int, *, seed: int) -> tuple[Candidate, ...]:
@@ -127,8 +130,8 @@ def candidates(decisions: int, *, seed: int) -> tuple[Candidate, ...]:
         seed: For ties between splits of the trees.
     """
     linear = (
-        Candidate("update", lambda fitting: fitting.linear, 0),
-        Candidate("interactions", fit_interactions, 1),
+        Candidate("update", lambda fitting: fitting.linear, 0, refreshes=True),
+        Candidate("interactions", fit_interactions, 1, refreshes=True),
     )
     if decisions < TREES_FROM:
         return linear

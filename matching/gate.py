@@ -4,82 +4,28 @@ The burden of proof lies with the candidate: every check must pass, on decisions
 neither it nor the champion has learned from. A refusal is an ordinary outcome and carries
 the same evidence as a promotion.
 
-Rows are not independent: one person makes many decisions, and two people see the same
-partner. Intervals count people and rounds, not rows.
-
-References:
-    Cameron, Gelbach, Miller (2011). Robust inference with multiway clustering. Journal of
-    Business & Economic Statistics 29(2), 238-249.
+There are two ways to pass. A candidate that is shown to predict better than the champion
+replaces it. One that is fitted as the champion was, from more decisions, may also replace it
+as a refresh (``matching.refresh``): new rounds are few, so that what they add to the same
+way of fitting would take months to be shown by itself.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from scipy.special import logit
 from scipy.stats import norm
-from scipy.stats import t as student
 
-from matching.calibration import calibration_error, calibration_noise
+from matching import refresh
+from matching.calibration import auc, calibration_error, calibration_noise
+from matching.evidence import Check, clustered, clustered_mean, count, paired_gain
 from matching.logistic import log_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from numpy.typing import NDArray
-
-    from matching.memorisation import Membership
-
-    Floats = NDArray[np.float64]
-    Codes = NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a promotion asks for.
-
-    Attributes:
-        confidence: Of the interval of the gain, two-sided.
-        min_decisions: Fewest decisions that a verdict may rest on.
-        min_people: Fewest people who made them.
-        few_rounds: From this number of rounds on they are counted as clusters too; fewer
-            cannot say how much rounds differ.
-        max_calibration_error: Largest calibration error beyond what chance explains.
-        min_slice_rows: Smallest slice that is looked at.
-        slice_error: Chance that any of the slices of an equally good model is called worse.
-        max_membership_auc: Largest AUC of a membership attack.
-        max_members_found: Largest share of members found at one false alarm in a hundred.
-    """
-
-    confidence: float = 0.95
-    min_decisions: int = 100
-    min_people: int = 12
-    few_rounds: int = 8
-    max_calibration_error: float = 0.02
-    min_slice_rows: int = 30
-    slice_error: float = 0.05
-    max_membership_auc: float = 0.55
-    max_members_found: float = 0.02
-
-
-@dataclass(frozen=True)
-class Check:
-    """One question of the gate.
-
-    Attributes:
-        name: Short name.
-        passed: Whether the answer is good enough.
-        value: What was measured.
-        bound: What it was held against.
-        sentence: Both in words.
-    """
-
-    name: str
-    passed: bool
-    value: float
-    bound: float
-    sentence: str
+    from matching.evidence import Evidence, Limits
 
 
 class Slice(NamedTuple):
@@ -117,49 +63,6 @@ class Verdict:
         return {"promote": self.promote, "sentence": self.sentence, "checks": checks}
 
 
-@dataclass(frozen=True)
-class Gain:
-    """How much less the candidate is surprised by a decision than the champion, in nats."""
-
-    mean: float
-    lower: float
-    upper: float
-
-
-@dataclass(frozen=True, eq=False)
-class Evidence:
-    """Held-out decisions with what both models expected of them.
-
-    Attributes:
-        accepted: 0 or 1, shape (n,).
-        champion: Probability by the champion.
-        candidate: Probability by the candidate.
-        person: Code of the deciding person.
-        partner: Code of the person decided about; the number of people where unknown.
-        round: Code of the round.
-        slices: Name of a slicing -> label of each row.
-        matches_lost: Mutual matches that only the champion's assignment makes.
-        matches_won: Mutual matches that only the candidate's assignment makes.
-        membership: Result of the memorisation audit.
-    """
-
-    accepted: Floats
-    champion: Floats
-    candidate: Floats
-    person: Codes
-    partner: Codes
-    round: Codes
-    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
-    matches_lost: int = 0
-    matches_won: int = 0
-    membership: Membership | None = None
-
-    @property
-    def gain(self) -> Floats:
-        """Gain of each row in nats."""
-        return log_loss(self.accepted, self.champion) - log_loss(self.accepted, self.candidate)
-
-
 def judge(evidence: Evidence, limits: Limits) -> Verdict:
     """Ask all questions.
 
@@ -171,13 +74,17 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     if not enough.passed:
         return Verdict(False, f"Kept the champion: {enough.sentence}", (enough,))  # noqa: FBT003
     slices = slice_gains(evidence, limits)
+    gain = _gains(evidence, limits)
+    refreshed = () if gain.passed else refresh.checks(evidence, limits)
     checks = (
         enough,
-        _gains(evidence, limits),
+        *(refreshed or (gain,)),
         _assigns(evidence),
         _honest(evidence, limits),
         *_slices_hold(slices, limits),
         *_forgets(evidence, limits),
+        *_agrees(evidence, limits),
+        _credible(evidence, limits),
     )
     failed = [check for check in checks if not check.passed]
     reasons = "; ".join(check.sentence for check in failed)
@@ -189,28 +96,6 @@ def judge(evidence: Evidence, limits: Limits) -> Verdict:
     return Verdict(not failed, sentence, checks, slices)
 
 
-def paired_gain(evidence: Evidence, limits: Limits) -> Gain:
-    """Estimate the mean gain with an interval that counts people and rounds.
-
-    The variance is clustered by the deciding person and by the partner, and by round too
-    where there are enough of them; the widest interval is taken.
-    """
-    gain = evidence.gain
-    mean = float(np.sort(gain).mean())
-    rest = gain - mean
-    people = _count(evidence.person)
-    by_people = _clustered(rest, evidence.person) + _clustered(rest, evidence.partner)
-    by_people = max(by_people - float((rest**2).sum()), _clustered(rest, evidence.person))
-    tail = 0.5 + limits.confidence / 2
-    margin = student.ppf(tail, max(people - 1, 1)) * np.sqrt(by_people) / len(gain)
-    rounds = _count(evidence.round)
-    if rounds >= limits.few_rounds:
-        by_round = _clustered(rest, evidence.round)
-        wide = student.ppf(tail, rounds - 1) * np.sqrt(by_round) / len(gain)
-        margin = max(margin, wide)
-    return Gain(mean, mean - float(margin), mean + float(margin))
-
-
 def slice_gains(evidence: Evidence, limits: Limits) -> tuple[Slice, ...]:
     """Measure the gain of every slice with enough rows and people."""
     found = []
@@ -219,18 +104,18 @@ def slice_gains(evidence: Evidence, limits: Limits) -> tuple[Slice, ...]:
         for label in sorted(set(labels.tolist()) - {""}):
             inside = labels == label
             people = evidence.person[inside]
-            if len(people) < limits.min_slice_rows or _count(people) < limits.min_people:
+            if len(people) < limits.min_slice_rows or count(people) < limits.min_people:
                 continue
             part = gain[inside]
             mean = float(np.sort(part).mean())
-            error = np.sqrt(_clustered(part - mean, people)) / len(part)
+            error = np.sqrt(clustered(part - mean, people)) / len(part)
             z = mean / max(float(error), 1e-12)
             found.append(Slice(name, label, len(part), mean, z))
     return tuple(found)
 
 
 def _enough(evidence: Evidence, limits: Limits) -> Check:
-    decisions, people = len(evidence.accepted), _count(evidence.person)
+    decisions, people = len(evidence.accepted), count(evidence.person)
     passed = decisions >= limits.min_decisions and people >= limits.min_people
     words = (
         f"{decisions} decisions of {people} people that neither model has learned from"
@@ -272,6 +157,34 @@ def _honest(evidence: Evidence, limits: Limits) -> Check:
     return Check("calibration", bool(error <= bound), error, float(bound), words)
 
 
+def _agrees(evidence: Evidence, limits: Limits) -> list[Check]:
+    """Ask whether decisions are the opposite of what a trained champion expects.
+
+    Tastes drift, but they do not turn round overnight; labels that are swapped do.
+    """
+    if not evidence.trained:
+        return []
+    expected = logit(np.clip(evidence.champion, 1e-6, 1 - 1e-6))
+    together = (expected - expected.mean()) * (evidence.accepted - evidence.accepted.mean())
+    found = clustered_mean(together, evidence, limits)
+    passed = found.upper >= 0
+    words = (
+        "new decisions go along with what the champion expects"
+        if passed
+        else "new decisions are the opposite of what the champion expects; are labels swapped?"
+    )
+    return [Check("labels", passed, found.upper, 0.0, words)]
+
+
+def _credible(evidence: Evidence, limits: Limits) -> Check:
+    reached = auc(evidence.accepted, evidence.candidate)
+    passed = not reached > limits.max_auc
+    words = f"it tells accepted from rejected with AUC {reached:.3f}" + (
+        "" if passed else ", which nobody can: some feature knows the decision"
+    )
+    return Check("too good", passed, reached, limits.max_auc, words)
+
+
 def _slices_hold(slices: tuple[Slice, ...], limits: Limits) -> list[Check]:
     if not slices:
         return []
@@ -309,14 +222,3 @@ def _forgets(evidence: Evidence, limits: Limits) -> list[Check]:
             f"an attacker finds {100 * found.found:.1f} % of them at 1 % false alarms",
         ),
     ]
-
-
-def _count(codes: Codes) -> int:
-    return int((np.bincount(codes) > 0).sum())
-
-
-def _clustered(rest: Floats, cluster: Codes) -> float:
-    """Variance of the sum of ``rest`` when rows of a cluster go together."""
-    sums = np.bincount(cluster, rest)
-    used = max(_count(cluster), 2)
-    return float((np.sort(sums**2)).sum() * used / (used - 1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,9 @@ from matching import couples, features, gate, memorisation
 from matching.calibration import Quality, quality, reliability
 from matching.candidates import Candidate, Fitting, candidates
 from matching.evaluation import canonical, forward, splits
-from matching.gate import Evidence, Limits, Verdict
-from matching.model import Model, log_odds
+from matching.evidence import Evidence, Limits, paired_gain
+from matching.gate import Verdict
+from matching.model import Model, first_champion, log_odds
 from matching.weights import Weights, weights
 from schemas.errors import InvalidInput, NotEnoughDecisions
 
@@ -121,11 +122,15 @@ def _retrain(
     steps = splits(rows, "")
     tried = list(zip(offered, forward(rows, steps, champion.prior, offered), strict=True))
     chosen, held_out = _choose(rows, tried)
+    record = None
+    if chosen.refreshes and champion.kind == chosen.name:
+        record = _beside(rows, held_out, first_champion(champion.prior))
     if champion.trained_until:
         new = splits(rows, champion.trained_until)
         (held_out,) = forward(rows, new, champion.prior, (chosen,))
     model = chosen.fit(Fitting(rows, champion.prior))
     evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=limits)
+    evidence = replace(evidence, record=record)
     verdict = gate.judge(evidence, limits)
     return Retraining(
         model=model,
@@ -169,21 +174,30 @@ def _evidence(
 ) -> Evidence:
     held = ~np.isnan(held_out)
     judged = rows[held].reset_index(drop=True)
-    by_champion = expit(log_odds(champion, judged))
-    by_candidate = held_out[held]
-    won, lost = _assignments(judged, by_champion, by_candidate)
-    person, partner = _parties(judged)
-    return Evidence(
-        accepted=judged["accepted"].to_numpy(dtype="float64"),
-        champion=by_champion,
-        candidate=by_candidate,
-        person=person,
-        partner=partner,
-        round=np.asarray(pd.factorize(judged["group"])[0], dtype="int64"),
+    compared = _beside(rows, held_out, champion)
+    won, lost = _assignments(judged, compared.champion, compared.candidate)
+    return replace(
+        compared,
         slices=_slices(rows, held),
         matches_lost=lost,
         matches_won=won,
         membership=_audit(rows, champion.prior, chosen, seed, limits) if held.any() else None,
+    )
+
+
+def _beside(rows: pd.DataFrame, held_out: Floats, champion: Model) -> Evidence:
+    """Put what was predicted of held-out rows beside what another model says of them."""
+    held = ~np.isnan(held_out)
+    judged = rows[held].reset_index(drop=True)
+    person, partner = _parties(judged)
+    return Evidence(
+        accepted=judged["accepted"].to_numpy(dtype="float64"),
+        champion=expit(log_odds(champion, judged)),
+        candidate=held_out[held],
+        person=person,
+        partner=partner,
+        round=np.asarray(pd.factorize(judged["group"])[0], dtype="int64"),
+        trained=champion.trained_rows > 0,
     )
 
 
@@ -258,7 +272,7 @@ def _audit(
 def _metrics(evidence: Evidence, limits: Limits) -> dict[str, float]:
     if len(evidence.accepted) == 0:
         return {"held_out_rows": 0.0}
-    gain = gate.paired_gain(evidence, limits)
+    gain = paired_gain(evidence, limits)
     found = {"held_out_rows": float(len(evidence.accepted))}
     for name, probability in (("champion", evidence.champion), ("candidate", evidence.candidate)):
         worth = quality(evidence.accepted, probability)

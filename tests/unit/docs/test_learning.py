@@ -21,7 +21,7 @@ from matching import (
     weights,
 )
 from matching.drift import DriftBounds
-from matching.gate import Limits
+from matching.evidence import Limits
 from matching.model import Prior
 from matching.ope import Support
 from schemas.settings import CHECKOUT

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from matching.gate import Evidence, Limits, Verdict, judge, paired_gain
+from matching.evidence import Evidence, Limits, paired_gain
+from matching.gate import Verdict, judge
 from matching.memorisation import Membership, audit
 
 QUIET = Membership(0.51, 0.51, 0.02, 0.011, 0.5, 200)

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DATA ?=
 
 .PHONY: help setup demo test faults lint format lock clean bench-ingest bench-pipeline bench-learning \
-        bench-redaction bench-assignment bench-ope
+        bench-learning-speed bench-gate bench-redaction bench-assignment bench-ope
 
 help:  ## Say what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -57,6 +57,12 @@ bench-pipeline: $(READY)  ## Measure the flow from staged to committed.
 
 bench-learning: $(READY)  ## Measure the regret of learned matching in the simulated market.
 	$(BIN)/python -m benchmarks.learning
+
+bench-learning-speed: $(READY)  ## Measure CPU time of retraining, updating and scoring.
+	$(BIN)/python -m benchmarks.learning_speed
+
+bench-gate: $(READY)  ## Judge 1,000 worse or poisoned challengers; none may be promoted.
+	$(BIN)/python -m benchmarks.gate
 
 bench-redaction: $(READY)  ## Measure recall and precision of the redaction.
 	$(BIN)/python -m benchmarks.redaction

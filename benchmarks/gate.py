@@ -1,8 +1,10 @@
 """Worse and poisoned challengers at the gate: `python -m benchmarks.gate [--rounds 1000]`.
 
-Each of 1,000 simulated rounds has a history of its own. A challenger is fitted on it and
-spoiled in one of several ways, and the gate judges it against a sound champion that was
-learned from earlier rounds. Counted is how many are promoted; none may be.
+Each of 1,000 simulated rounds has a history of its own, and a sound champion that was learned
+from its first rounds. In most a challenger is spoiled in one of several ways; in the others
+the newest decisions are poisoned, and the usual candidates learn from them. Counted is how
+many are promoted; none may be. With `--sound` nothing is spoiled, and counted is how many
+newer fits the gate lets through.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from rich.progress import track
 from scipy.special import expit
 
 from matching.candidates import Candidate, Fitting
@@ -26,9 +29,12 @@ from matching.training import retrain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    Fit = Callable[[Fitting], Model]
+    from matching.gate import Verdict
+
+    Poison = Callable[[pd.DataFrame, np.random.Generator], pd.DataFrame]
 
 PEOPLE = 10
+SOUND = "nothing spoiled"
 NAMES = ("pace", "craft", "noise")
 
 
@@ -98,26 +104,58 @@ SPOILT = (
 )
 
 
-def run(rounds: int) -> int:
+POISONED: dict[str, Poison] = {
+    "new labels flipped": lambda rows, _: rows.assign(accepted=1 - rows["accepted"]),
+    "new labels drawn by lot": lambda rows, generator: rows.assign(
+        accepted=generator.permutation(rows["accepted"])
+    ),
+    "half of new labels flipped": lambda rows, generator: rows.assign(
+        accepted=np.abs(rows["accepted"] - (generator.random(len(rows)) < 1 / 2))
+    ),
+    "the future leaks": lambda rows, _: rows.assign(
+        **{"constraint:pace": 0.1 + 0.8 * rows["accepted"]}
+    ),
+}
+"""What happens to the newest round before anybody learns from it."""
+TURNED = "strongest taste turned round"
+
+
+def judge_one(number: int, how: str) -> Verdict:
+    """Make a history and a champion, spoil what is to be spoiled, and ask the gate."""
+    generator = np.random.default_rng(number)
+    truth = generator.normal(0, 3, len(NAMES))
+    old = history(4, 0, truth, 2 * number)
+    champion = Fitting(canonical(old), Prior()).linear
+    if how == TURNED:
+        truth[np.abs(truth).argmax()] *= -1
+    new = history(3 if how in SPOILT else 1, 4, truth, 2 * number + 1)
+    if how in POISONED:
+        new = POISONED[how](new, generator)
+    both = pd.concat([old, new], ignore_index=True)
+    offered = [spoilt(how, number)] if how in SPOILT else []
+    return retrain(both, champion, seed=number, offered=offered).verdict
+
+
+def run(rounds: int, *, sound: bool = False) -> int:
     """Judge that many challengers; print and return how many were promoted."""
-    promoted = 0
-    for number in range(rounds):
-        truth = np.random.default_rng(number).normal(0, 3, len(NAMES))
-        old, new = history(4, 0, truth, 2 * number), history(3, 4, truth, 2 * number + 1)
-        champion = Fitting(canonical(old), Prior()).linear
-        how = SPOILT[number % len(SPOILT)]
-        both = pd.concat([old, new], ignore_index=True)
-        found = retrain(both, champion, seed=number, offered=[spoilt(how, number)])
-        if found.verdict.promote:
-            promoted += 1
-            print(f"round {number}: {how}: {found.verdict.sentence}", file=sys.stderr)
-        if (number + 1) % 100 == 0:
-            print(f"{number + 1} challengers judged, {promoted} promoted", file=sys.stderr)
-    print(f"{promoted} of {rounds} worse or poisoned challengers promoted")
-    return promoted
+    promoted = dict.fromkeys((SOUND,) if sound else (*SPOILT, *POISONED, TURNED), 0)
+    ways = list(promoted)
+    for number in track(range(rounds), description="Challengers"):
+        how = ways[number % len(ways)]
+        verdict = judge_one(number, how)
+        promoted[how] += verdict.promote
+        if verdict.promote and not sound:
+            print(f"round {number}: {how}: {verdict.sentence}", file=sys.stderr)
+    for how, count in promoted.items():
+        print(f"{count} promoted of {len(range(ways.index(how), rounds, len(ways)))}: {how}")
+    return sum(promoted.values())
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=1000)
-    sys.exit(1 if run(parser.parse_args().rounds) else 0)
+    parser.add_argument("--sound", action="store_true")
+    asked = parser.parse_args()
+    found = run(asked.rounds, sound=asked.sound)
+    print(f"{found} of {asked.rounds} challengers promoted")
+    sys.exit(1 if found and not asked.sound else 0)

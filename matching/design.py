@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from matching import features
-from matching.features import CONSTRAINT, GAP, OWN, PARAMETER, SCORE, values
+from matching.features import CONSTRAINT, GAP, OWN, PARAMETER, SCORE, known, values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -105,9 +105,9 @@ class Design:
             Each term with its value a row; never missing.
         """
         score = values(frame, SCORE)
-        options = np.nan_to_num(values(frame, features.OPTIONS), nan=1.0)
+        options = known(values(frame, features.OPTIONS), 1.0)
         yield Term("intercept", "intercept"), np.ones(len(frame))
-        yield Term("score", "score"), np.nan_to_num(score - 0.5)
+        yield Term("score", "score"), known(score - 0.5)
         level = _level(frame, "score", 0.5, options)
         yield Term("level:score", "level"), level
         for name, centre in self.centres.items():
@@ -117,7 +117,7 @@ class Design:
             yield Term("gap", "gap"), self._gap(frame)
         for name, (centre, scale) in self.scales.items():
             value = (values(frame, PARAMETER + name) - centre) / scale
-            yield Term(f"parameter:{name}", "parameter"), np.nan_to_num(value)
+            yield Term(f"parameter:{name}", "parameter"), known(value)
 
     def matrix(self, frame: pd.DataFrame) -> Floats:
         """Make all columns, shape (rows, terms), column by column in memory."""
@@ -147,7 +147,7 @@ class Design:
     ) -> Iterator[tuple[Term, Floats]]:
         value = values(frame, CONSTRAINT + name)
         level = _level(frame, name, centre, options)
-        offers = np.nan_to_num(value - centre - level)
+        offers = known(value - centre - level)
         yield Term(f"offers:{name}", "offers"), offers
         yield Term(f"level:{name}", "level"), level
         yield Term(f"missing:{name}", "missing"), np.isnan(value).astype("float64")
@@ -159,22 +159,22 @@ class Design:
         """How much more sought-after the partner is than the deciding person, in log-odds."""
         total = np.zeros(len(frame))
         for name, weight in self.demand.items():
-            total += weight * np.nan_to_num(values(frame, GAP + name))
+            total += weight * known(values(frame, GAP + name))
         return total
 
     @staticmethod
     def _situation(frame: pd.DataFrame) -> Iterator[tuple[Term, Floats]]:
-        yield Term("rank", "situation"), np.nan_to_num(values(frame, features.RANK))
+        yield Term("rank", "situation"), known(values(frame, features.RANK))
         spread = values(frame, features.SPREAD) - SPREAD_CENTRE
-        yield Term("spread", "situation"), np.nan_to_num(spread)
-        yield Term("returned", "situation"), np.nan_to_num(values(frame, features.RETURNED))
+        yield Term("spread", "situation"), known(spread)
+        yield Term("returned", "situation"), known(values(frame, features.RETURNED))
         yield Term("side", "situation"), _side(frame)
 
 
 def _level(frame: pd.DataFrame, name: str, centre: float, options: Floats) -> Floats:
     """Put the own mean beside everybody's, shrunk: with one option it is mostly everybody's."""
     own = values(frame, OWN + name) - centre
-    return np.nan_to_num(own) * (options / (options + OWN_PRIOR))
+    return known(own) * (options / (options + OWN_PRIOR))
 
 
 def _side(frame: pd.DataFrame) -> Floats:

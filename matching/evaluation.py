@@ -95,7 +95,10 @@ def splits(rows: pd.DataFrame, since: str) -> list[Split]:
     place = pd.Series({name: index for index, name in enumerate(order)})
     position = place.reindex(group).to_numpy()
     steps = [
-        Split(position < place[block[0]], np.isin(group, block))
+        Split(
+            position < place[block[0]],
+            (position >= place[block[0]]) & (position <= place[block[-1]]),
+        )
         for block in _blocks(fresh, pd.Series(group).value_counts())
     ]
     return [step for step in steps if step.past.any()]

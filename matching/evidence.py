@@ -44,10 +44,11 @@ class Limits:
         slice_error: Chance that any of the slices of an equally good model is called worse.
         max_membership_auc: Largest AUC of a membership attack.
         max_members_found: Largest share of members found at one false alarm in a hundred.
-        max_auc: Largest AUC of a candidate; people are not that predictable, so beyond it a
-            feature is suspected of knowing the decision.
-        max_surprise: How much more than it expected the champion may be surprised by new
-            decisions, in nats each and beyond noise, for a refresh to rest on them.
+        max_auc: Largest AUC of a candidate or of a single constraint; people are not that
+            predictable, so beyond it a feature is suspected of knowing the decision.
+        min_slope: For a refresh, what the slope of new decisions on the champion's log-odds
+            must be shown to be above.
+        max_slope: What it must not be shown to be above.
     """
 
     confidence: float = 0.95
@@ -60,7 +61,8 @@ class Limits:
     max_membership_auc: float = 0.55
     max_members_found: float = 0.02
     max_auc: float = 0.99
-    max_surprise: float = 0.05
+    min_slope: float = 0.4
+    max_slope: float = 1.5
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,7 @@ class Evidence:
         matches_lost: Mutual matches that only the champion's assignment makes.
         matches_won: Mutual matches that only the candidate's assignment makes.
         membership: Result of the memorisation audit.
+        telling: Constraint -> AUC of its satisfaction alone, at least one half.
         trained: Whether the champion has learned from decisions.
         record: For a refresh, what its way of fitting would have predicted of every round
             from the rounds before it, beside version 1; see ``matching.refresh``.
@@ -121,6 +124,7 @@ class Evidence:
     matches_lost: int = 0
     matches_won: int = 0
     membership: Membership | None = None
+    telling: Mapping[str, float] = field(default_factory=dict)
     trained: bool = False
     record: Evidence | None = None
 

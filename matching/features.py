@@ -23,6 +23,8 @@ import pandas as pd
 from schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -47,6 +49,7 @@ SPREAD = CONTEXT + "spread"
 RETURNED = CONTEXT + "returned"
 """How far the partner's score of this match lies above the partner's own mean."""
 
+_PERSON = {"subject", "user_id"}
 GAP_PRIOR = 3.0
 """How many people who see nothing special in them everybody starts with."""
 
@@ -87,11 +90,29 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
     columns = {SCORE: "score"} | {CONSTRAINT + name: name for name in constraint_names(frame)}
     if _complete(frame):
         return frame.copy(deep=False)
+    if not _PERSON & set(frame.columns):
+        return _alone(frame, columns)
     people = People.of(frame)
     fresh: dict[str, Floats] = {OPTIONS: people.options.astype("float64")}
     for column, name in columns.items():
         _put_beside_others(values(frame, column), name, people, fresh)
     fresh |= _place(values(frame, SCORE), people)
+    return _with(frame, fresh)
+
+
+def _alone(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:
+    """Give the context of people of whom nothing but one option each is known."""
+    coupled = other_rows(frame) >= 0
+    nothing = np.where(coupled, 0.0, np.nan)
+    fresh = {OPTIONS: np.ones(len(frame)), RANK: np.zeros(len(frame)), RETURNED: nothing}
+    fresh[SPREAD] = np.full(len(frame), np.nan)
+    for column, name in columns.items():
+        fresh |= {OWN + name: values(frame, column), GAP + name: nothing}
+    return _with(frame, fresh)
+
+
+def _with(frame: pd.DataFrame, fresh: dict[str, Floats]) -> pd.DataFrame:
+    """Put context beside what is there; what was known of it before is kept."""
     for column, computed in fresh.items():
         if column in frame.columns:
             known = values(frame, column)
@@ -135,6 +156,11 @@ def values(frame: pd.DataFrame, column: str) -> Floats:
     if column not in frame.columns:
         return np.full(len(frame), np.nan)
     return frame[column].to_numpy(dtype="float64", na_value=np.nan)
+
+
+def known(value: Floats, otherwise: float = 0.0) -> Floats:
+    """Put a number where a value is missing."""
+    return np.where(np.isnan(value), otherwise, value)
 
 
 def _after(prefix: str, frame: pd.DataFrame) -> list[str]:

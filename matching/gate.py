@@ -177,12 +177,14 @@ def _agrees(evidence: Evidence, limits: Limits) -> list[Check]:
 
 
 def _credible(evidence: Evidence, limits: Limits) -> Check:
-    reached = auc(evidence.accepted, evidence.candidate)
-    passed = not reached > limits.max_auc
-    words = f"it tells accepted from rejected with AUC {reached:.3f}" + (
+    reached = {"the candidate": auc(evidence.accepted, evidence.candidate)}
+    reached |= {f"{name} alone": value for name, value in evidence.telling.items()}
+    who = max(reached, key=lambda one: (reached[one] == reached[one], reached[one]))
+    passed = not reached[who] > limits.max_auc
+    words = f"{who} tells accepted from rejected with AUC {reached[who]:.3f}" + (
         "" if passed else ", which nobody can: some feature knows the decision"
     )
-    return Check("too good", passed, reached, limits.max_auc, words)
+    return Check("too good", passed, reached[who], limits.max_auc, words)
 
 
 def _slices_hold(slices: tuple[Slice, ...], limits: Limits) -> list[Check]:

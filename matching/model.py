@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FORMAT = 1
+CHUNK = 32_768
+"""Rows that are scored at once: their columns stay in the processor's cache."""
 LOWEST, HIGHEST = 1.0, 5.0
 """Ratings run from 1 to 5."""
 
@@ -249,6 +251,14 @@ def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
 
 def heads(model: Model, rows: pd.DataFrame) -> tuple[Floats, Floats]:
     """Log-odds of acceptance, and rating expected given it, of rows with their context."""
+    accepting, satisfied = np.empty(len(rows)), np.empty(len(rows))
+    for begin in range(0, len(rows), CHUNK):
+        part = slice(begin, begin + CHUNK)
+        accepting[part], satisfied[part] = _heads(model, rows.iloc[part])
+    return accepting, satisfied
+
+
+def _heads(model: Model, rows: pd.DataFrame) -> tuple[Floats, Floats]:
     accepting, satisfied = np.zeros(len(rows)), np.zeros(len(rows))
     weights = zip(model.acceptance.mean, model.satisfaction.mean, strict=True)
     for (_, value), (weight, rating) in zip(model.design.columns(rows), weights, strict=True):

@@ -8,13 +8,17 @@ matched by a model that is known to have seen less. So a refresh is judged by
 * its record: each round of the history predicted by a fit of the rounds before it. The paired
   interval of the gain over version 1 must lie above zero;
 * the new rounds: there it must not be shown to be worse than the champion;
-* surprise: the champion must not be more surprised by the new decisions than it expected to
-  be. Swapped labels, another population or a change of taste would show; then the candidate
-  has to prove its gain over the champion like any other.
+* the champion's word: on the new decisions its log-odds must still mean what they say. The
+  slope of a logistic fit on them is 1 where they do, 0 where decisions are drawn by lot,
+  negative where labels are swapped, and far above 1 where a feature knows the decision. Where
+  the slope is not shown to be near 1, the candidate has to prove its gain over the champion
+  like any other, and new rounds are gathered for it.
 
 References:
     Dawid, A. P. (1984). Statistical theory: the prequential approach. Journal of the Royal
     Statistical Society A 147(2), 278-292.
+    Cox, D. R. (1958). Two further applications of a model for binary regression. Biometrika
+    45(3/4), 562-565 (the slope).
 """
 
 from __future__ import annotations
@@ -22,13 +26,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import entr
+from scipy.special import expit, logit
 
 from matching.evidence import Check, clustered_mean, paired_gain
-from matching.logistic import log_loss
+from matching.logistic import Gaussian, posterior
 
 if TYPE_CHECKING:
-    from matching.evidence import Evidence, Limits
+    from matching.evidence import Evidence, Interval, Limits
+
+SLOPE_WIDTH = 3.0
+"""How far the slope may lie from 1 before the fit doubts it: hardly a bound."""
 
 
 def checks(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
@@ -46,7 +53,7 @@ def checks(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     return (
         _record(evidence.record, limits),
         _not_worse(evidence, limits),
-        _expected(evidence, limits),
+        _keeps_its_word(evidence, limits),
     )
 
 
@@ -70,15 +77,26 @@ def _not_worse(evidence: Evidence, limits: Limits) -> Check:
     return Check("not worse", passed, gain.upper, 0.0, words)
 
 
-def _expected(evidence: Evidence, limits: Limits) -> Check:
-    p = np.clip(evidence.champion, 1e-6, 1 - 1e-6)
-    excess = log_loss(evidence.accepted, p) - entr(p) - entr(1 - p)
-    found = clustered_mean(excess, evidence, limits)
-    passed = found.lower <= limits.max_surprise
-    told = "are" if passed else "are not"
+def slope(evidence: Evidence, limits: Limits) -> Interval:
+    """Estimate the slope of the decisions on the champion's log-odds, clustered like gains."""
+    expected = logit(np.clip(evidence.champion, 1e-6, 1 - 1e-6))
+    columns = np.column_stack([np.ones(len(expected)), expected])
+    loose = Gaussian(np.array([0.0, 1.0]), np.eye(2) / SLOPE_WIDTH**2)
+    found = posterior(columns, evidence.accepted, loose)
+    rest = evidence.accepted - expit(columns @ found.mean)
+    influence = (columns * rest[:, None]) @ found.covariance[1]
+    return clustered_mean(found.mean[1] + len(rest) * influence, evidence, limits)
+
+
+def _keeps_its_word(evidence: Evidence, limits: Limits) -> Check:
+    found = slope(evidence, limits)
+    near = found.lower > limits.min_slope
+    passed = near and found.lower < limits.max_slope
+    told = "follow" if passed else ("follow too well" if near else "are not shown to follow")
     words = (
-        f"the new decisions {told} what the champion expects"
-        f" ({found.mean:+.3f} nats a decision more surprising than foreseen,"
-        f" {limits.max_surprise:g} allowed beyond noise)"
+        f"the new decisions {told} what the champion expects (slope {found.mean:.2f},"
+        f" {100 * limits.confidence:g} % interval {found.lower:.2f} to {found.upper:.2f};"
+        f" its lower end must lie between {limits.min_slope:g} and {limits.max_slope:g})"
     )
-    return Check("surprise", passed, found.lower, limits.max_surprise, words)
+    bound = limits.max_slope if near else limits.min_slope
+    return Check("champion's word", passed, found.lower, bound, words)

@@ -99,12 +99,22 @@ class Registry:
             pass
         model = first_champion()
         sentence = "The matcher's own score, calibrated by belief: no decision was learned from."
-        with self._run("version 1") as run_id:
-            mlflow.log_params(_parameters(model))
-            mlflow.set_tags({"kind": model.kind, "model_digest": model.digest})
-            version = self._register(model, run_id, sentence, {"promoted": "true"})
+        version = self.register_model(model, sentence, {"promoted": "true"})
         self._point(CHAMPION, version)
         return version
+
+    def register_model(
+        self, model: Model, sentence: str, tags: Mapping[str, str] | None = None
+    ) -> str:
+        """Register a model that no retraining made; no alias points to it.
+
+        Returns:
+            Its version.
+        """
+        with self._run(f"version of kind {model.kind}") as run_id:
+            mlflow.log_params(_parameters(model))
+            mlflow.set_tags({"kind": model.kind, "model_digest": model.digest})
+            return self._register(model, run_id, sentence, tags or {})
 
     def champion(self) -> tuple[Model, str]:
         """Read the model in use and its version.

@@ -11,7 +11,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from matching import couples, features, gate, memorisation
-from matching.calibration import Quality, quality, reliability
+from matching.calibration import Quality, auc, quality, reliability
 from matching.candidates import Candidate, Fitting, candidates
 from matching.evaluation import canonical, forward, splits
 from matching.evidence import Evidence, Limits, paired_gain
@@ -36,6 +36,8 @@ SIMPLER_WITHIN = 0.002
 """Nats a decision that a more complex candidate must gain to be preferred."""
 ASSIGNED_ROWS = 50_000
 """Held-out rows whose rounds are assigned at most; the latest rounds are taken."""
+TELLING_ROWS = 20_000
+"""Held-out rows on which each constraint is looked at alone."""
 BANDS = ((0.5, "low"), (0.75, "middle"), (np.inf, "high"))
 
 
@@ -179,6 +181,7 @@ def _evidence(
     return replace(
         compared,
         slices=_slices(rows, held),
+        telling=_telling(judged),
         matches_lost=lost,
         matches_won=won,
         membership=_audit(rows, champion.prior, chosen, seed, limits) if held.any() else None,
@@ -248,6 +251,18 @@ def _slices(rows: pd.DataFrame, held: NDArray[np.bool_]) -> dict[str, NDArray[np
     begun = rows.groupby("subject")["group"].transform("min")
     labels["person"] = np.where((begun == rows["group"])[held], "new", "known")
     return labels
+
+
+def _telling(judged: pd.DataFrame) -> dict[str, float]:
+    """See how well each constraint alone tells what was decided; AUC, one half or more."""
+    taken = judged.iloc[:: -(-len(judged) // TELLING_ROWS) or 1]
+    accepted = taken["accepted"].to_numpy(dtype="float64")
+    found = {}
+    for name in features.constraint_names(taken):
+        value = features.values(taken, features.CONSTRAINT + name)
+        there = ~np.isnan(value)
+        found[name] = abs(auc(accepted[there], value[there]) - 0.5) + 0.5
+    return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
 def _bands(value: Floats) -> NDArray[np.str_]:

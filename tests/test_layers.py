@@ -89,6 +89,7 @@ HOMES: dict[str, set[str]] = {
     "jinja2": {"dashboard"},
     "honcho": {"operation"},
     "psutil": {"operation"},
+    "alembic": {"warehouse/migrations"},
 }
 """Places where a heavy library may be imported."""
 
@@ -128,7 +129,8 @@ def violations(path: str, source: str) -> list[str]:
         if name in ALLOWED and room in ALLOWED and name not in {*ALLOWED[room], room}:
             found.append(f"{path} imports {name}: that arrow turns back")
         homes = HOMES.get(name) if name in needed else None
-        if homes is not None and room in ALLOWED and not homes & {room, path}:
+        rooms = {room, path, *map(str, Path(path).parents)}
+        if homes is not None and room in ALLOWED and not homes & rooms:
             found.append(f"{path} imports {name}: its home is {', '.join(sorted(homes))}")
     return found
 

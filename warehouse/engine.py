@@ -13,7 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, inspect, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from schemas.tables import metadata
-from warehouse import triggers
+from warehouse import revision, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_MS = 5_000
 _PREPARED_STATEMENTS = 512
 _SNAPSHOT = re.compile(r"[0-9A-F-]{1,64}")
+SCHEMA_LOCK = 0x5341_4D32
+"""PostgreSQL's advisory lock of who changes the schema."""
+
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -176,25 +179,33 @@ def is_postgres(bind: Engine | Connection) -> bool:
 
 
 def create_tables(engine: Engine) -> None:
-    """Create the tables that are missing, with their triggers; existing ones stay as they are."""
+    """Create the tables, with their triggers, in a database that has none.
+
+    Raises:
+        NotReady: It has those of an older or a newer schema; says what to run.
+    """
     assert triggers.SQLITE  # noqa: S101  # importing them attaches them to the tables
     check_durable(engine)
-    with translated():
-        metadata.create_all(engine)
+    with writing(engine) as connection:
+        if is_postgres(connection):
+            # Two that begin at once come one after the other, as SQLite's writers do.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
+        if revision.revision_of(connection) is None:
+            metadata.create_all(connection)
+            revision.note_head(connection)
+        revision.check_revision(connection)
 
 
 def check_ready(engine: Engine) -> None:
-    """Check that the database is durable and holds every table.
+    """Check that the database is durable and has the schema of this code.
 
     Raises:
-        NotReady: Tables are missing; ``smartmatch init`` makes them.
+        NotReady: It has none, an older or a newer one; says what to run.
         UnsafeEngine: It would lose what it acknowledged.
     """
     check_durable(engine)
-    with translated():
-        missing = set(metadata.tables) - set(inspect(engine).get_table_names())
-    if missing:
-        raise NotReady(f"{len(missing)} tables are missing; run `smartmatch init` first")
+    with reading(engine) as connection:
+        revision.check_revision(connection)
 
 
 def check_durable(engine: Engine) -> None:

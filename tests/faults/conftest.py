@@ -75,14 +75,12 @@ def tally(request: pytest.FixtureRequest, campaign: bool) -> Tally:
 
 
 @pytest.fixture
-def make_worlds(
-    request: pytest.FixtureRequest, tmp_path: Path
-) -> Callable[[str, Callable[..., None]], Worlds]:
+def make_worlds(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[..., Worlds]:
     """Make a database in some state, to be copied, on an engine of some kind."""
 
-    def make(kind: str, state: Callable[..., None]) -> Worlds:
+    def make(kind: str, state: Callable[..., None], *, tables: bool = True) -> Worlds:
         server = request.getfixturevalue("postgres") if kind == "postgresql" else None
-        return Worlds(tmp_path, server, state)
+        return Worlds(tmp_path, server, state, tables=tables)
 
     return make
 

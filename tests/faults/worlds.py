@@ -100,15 +100,19 @@ class Worlds:
         directory: Where SQLite's files lie; each copy is a file there.
         postgres: URL of a PostgreSQL server; SQLite when None.
         state: What fills the first database.
+        tables: Whether it has its tables before that.
     """
 
-    def __init__(self, directory: Path, postgres: str | None, state: Any) -> None:
+    def __init__(
+        self, directory: Path, postgres: str | None, state: Any, *, tables: bool = True
+    ) -> None:
         self._directory = directory
         self._postgres = postgres
         self._name = f"world_{os.getpid()}_{next(_numbers)}"
         url = self._empty()
         engine = connect(url)
-        create_tables(engine)
+        if tables:
+            create_tables(engine)
         state(engine)
         engine.dispose()
 

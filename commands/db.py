@@ -1,0 +1,57 @@
+"""The schema of the database, and how it changes with the code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from commands.shared import AS_JSON, read_settings
+from console import result, say
+
+
+def _engine() -> Any:
+    from warehouse.engine import connect
+
+    return connect(read_settings().url)
+
+
+@click.group()
+def db() -> None:
+    """Look after the schema of the database."""
+
+
+@db.command("current")
+@AS_JSON
+def db_current(*, as_json: bool) -> None:
+    """Say which schema the database has, and which one this code needs."""
+    from warehouse.engine import reading
+    from warehouse.revision import HEAD, revision_of
+
+    with reading(_engine()) as connection:
+        found = revision_of(connection)
+    result({"database": found, "code": HEAD, "ready": found == HEAD}, as_json=as_json)
+
+
+@db.command("upgrade")
+@click.argument("revision", default="head")
+def db_upgrade(revision: str) -> None:
+    """Bring the schema up to this code's, or to REVISION; rows stay."""
+    from warehouse.migrations import upgrade  # imports Alembic
+
+    before, after = upgrade(_engine(), revision)
+    say(f"The schema was {before or 'absent'} and is {after}.")
+
+
+@db.command("downgrade")
+@click.argument("revision")
+@click.confirmation_option(prompt="What only the newer schema holds is lost. Go on?")
+def db_downgrade(revision: str) -> None:
+    """Take the schema back to REVISION; `base` for none at all."""
+    from warehouse.migrations import downgrade  # imports Alembic
+
+    before, after = downgrade(_engine(), revision)
+    say(f"The schema was {before or 'absent'} and is {after or 'absent'}.")
+
+
+COMMANDS = (db,)

@@ -76,7 +76,8 @@ def _champion(language: Language, champion: Mapping[str, Any] | None) -> Tile:
     name = language.say("tile_champion")
     if champion is None:
         return Tile(name, language.say("none"), language.say("not_enough"))
-    age = language.say("serving_for", age=language.days(champion["age_days"]))
+    days = champion["age_days"]
+    age = language.say("serving_for", age=language.days(days)) if days else language.say("serving")
     return Tile(name, language.say("version", version=champion["version"]), age)
 
 

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 FRESH_SECONDS = 2.0
 """A page that is this old is handed out again: reloading in haste costs nothing."""
 
+SHARE = 0.2
+"""Drawing takes no more of the time: events are stored by the same interpreter."""
+
+MOST_WAITING = 4
+"""Readers who wait for a page to be drawn; whoever comes then is told to try again."""
+
 _PATIENCE_SECONDS = 5.0
 _MOST_HELD = 16
 
@@ -55,7 +61,7 @@ def page_routes(service: Service) -> APIRouter:
 
 
 class Pages:
-    """Draws pages, one at a time, so that nobody who reloads slows those who send events.
+    """Draws pages, one at a time and not all the time: reloading must not slow those who send.
 
     Args:
         service: Knows the database and the settings.
@@ -64,7 +70,9 @@ class Pages:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(MOST_WAITING)
         self._held: dict[tuple[int, str, bool], tuple[float, str]] = {}
+        self._rested_at = 0.0
 
     def show(self, days: int, accepted: str, asked: str | None, *, published: bool) -> Response:
         """Return the dashboard.
@@ -81,30 +89,44 @@ class Pages:
         from dashboard.language import choose  # with the page: a server starts without it
 
         code = choose(accepted, asked)
-        if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
-            raise Refused(NOT_READY)
-        try:
-            page = self._page((days, code, published))
-        finally:
-            self._lock.release()
+        which = (days, code, published)
+        page = self._recent(which) or self._wait_for(which)
         return Response(page, headers=_headers(code), media_type="text/html; charset=utf-8")
 
-    def _page(self, which: tuple[int, str, bool]) -> str:
+    def _recent(self, which: tuple[int, str, bool]) -> str:
+        made, page = self._held.get(which, (0.0, ""))
+        return page if time.monotonic() - made < FRESH_SECONDS else ""
+
+    def _wait_for(self, which: tuple[int, str, bool]) -> str:
+        if not self._places.acquire(blocking=False):
+            raise Refused(NOT_READY)
+        try:
+            if not self._lock.acquire(timeout=_PATIENCE_SECONDS):
+                raise Refused(NOT_READY)
+            try:
+                # Whoever was before may have drawn the same.
+                return self._recent(which) or self._draw(which)
+            finally:
+                self._lock.release()
+        finally:
+            self._places.release()
+
+    def _draw(self, which: tuple[int, str, bool]) -> str:
         from dashboard.page import render
 
-        now = time.monotonic()
-        made, page = self._held.get(which, (-FRESH_SECONDS, ""))
-        if page and now - made < FRESH_SECONDS:
-            return page
+        time.sleep(min(_PATIENCE_SECONDS, max(0.0, self._rested_at - time.monotonic())))
+        begun = time.monotonic()
         days, code, published = which
         service = self._service
         figures = read_figures(
             service.engine, service.settings, days, datetime.now(UTC), published=published
         )
         page = render(figures, code, linked=True)
+        ended = time.monotonic()
+        self._rested_at = ended + (ended - begun) * (1 / SHARE - 1)
         if len(self._held) >= _MOST_HELD:
             self._held.clear()
-        self._held[which] = (now, page)
+        self._held[which] = (ended, page)
         return page
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from matching.design import Design
+from matching.isotonic import AS_IS, Isotonic
 from matching.logistic import (
     Gaussian,
     independent,
@@ -39,6 +40,8 @@ PLATT_WIDTH = 0.3
 """How far a calibration may stray from none (intercept 0, slope 1) without evidence."""
 BLEND = 0.5
 """Share of the trees in a boosted candidate."""
+ISOTONIC_FROM = 5_000
+"""Held-out decisions from which on an isotonic calibration is learned as well."""
 TREES_FROM = 2_000
 """Decisions from which on trees are tried."""
 TREE_ROWS = 20_000
@@ -132,6 +135,7 @@ def candidates(decisions: int, *, seed: int) -> tuple[Candidate, ...]:
     linear = (
         Candidate("update", lambda fitting: fitting.linear, 0, refreshes=True),
         Candidate("interactions", fit_interactions, 1, refreshes=True),
+        Candidate("selectivity", fit_selectivity, 1, refreshes=True),
     )
     if decisions < TREES_FROM:
         return linear
@@ -143,18 +147,34 @@ def fit_interactions(fitting: Fitting) -> Model:
     return fitting.update(replace(fitting.design, interactions=True), "interactions")
 
 
+def fit_selectivity(fitting: Fitting) -> Model:
+    """Let what a partner offers count differently for people who accept easily, side by side.
+
+    A bilinear term of rank one: its two factors are read from the linear fit, its strength on
+    either side is learned.
+    """
+    linear = fitting.linear
+    names = (term.name for term in linear.design.terms)
+    weights = dict(zip(names, linear.acceptance.mean.tolist(), strict=True))
+    return fitting.update(fitting.design.with_bars(weights), "selectivity")
+
+
 def fit_boosted(fitting: Fitting, *, seed: int) -> Model:
     """Blend the linear model with monotone boosted trees, then calibrate the blend.
 
-    Satisfying a constraint better never lowers the log-odds of the trees. The calibration
-    (Platt's) is learned on the half of the rounds that a blend of the others did not see.
+    Satisfying a constraint better never lowers the log-odds of the trees. The calibration is
+    learned on the half of the rounds that a blend of the others did not see: Platt's, and
+    from ``ISOTONIC_FROM`` decisions on an isotonic one after it.
     """
     rows, half = fitting.rows, _half(fitting.rows)
-    calibration = (0.0, 1.0)
+    calibration, isotonic = (0.0, 1.0), AS_IS
     if half.any() and not half.all():
         blended = _with_trees(Fitting(rows[half], fitting.prior), seed)
-        calibration = platt(log_odds(blended, rows[~half]), fitting.accepted[~half])
-    return replace(_with_trees(fitting, seed), calibration=calibration)
+        logit, accepted = log_odds(blended, rows[~half]), fitting.accepted[~half]
+        calibration = platt(logit, accepted)
+        if len(logit) >= ISOTONIC_FROM:
+            isotonic = Isotonic.fit(calibration[0] + calibration[1] * logit, accepted)
+    return replace(_with_trees(fitting, seed), calibration=calibration, isotonic=isotonic)
 
 
 def platt(logit: Floats, accepted: Floats) -> tuple[float, float]:

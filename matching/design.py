@@ -53,12 +53,17 @@ class Design:
         demand: What a unit of a constraint, or of ``score``, adds to how sought-after a
             person is; empty before anything was learned.
         interactions: Whether constraints interact with side and own level.
+        bars: What a unit of the person's own level of a constraint, or of ``score``, adds to
+            their log-odds: how easily they accept anybody. With it each side has a column of
+            rank one, how easily the person accepts times how much this partner offers; empty
+            for none.
     """
 
     centres: Mapping[str, float] = field(default_factory=dict)
     scales: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     demand: Mapping[str, float] = field(default_factory=dict)
     interactions: bool = False
+    bars: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def learn(cls, frame: pd.DataFrame, *, interactions: bool = False) -> Self:
@@ -89,6 +94,15 @@ class Design:
         demand = {name: round(weights[f"offers:{name}"], DIGITS) for name in self.centres}
         return replace(self, demand={"score": round(weights["score"], DIGITS)} | demand)
 
+    def with_bars(self, weights: Mapping[str, float]) -> Self:
+        """Add a rank-1 selectivity column for each side.
+
+        Args:
+            weights: Weight of each term by its name, of a fit without those columns.
+        """
+        names = ("score", *self.centres)
+        return replace(self, bars={name: round(weights[f"level:{name}"], DIGITS) for name in names})
+
     @cached_property
     def terms(self) -> tuple[Term, ...]:
         """The columns in order."""
@@ -113,6 +127,8 @@ class Design:
         for name, centre in self.centres.items():
             yield from self._constraint(frame, name, centre, options)
         yield from self._situation(frame)
+        if self.bars:
+            yield from self._selectivity(frame, options)
         if self.demand:
             yield Term("gap", "gap"), self._gap(frame)
         for name, (centre, scale) in self.scales.items():
@@ -128,19 +144,21 @@ class Design:
 
     def to_dict(self) -> dict[str, Any]:
         """Say the design in plain JSON."""
+        bars = {"bars": dict(self.bars)} if self.bars else {}
         return {
             "centres": dict(self.centres),
             "scales": {name: list(scale) for name, scale in self.scales.items()},
             "demand": dict(self.demand),
             "interactions": self.interactions,
-        }
+        } | bars
 
     @classmethod
     def from_dict(cls, plain: Mapping[str, Any]) -> Self:
         """Read what ``to_dict`` said."""
         scales = {name: (float(a), float(b)) for name, (a, b) in plain["scales"].items()}
         demand = {name: float(weight) for name, weight in plain["demand"].items()}
-        return cls(dict(plain["centres"]), scales, demand, bool(plain["interactions"]))
+        bars = {name: float(weight) for name, weight in plain.get("bars", {}).items()}
+        return cls(dict(plain["centres"]), scales, demand, bool(plain["interactions"]), bars)
 
     def _constraint(
         self, frame: pd.DataFrame, name: str, centre: float, options: Floats
@@ -155,10 +173,23 @@ class Design:
             yield Term(f"offers x side:{name}", "by side"), offers * _side(frame)
             yield Term(f"offers x level:{name}", "by level"), offers * level
 
+    def _selectivity(self, frame: pd.DataFrame, options: Floats) -> Iterator[tuple[Term, Floats]]:
+        """How easily the person accepts anybody, times how much this partner offers."""
+        level = _level(frame, "score", 0.5, options)
+        easily = self.bars["score"] * level
+        offered = self.demand["score"] * known(values(frame, SCORE) - 0.5 - level)
+        for name, centre in self.centres.items():
+            level = _level(frame, name, centre, options)
+            easily += self.bars[name] * level
+            offered += self.demand[name] * known(values(frame, CONSTRAINT + name) - centre - level)
+        product, side = easily * offered, _side(frame)
+        yield Term("selectivity:0", "by level"), np.where(side <= 0, product, 0.0)
+        yield Term("selectivity:1", "by level"), np.where(side > 0, product, 0.0)
+
     def _gap(self, frame: pd.DataFrame) -> Floats:
         """How much more sought-after the partner is than the deciding person, in log-odds."""
         total = np.zeros(len(frame))
-        for name, weight in self.demand.items():
+        for name, weight in sorted(self.demand.items()):
             total += weight * known(values(frame, GAP + name))
         return total
 

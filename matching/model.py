@@ -23,6 +23,7 @@ from scipy.special import expit
 
 from matching import features
 from matching.design import Design
+from matching.isotonic import AS_IS, Isotonic
 from matching.logistic import Gaussian, independent
 from matching.trees import Trees
 from schemas.errors import InvalidInput
@@ -90,7 +91,8 @@ class Model:
     """A version of the model, as data.
 
     Attributes:
-        kind: ``matcher`` (version 1), ``update``, ``interactions`` or ``boosted``.
+        kind: ``matcher`` (version 1), ``update``, ``interactions``, ``selectivity`` or
+            ``boosted``.
         design: Which columns there are.
         prior: What was believed before any decision.
         widths: Prior width of each family that the evidence chose.
@@ -100,6 +102,7 @@ class Model:
         trees: Boosted trees of a challenger, in log-odds; none for a linear model.
         blend: Share of the trees in the log-odds.
         calibration: Intercept and slope that make the blended log-odds honest.
+        isotonic: What makes them more so, after that; of enough decisions.
         trained_rows: Decisions learned from.
         groups: Rounds learned from.
         trained_until: Latest proposal learned from, ISO; empty before any.
@@ -115,6 +118,7 @@ class Model:
     trees: Trees | None = None
     blend: float = 0.0
     calibration: tuple[float, float] = (0.0, 1.0)
+    isotonic: Isotonic = AS_IS
     trained_rows: int = 0
     groups: int = 0
     trained_until: str = ""
@@ -151,6 +155,8 @@ class Model:
             "groups": self.groups,
             "trained_until": self.trained_until,
         }
+        if self.isotonic.told:
+            plain["isotonic"] = [list(self.isotonic.told), list(self.isotonic.found)]
         return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -237,14 +243,18 @@ def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
     rows = features.with_context(frame)
     intercept, slope = model.calibration
     share = slope * (1 - model.blend)
-    parts = [_entry(frame, "calibration", np.ones(len(frame)), np.full(len(frame), intercept))]
+    parts, total = [], np.full(len(frame), intercept)
     for (term, value), weight in zip(
         model.design.columns(rows), model.acceptance.mean, strict=True
     ):
         parts.append(_entry(frame, term.name, value, share * weight * value))
+        total += share * weight * value
     if model.trees is not None:
         raw = model.trees.log_odds(model.design.matrix(rows))
         parts.append(_entry(frame, "trees", raw, slope * model.blend * raw))
+        total += slope * model.blend * raw
+    shift = intercept + model.isotonic(total) - total
+    parts.insert(0, _entry(frame, "calibration", np.ones(len(frame)), shift))
     long = pd.concat(parts, ignore_index=True)
     return long.sort_values("row", kind="stable", ignore_index=True)
 
@@ -268,7 +278,7 @@ def _heads(model: Model, rows: pd.DataFrame) -> tuple[Floats, Floats]:
         raw = model.trees.log_odds(model.design.matrix(rows))
         accepting = (1 - model.blend) * accepting + model.blend * raw
     intercept, slope = model.calibration
-    return np.asarray(intercept + slope * accepting), satisfied
+    return model.isotonic(np.asarray(intercept + slope * accepting)), satisfied
 
 
 def log_odds(model: Model, rows: pd.DataFrame) -> Floats:
@@ -325,6 +335,7 @@ def _fields(plain: Mapping[str, Any]) -> dict[str, Any]:
         "trees": None if trees is None else Trees.from_dict(trees),
         "blend": float(plain["blend"]),
         "calibration": (float(low), float(high)),
+        "isotonic": Isotonic(*(tuple(map(float, part)) for part in plain.get("isotonic", ()))),
         "trained_rows": int(plain["trained_rows"]),
         "groups": int(plain["groups"]),
         "trained_until": str(plain["trained_until"]),

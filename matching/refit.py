@@ -18,6 +18,7 @@ from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from matching.evaluation import canonical
+from matching.isotonic import AS_IS
 from matching.logistic import posterior, rounded
 from matching.model import Model, acceptance_prior, log_odds
 from matching.updating import update
@@ -95,7 +96,7 @@ def compare_refit(training: pd.DataFrame, champion: Model, fitted: Model) -> Ref
     since = _since(rows, champion.trained_until)
     if since is None:
         return None
-    like = replace(fitted, trees=None, blend=0.0, calibration=(0.0, 1.0))
+    like = replace(fitted, trees=None, blend=0.0, calibration=(0.0, 1.0), isotonic=AS_IS)
     with threadpool_limits(limits=1):
         whole = _fit(like, rows)
         stepwise = update(_fit(like, rows[~since]), rows[since])

@@ -90,6 +90,8 @@ def test_columns_that_a_log_needs_are_those_that_are_asked_for() -> None:
         f"(log-odds {Prior().intercept:g})",
         f"({Prior().slope} a unit)",
         f"from {candidates.TREES_FROM} decisions on",
+        f"from {candidates.ISOTONIC_FROM} such decisions on",
+        f"an isotonic curve of {isotonic.KNOTS} knots",
         f"must gain {training.SIMPLER_WITHIN:g} nats",
         f"within {refit.MAX_PROBABILITY:g} of probability on average",
         f"within {refit.MAX_WEIGHT} posterior standard deviations",

@@ -32,7 +32,7 @@ def test_model_of_enough_rounds_is_promoted_with_its_evidence(found: Retraining)
     assert found.metrics["candidate_log_loss"] < found.metrics["champion_log_loss"]
     assert {"side", "person"} <= set(found.slices["slicing"])
     assert found.training_rows == found.model.trained_rows
-    assert [one.name for one in found.candidates][:2] == ["update", "interactions"]
+    assert [one.name for one in found.candidates][:3] == ["update", "interactions", "selectivity"]
 
 
 def test_same_rows_in_any_order_and_under_other_names_give_the_same_digest(
@@ -165,7 +165,8 @@ def test_trees_are_tried_on_many_decisions_and_are_the_same_after_json() -> None
 
     found = retrain(training, first_champion(), seed=0)
 
-    assert [one.name for one in found.candidates] == ["update", "interactions", "boosted"]
+    tried = [one.name for one in found.candidates]
+    assert tried == ["update", "interactions", "selectivity", "boosted"]
     generator = np.random.default_rng(1)
     matrix = generator.random((500, 3))
     accepted = (generator.random(500) < matrix[:, 0]).astype("float64")

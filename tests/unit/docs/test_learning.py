@@ -13,6 +13,7 @@ from matching import (
     candidates,
     exploration,
     insisting,
+    isotonic,
     ope,
     refit,
     target_policy,

@@ -113,7 +113,7 @@ def constraints(engine: Engine, days: int, as_of: datetime, *, published: bool) 
     with _window(engine, days, as_of, published=published) as (connection, window):
         total = Counter(whole_sums(connection, window, (m.PROPOSED, m.DECIDED)))
         found = sums_by_constraint(connection, window, m.OF_CONSTRAINTS)
-        prices = shadow_prices.read(connection)
+        prices = shadow_prices.read(connection, published=published)
     return {
         "constraints": {
             name: _constraint(Counter(sums)) | {"shadow_price": prices.get(name)}

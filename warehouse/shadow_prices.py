@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
-_PUBLISHED_DIGITS = 3
+_DIGITS, _PUBLISHED_DIGITS = 6, 2
 
 
 class Priced(NamedTuple):
@@ -48,13 +48,18 @@ def keep(engine: Engine, found: Sequence[Priced], version: str, at: datetime) ->
             connection.execute(shadow_prices.insert(), rows)
 
 
-def read(connection: Connection) -> dict[str, dict[str, Any]]:
-    """Read the prices by constraint, ready for JSON."""
+def read(connection: Connection, *, published: bool) -> dict[str, dict[str, Any]]:
+    """Read the prices by constraint, ready for JSON.
+
+    Published they are rounded: each retrain prices anew, and what one person more changes must
+    not show from one night to the next.
+    """
+    digits = _PUBLISHED_DIGITS if published else _DIGITS
     rows = connection.execute(select(shadow_prices).order_by(shadow_prices.c.facet))
     return {
         row.facet: {
-            "cost": round(row.cost, _PUBLISHED_DIGITS),
-            "interval": _rounded(row.lower, row.upper),
+            "cost": round(row.cost, digits),
+            "interval": _rounded(row.lower, row.upper, digits),
             "threshold": row.threshold,
             "rounds": row.rounds,
             "model_version": row.model_version,
@@ -63,7 +68,7 @@ def read(connection: Connection) -> dict[str, dict[str, Any]]:
     }
 
 
-def _rounded(lower: float | None, upper: float | None) -> list[float] | None:
+def _rounded(lower: float | None, upper: float | None, digits: int) -> list[float] | None:
     if lower is None or upper is None:
         return None
-    return [round(lower, _PUBLISHED_DIGITS), round(upper, _PUBLISHED_DIGITS)]
+    return [round(lower, digits), round(upper, digits)]

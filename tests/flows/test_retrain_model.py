@@ -53,7 +53,7 @@ def test_decisions_become_a_promoted_version_that_scores(
             select(published_weights.c.version).order_by(published_weights.c.seq)
         ).scalars()
         assert list(published) == ["1", "2"]
-        prices = shadow_prices.read(connection)
+        prices = shadow_prices.read(connection, published=False)
     assert prices
     assert {price["model_version"] for price in prices.values()} == {"2"}
     assert all(0 <= price["cost"] <= 1 for price in prices.values())

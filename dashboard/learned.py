@@ -40,7 +40,7 @@ def _chosen(rows: Sequence[Row], most: int = _DRAWN) -> list[Row]:
 
 
 def _caption(text: str, shown: int, everything: int, language: Language) -> str:
-    if shown >= everything:
+    if not 0 < shown < everything:
         return text
     rest = language.say(
         "more_in_table", shown=language.number(shown), all=language.number(everything)

@@ -73,6 +73,8 @@ def both(draw: Callable[[float], Markup]) -> tuple[Markup, Markup]:
 
 def missing(figures: Mapping[str, Any], language: Language) -> str:
     """Say what has to happen before there is something to draw."""
+    if figures["published"] and figures["acceptance"]["window"]["since"] is not None:
+        return language.say("too_few", k=language.number(figures["k"]))
     if figures["published"]:
         return language.say("no_block", k=language.number(figures["k"]))
     return language.say("no_decisions")

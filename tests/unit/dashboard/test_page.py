@@ -157,6 +157,19 @@ def test_published_page_shows_no_count_of_events_or_people_that_is_exact(home: S
     assert "Exact figures" in " ".join(Read(render(exact, "en", linked=True)).texts)
 
 
+def test_figure_that_no_block_tells_is_said_to_be_left_out(home: Settings) -> None:
+    published = figures_of(home, published=True)
+    assert published["acceptance"]["window"]["since"] is not None
+    for one in published["constraints"]["constraints"].values():
+        one["bands"] = [band | {"rate": None} for band in one["bands"]]
+    page = render(published, "en", linked=True)
+
+    panel = page[page.index('id="panel-bands"') :].partition("</article>")[0]
+    assert "Fewer than 10 people stand behind a part of it" in panel
+    assert "most telling" not in panel
+    assert "<svg" not in panel
+
+
 def test_policy_allows_the_style_of_the_page_and_nothing_else(exact: dict[str, Any]) -> None:
     page = render(exact, "en", linked=True)
     style = re.search(r"<style>(.*?)</style>", page, flags=re.DOTALL)

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 CONSTRAINT = "constraint:"
 PARAMETER = "parameter:"
 CONTEXT = "parameter:context."
+HISTORY = "parameter:history."
+"""A person's own history: read only where ``preferences`` says that they allow it."""
 SIDE = "parameter:side"
 SCORE = "match_score"
 
@@ -87,6 +89,7 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
     """
     if SCORE not in frame.columns:
         raise InvalidInput(SCORE, "must be a column of the frame")
+    frame = _as_allowed(frame)
     columns = {SCORE: "score"} | {CONSTRAINT + name: name for name in constraint_names(frame)}
     if _complete(frame):
         return frame.copy(deep=False)
@@ -98,6 +101,17 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
         _put_beside_others(values(frame, column), name, people, fresh)
     fresh |= _place(values(frame, SCORE), people)
     return _with(frame, fresh)
+
+
+def _as_allowed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Take the history away from every row that does not say that it may be used."""
+    names = [str(column) for column in frame.columns if str(column).startswith(HISTORY)]
+    if not names:
+        return frame
+    allowed = np.zeros(len(frame), dtype=bool)
+    if "preferences" in frame.columns:
+        allowed = frame["preferences"].eq(True).to_numpy(dtype=bool, na_value=False)  # noqa: FBT003
+    return frame.assign(**{name: np.where(allowed, values(frame, name), np.nan) for name in names})
 
 
 def _alone(frame: pd.DataFrame, columns: Mapping[str, str]) -> pd.DataFrame:

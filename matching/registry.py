@@ -368,6 +368,7 @@ _KEYS: dict[str, DataType | AnyType] = {
     "user_id": DataType.string,
     "group": DataType.string,
     features.SIDE: DataType.double,
+    "preferences": DataType.boolean,
 }
 
 

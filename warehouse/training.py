@@ -14,6 +14,7 @@ from schemas.clock import micros
 from schemas.purposes import Purpose
 from schemas.tables import consents, matches, published_weights, subjects, training_sets
 from warehouse.engine import reading, writing
+from warehouse.history import with_history
 from warehouse.proposals import select_proposals
 from warehouse.purposes import consented
 
@@ -57,15 +58,14 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
         The rows in an order that does not depend on subjects' numbers, and their digests.
     """
     with reading(engine) as connection:
-        frame = _in_order(
-            select_proposals(
-                connection,
-                Purpose.IMPROVEMENT,
-                # A clock that runs ahead must not let a row in before its time.
-                matches.c.proposed_at <= micros(as_of),
-                matches.c.day >= since_day,
-            )
+        proposed = select_proposals(
+            connection,
+            Purpose.IMPROVEMENT,
+            # A clock that runs ahead must not let a row in before its time.
+            matches.c.proposed_at <= micros(as_of),
+            matches.c.day >= since_day,
         )
+        frame = _in_order(with_history(connection, proposed, as_of=as_of))
         consent_digest = _consent_digest(connection, set(frame["subject"].tolist()))
     return TrainingSet(frame, digest_of(frame), consent_digest, as_of)
 

@@ -101,3 +101,14 @@ def test_names_come_from_the_data() -> None:
 def test_frame_without_a_score_is_refused() -> None:
     with pytest.raises(InvalidInput, match="match_score"):
         with_context(board().drop(columns="match_score"))
+
+
+def test_history_is_missing_where_nobody_says_that_it_may_be_used() -> None:
+    frame = pd.DataFrame({"match_score": [0.5] * 3, "parameter:history.accepted": [0.9] * 3})
+    asked = pd.Series([True, False, None], dtype="object")
+
+    unsaid = with_context(frame)["parameter:history.accepted"]
+    said = with_context(frame.assign(preferences=asked))["parameter:history.accepted"]
+
+    assert unsaid.isna().all()
+    assert said.isna().tolist() == [False, True, True]

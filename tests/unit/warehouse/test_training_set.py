@@ -309,3 +309,33 @@ def test_a_day_is_the_group_of_its_proposals(engine: Engine) -> None:
 
     assert read(engine).frame["group"].tolist() == [iso_day(TODAY - 2), iso_day(TODAY - 1)]
     assert consents.verify(engine) == 1
+
+
+def test_own_history_is_what_was_decided_before_the_day(engine: Engine) -> None:
+    subject = answer(engine, "a", *ALL)
+    arrive(engine, [*story(subject, 1, days=5), *story(subject, 2, days=5, accepted=False)])
+    arrive(engine, [*story(subject, 3, days=3), *story(subject, 4, days=2)])
+    process(engine)
+
+    frame = read(engine).frame.set_index("match_key")
+
+    share = frame["parameter:history.accepted"]
+    assert share[[1, 2]].isna().all()
+    assert share[[3, 4]].tolist() == [(1 + 1) / (2 + 2), (2 + 1) / (3 + 2)]
+
+
+def test_own_history_is_read_from_nobody_who_does_not_allow_preferences(engine: Engine) -> None:
+    for name, match_key in (("a", 10), ("b", 20), ("c", 30)):
+        purposes = ALL if name != "b" else ("analytics", "improvement")
+        subject = answer(engine, name, *purposes)
+        arrive(engine, [*story(subject, match_key), *story(subject, match_key + 1, days=2)])
+    process(engine)
+    before = read(engine).frame.set_index("match_key")["parameter:history.accepted"]
+    answer(engine, "a", "analytics", "improvement")
+
+    after = read(engine).frame.set_index("match_key")["parameter:history.accepted"]
+
+    assert before[[11, 31]].notna().all()
+    assert np.isnan(before[21])
+    assert np.isnan(after[11])
+    assert after[31] == before[31]

@@ -27,7 +27,10 @@ _EMAIL = re.compile(
 _PROVIDERS = r"(?:gmail|hotmail|outlook|yahoo|orange|free|sfr|laposte|wanadoo|live|proton(?:mail)?)"
 _SPOKEN_EMAIL = re.compile(
     rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}\s(?:at|chez)\s{_PROVIDERS}"
-    rf"(?:\.|\s(?:point|dot)\s)[a-z]{{2,6}}\b",
+    rf"(?:\.|\s(?:point|dot)\s)[a-z]{{2,6}}\b"
+    # Of any other domain only the last dot has to be said; "at some point it" is no address.
+    rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\sdot\s[\w+-]{{1,64}}){{0,6}}\sat\s"
+    rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,6}}|\spoint\s(?:fr|com|net|org|eu))\b",
     re.IGNORECASE,
 )
 _EMAIL_SIGN = re.compile(

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DATA ?=
 
 .PHONY: help setup demo test faults lint format lock clean bench-ingest bench-pipeline bench-learning \
-        bench-learning-speed bench-gate bench-redaction bench-assignment bench-ope
+        bench-learning-speed bench-gate bench-redaction bench-canaries bench-assignment bench-ope
 
 help:  ## Say what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -66,6 +66,9 @@ bench-gate: $(READY)  ## Judge 1,000 worse or poisoned challengers; none may be 
 
 bench-redaction: $(READY)  ## Measure recall and precision of the redaction.
 	$(BIN)/python -m benchmarks.redaction
+
+bench-canaries: $(READY)  ## Plant personal data through every route and flow, and look for it in every byte.
+	$(BIN)/python -m benchmarks.canaries
 
 bench-assignment: $(READY)  ## Measure the assignment beside scipy's own.
 	$(BIN)/python -m benchmarks.assignment

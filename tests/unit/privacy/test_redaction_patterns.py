@@ -27,6 +27,7 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[str]:
         "jean point dupont arobase free point fr",
         "jean.dupont @ gmail.com",
         "jean.dupont at gmail dot com",
+        "jean.dupont at mail.entreprise dot fr",
         "o'brien@example.ie",
     ],
 )

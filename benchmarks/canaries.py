@@ -1,0 +1,181 @@
+"""Plant canaries through every route, flow and command of a real installation, and look for them.
+
+A server of its own runs in a home of its own, with temporary files in it; it is killed in between.
+Afterwards every byte of every file outside the key store is searched: ``make bench-canaries``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from benchmarks.canary_requests import Campaign
+from benchmarks.canary_scan import Hit, scan, writings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+COMMANDS = (
+    ("process",),
+    ("aggregate",),
+    ("metrics", "funnel", "--published"),
+    ("release",),
+    ("retrain",),
+    ("rejected", "list"),
+    ("audit",),
+    ("consent", "verify"),
+    ("purge", "--dry-run"),
+    ("purge",),
+)
+
+
+class Home:
+    """An installation in a directory, its server and its commands; all output goes to its logs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        for name in ("tmp", "logs"):
+            (directory / name).mkdir()
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self._environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("SMARTMATCH_")},
+            "SMARTMATCH_HOME": str(directory),
+            "TMPDIR": str(directory / "tmp"),
+            "PORT": str(self.port),
+            "HOST": "127.0.0.1",
+        }
+
+    def run(self, *arguments: str) -> int:
+        """Run a command to its end; what it prints is kept, but for a person's own copy."""
+        with (self.directory / "logs" / "commands.log").open("ab") as log:
+            return subprocess.run(
+                [sys.executable, "-m", "cli", *arguments],
+                cwd=CHECKOUT,
+                env=self._environment,
+                stdout=subprocess.DEVNULL if arguments[0] == "export" else log,
+                stderr=log,
+                check=False,
+                timeout=900,
+            ).returncode
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        """Start the server, and wait until it answers."""
+        with (self.directory / "logs" / "server.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cli", "serve"],
+                cwd=CHECKOUT,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        for _ in range(600):
+            try:
+                httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=1)
+            except httpx.HTTPError:
+                time.sleep(0.1)
+            else:
+                return process
+        raise TimeoutError("the server did not start")
+
+    def send(self, campaign: Campaign) -> dict[int, int]:
+        """Send every request of a campaign; return how often each status was the answer."""
+        answers: dict[int, int] = {}
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20) as client:
+            for call in campaign.calls():
+                answer = client.request(
+                    call.method, call.url, content=call.body, headers=call.headers
+                )
+                answers[answer.status_code] = answers.get(answer.status_code, 0) + 1
+        return answers
+
+    def files(self) -> list[Path]:
+        """List every file outside the key store."""
+        keys = self.directory / "data" / "keys"
+        return [
+            path
+            for path in sorted(self.directory.rglob("*"))
+            if path.is_file() and keys not in path.parents
+        ]
+
+
+def prove(directory: Path, canaries: dict[str, str]) -> int:
+    """Plant each canary in each writing, raw and packed, and count those that the scan misses."""
+    missed = 0
+    for number, (kind, canary) in enumerate(canaries.items()):
+        for writing, content in writings(canary).items():
+            for packed in (False, True):
+                path = directory / f"planted-{number}"
+                path.write_bytes(b"\x00~" + (_packed(content) if packed else content) + b"~")
+                found = scan([path], {kind: canary})
+                missed += not any(hit.writing.endswith(writing) for hit in found)
+                path.unlink()
+    return missed
+
+
+def _packed(content: bytes) -> bytes:
+    import gzip
+
+    return gzip.compress(b"before " + content + b" after")
+
+
+def campaign_in(home: Home, campaign: Campaign) -> tuple[dict[int, int], dict[str, int], list[Hit]]:
+    """Run a whole campaign; return answers by status, exit codes by command, and the hits."""
+    home.run("init")
+    server = home.serve()
+    answers = home.send(campaign)
+    hits = scan(home.files(), campaign.canaries)
+    server.send_signal(signal.SIGKILL)
+    server.wait()
+    server = home.serve()
+    codes = {" ".join(command): home.run(*command) for command in COMMANDS}
+    for number in range(0, campaign.subjects, 20):
+        codes["export"] = home.run("export", "--user-id", campaign.user(number))
+        codes["erase"] = home.run("erase", "--user-id", campaign.user(number))
+    codes["erase nobody"] = home.run("erase", "--user-id", f"{campaign.token}-nobody")
+    server.terminate()
+    server.wait()
+    return answers, codes, hits + scan(home.files(), campaign.canaries)
+
+
+def report(hits: Iterable[Hit], directory: Path) -> None:
+    """Print where something was found."""
+    for hit in hits:
+        print(f"  {hit.path.removeprefix(str(directory))}: {hit.kind} ({hit.writing})")
+
+
+def main() -> None:
+    """Run the campaign, and fail where a canary is left."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--subjects", type=int, default=200)
+    subjects = parser.parse_args().subjects
+    with tempfile.TemporaryDirectory(prefix="smartmatch-canaries-") as name:
+        directory = Path(name)
+        campaign = Campaign(f"q{secrets.token_hex(6)}z", subjects)
+        missed = prove(directory, campaign.canaries)
+        print(f"kinds looked for: {len(campaign.canaries)}; planted and missed: {missed}")
+        home = Home(directory)
+        answers, codes, hits = campaign_in(home, campaign)
+        read = sum(path.stat().st_size for path in home.files())
+        print(f"answers by status: {dict(sorted(answers.items()))}")
+        print(f"exit codes: {codes}")
+        print(f"files: {len(home.files())}, megabytes: {read / 1e6:.1f}, hits: {len(hits)}")
+        report(hits, directory)
+        sys.exit(bool(hits or missed))
+
+
+if __name__ == "__main__":
+    main()

@@ -83,7 +83,7 @@ def _prefect(settings: Settings) -> str:
     # Not `prefect server start`, which prints a page of ornament.
     return _python(
         *("uvicorn", "--app-dir", ".", "--factory", "prefect.server.api.server:create_app"),
-        *("--host", LOOPBACK, "--port", str(settings.prefect_port)),
+        *("--host", settings.ui_host, "--port", str(settings.prefect_port)),
         *("--log-level", "warning", "--timeout-keep-alive", "5"),
     )
 

@@ -49,6 +49,8 @@ def parts(settings: Settings) -> list[Part]:
             _prefect(settings),
             prefect,
             f"{prefect}/api/health",
+            # The page would otherwise ask the usual port, whatever the port is.
+            {"PREFECT_SERVER_UI_API_URL": f"{prefect}/api"},
             is_needed_by_others=True,
         ),
         Part("flows", _python("deployments"), environment=told),

@@ -313,7 +313,11 @@ class Registry:
         found = self._client.get_experiment_by_name(self.model_name)
         if found is not None:
             return str(found.experiment_id)
-        described = {"mlflow.note.content": story.EXPERIMENT}
+        # Without its kind the page would open on what language models are traced by.
+        described = {
+            "mlflow.note.content": story.EXPERIMENT,
+            "mlflow.experimentKind": "custom_model_development",
+        }
         return str(
             self._client.create_experiment(self.model_name, self.artifact_root, tags=described)
         )

@@ -22,7 +22,8 @@ from sqlalchemy import select, update
 
 from schemas.errors import LeaseLost, SmartMatchError
 from schemas.tables import leases
-from warehouse.engine import insert_ignore, writing
+from warehouse.engine import insert_ignore, reading, writing
+from warehouse.revision import check_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -99,7 +100,10 @@ def lease(
 
     Raises:
         LeaseHeld: Another run holds it.
+        NotReady: The database does not answer, or has another schema than this code.
     """
+    with reading(engine) as connection:
+        check_revision(connection)
     deadline = time.monotonic() + wait_seconds
     while (fence := _take(engine, name, seconds)) is None:
         if time.monotonic() >= deadline:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
-from schemas.errors import LeaseLost
+from schemas.errors import LeaseLost, NotReady
 from schemas.tables import leases
 from warehouse.engine import reading, writing
 from warehouse.leases import Lease, LeaseHeld, last_finished, lease
@@ -154,3 +154,11 @@ def test_clock_that_stood_years_ahead_leaves_no_endless_lease(engine: Engine) ->
 def _set_holder(engine: Engine, holder: str) -> None:
     with writing(engine) as connection:
         connection.execute(update(leases).values(holder=holder))
+
+
+def test_a_flow_does_not_begin_on_another_schema(engine: Engine) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0001'")
+
+    with pytest.raises(NotReady, match="smartmatch db upgrade"), lease(engine, "flow", 60):
+        pass

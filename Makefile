@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
 
-.PHONY: help setup demo test faults lint format lock clean bench-ingest bench-pipeline bench-learning \
+.PHONY: help setup demo test faults lint format lock clean bench-ingest bench-purge bench-pipeline bench-learning \
         bench-learning-speed bench-gate bench-redaction bench-canaries bench-assignment bench-ope
 
 help:  ## Say what can be made.
@@ -52,6 +52,9 @@ lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
 bench-ingest: $(READY)  ## Measure the endpoint beside its peers, its limits and a flood.
 	$(BIN)/python -m benchmarks.ingest
 	$(BIN)/python -m benchmarks.ingest_overload
+
+bench-purge: $(READY)  ## Measure a writer alone and beside a purge.
+	$(BIN)/python -m benchmarks.purge
 
 bench-pipeline: $(READY)  ## Measure the flow from staged to committed.
 	$(BIN)/python -m benchmarks.pipeline

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.door import OPEN_PATHS, PAGE_FILES
 from ingest.figures import METRICS as METRIC_NAMES
 from ingest.launcher import Launcher
 from tests.serving import LOOPBACK, allow, client_of, proposed
@@ -52,6 +54,7 @@ ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
     ("GET", "/api/runs/none"): {ADMIN, PRIVACY},
     ("GET", "/dashboard"): {METRICS, ADMIN},
     ("GET", "/docs"): ANY,
+    ("GET", "/docs/oauth2-redirect"): ANY,
     ("GET", "/openapi.json"): ANY,
     ("GET", "/nowhere"): ANY,
 }
@@ -88,6 +91,38 @@ def bearer(key: str) -> dict[str, str]:
 
 def call(client: TestClient, method: str, path: str, headers: dict[str, str]) -> Any:
     return client.request(method, path, headers=headers, json={} if method == "POST" else None)
+
+
+def test_matrix_holds_every_route_that_the_server_has(client: TestClient) -> None:
+    door: Any = client.app
+    served = {("POST", path) for path in door._hot}
+    for route in _flat(door._cold.routes):
+        methods = getattr(route, "methods", None) or {"GET"}
+        served |= {(method, route.path) for method in methods - {"HEAD"}}
+    open_to_all = {("GET", path) for path in OPEN_PATHS}
+
+    missing = [
+        (method, path)
+        for method, path in served - open_to_all
+        if not path.startswith(PAGE_FILES)
+        and not any(
+            method == asked and re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", path), known)
+            for asked, known in ROUTES
+        )
+    ]
+
+    assert missing == []
+    assert len(served) > 25
+
+
+def _flat(routes: list[Any]) -> Iterator[Any]:
+    """Return routes, also those of the routers among them."""
+    for route in routes:
+        router = getattr(route, "original_router", None)
+        if router is None:
+            yield route
+        else:
+            yield from _flat(router.routes)
 
 
 def test_whole_matrix_of_routes_and_keys(client: TestClient, keys: dict[str, str]) -> None:

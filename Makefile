@@ -49,9 +49,8 @@ lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
 		END { printf "%s", plain }' requirements.lock > requirements.txt
 	rm requirements.lock
 
-bench-ingest: $(READY)  ## Measure the endpoint beside its peers, its limits and a flood.
+bench-ingest: $(READY)  ## Measure the endpoint beside its peers and limits.
 	$(BIN)/python -m benchmarks.ingest
-	$(BIN)/python -m benchmarks.ingest_overload
 
 bench-purge: $(READY)  ## Measure a writer alone and beside a purge.
 	$(BIN)/python -m benchmarks.purge

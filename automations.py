@@ -70,9 +70,7 @@ def register(retrain: UUID) -> list[str]:
             automation.id = known.id
             # Whoever has switched it off meant it.
             automation.enabled = known.enabled
-            # An update makes the server forget which runs it waits for a sign of life from.
-            if automation.model_dump() != known.model_dump():
-                automation.update()
+            automation.update()
     return [automation.name for automation in wanted]
 
 

@@ -27,6 +27,7 @@ from schemas.errors import InvalidInput, SmartMatchError
 from schemas.tables import private_releases, versions
 from warehouse import bulk
 from warehouse.blocks import LATE_DAYS
+from warehouse.clock_witness import check_clock
 from warehouse.engine import add_to, reading, writing
 
 if TYPE_CHECKING:
@@ -126,6 +127,7 @@ def release(
         the window, the price, and what is left of the budget.
 
     Raises:
+        ClockJumped: The clock is further ahead of the last purge than is believed.
         BudgetSpent: It would cost more than is left; nothing was computed.
         InvalidInput: The window is empty or not finished.
     """
@@ -136,6 +138,8 @@ def release(
     with reading(engine) as connection:
         document = _known(connection, question)
     if document is None:
+        # By a clock that is a year ahead all that was spent would look long past.
+        check_clock(engine, now)
         with writing(engine) as connection:
             # Whoever comes second waits here, and then sees what the first one spent.
             connection.execute(

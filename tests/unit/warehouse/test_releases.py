@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from schemas.clock import MICROS_PER_DAY
+from schemas.clock import MICROS_PER_DAY, moment
 from schemas.errors import InvalidInput
 from schemas.events import EventKind
+from schemas.retention import Aged
 from schemas.tables import private_releases, subjects
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from warehouse.blocks import LATE_DAYS
+from warehouse.clock_witness import ClockJumped
 from warehouse.engine import connect, reading, writing
 from warehouse.releases import Budget, BudgetSpent, Question, exact, release, sensitivities
+from warehouse.retention import begin_evidence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,6 +110,7 @@ def test_the_budget_ends_and_comes_back_with_time(engine: Engine) -> None:
     with pytest.raises(BudgetSpent, match=r"costs epsilon 0\.1, and 0\.05 is left"):
         release(engine, third, small, NOW, shift)
     assert spent(engine) == 200_000
+    begin_evidence(engine, "run", [Aged("events", 0)], moment(NOW + 29 * MICROS_PER_DAY))
     assert release(engine, third, small, NOW + 30 * MICROS_PER_DAY, shift)["budget_left"] == 0.15
 
 
@@ -132,6 +136,23 @@ def test_racing_requests_spend_no_more_than_the_budget(
     assert sum(answer is not None for answer in answers) == 10
     for one, other in zip(answers[::2], answers[1::2], strict=True):
         assert (one is None) == (other is None)
+
+
+def test_a_clock_that_jumped_gives_no_new_budget(engine: Engine) -> None:
+    fill(engine)
+    release(engine, QUESTION, Budget(100_000, 365), NOW, shift)
+    begin_evidence(engine, "run", [Aged("events", 0)], moment(NOW))
+    later = NOW + 366 * MICROS_PER_DAY
+
+    with pytest.raises(ClockJumped):
+        release(
+            engine,
+            Question(TODAY - 31, TODAY - 5, 100_000, ROWS),
+            Budget(100_000, 365),
+            later,
+            shift,
+        )
+    assert spent(engine) == 100_000
 
 
 @pytest.mark.parametrize(("since", "until"), [(-5, -5), (-5, -6), (-5, 1 - LATE_DAYS)])

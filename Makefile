@@ -49,8 +49,9 @@ lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
 		END { printf "%s", plain }' requirements.lock > requirements.txt
 	rm requirements.lock
 
-bench-ingest: $(READY)  ## Measure the endpoint beside its peers and limits.
+bench-ingest: $(READY)  ## Measure the endpoint beside its peers, its limits and a flood.
 	$(BIN)/python -m benchmarks.ingest
+	$(BIN)/python -m benchmarks.ingest_overload
 
 bench-purge: $(READY)  ## Measure a writer alone and beside a purge.
 	$(BIN)/python -m benchmarks.purge

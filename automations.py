@@ -70,7 +70,9 @@ def register(retrain: UUID) -> list[str]:
             automation.id = known.id
             # Whoever has switched it off meant it.
             automation.enabled = known.enabled
-            automation.update()
+            # An update makes the server forget which runs it waits for a sign of life from.
+            if automation.model_dump() != known.model_dump():
+                automation.update()
     return [automation.name for automation in wanted]
 
 

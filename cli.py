@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from commands import events, keys, model, operation, people, release, report
+from commands import db, events, keys, model, operation, people, release, report
 from commands.shared import (
     AS_JSON,
     EXIT_FAILED,
@@ -202,6 +202,7 @@ def run(flow: str, run_id: str) -> None:
 
 
 for command in (
+    *db.COMMANDS,
     *events.COMMANDS,
     *keys.COMMANDS,
     *model.COMMANDS,

@@ -95,14 +95,17 @@ def main() -> None:
 def _targets(stack: ExitStack, directory: Path, *, postgres: bool) -> Iterator[Target]:
     yield stack.enter_context(_peer("plain", directory))
     yield stack.enter_context(_peer("constant", directory))
-    yield stack.enter_context(_ours("SmartMatch on SQLite", directory / "sqlite", None))
+    yield stack.enter_context(serve_ours("SmartMatch on SQLite", directory / "sqlite", None))
     if postgres:
         url = stack.enter_context(_postgres(directory / "postgres-data"))
-        yield stack.enter_context(_ours("SmartMatch on PostgreSQL", directory / "postgres", url))
+        yield stack.enter_context(
+            serve_ours("SmartMatch on PostgreSQL", directory / "postgres", url)
+        )
 
 
 @contextmanager
-def _ours(name: str, home: Path, url: str | None) -> Iterator[Target]:
+def serve_ours(name: str, home: Path, url: str | None) -> Iterator[Target]:
+    """Serve in a new home on loopback, with people who consent; SQLite when there is no URL."""
     port = _free_port()
     own = {"SMARTMATCH_HOME": str(home), "HOST": "127.0.0.1", "PORT": str(port)}
     if url:

@@ -127,7 +127,10 @@ class Tally:
 
 
 class _Connection(asyncio.Protocol):
-    def __init__(self, requests: Any, tally: Tally, deadline: float, done: Any) -> None:
+    def __init__(
+        self, requests: Any, tally: Tally, deadline: float, pause: float, done: Any
+    ) -> None:
+        self._pause = pause
         self._requests = requests
         self._tally = tally
         self._deadline = deadline
@@ -155,7 +158,12 @@ class _Connection(asyncio.Protocol):
         self._tally.statuses[status] = self._tally.statuses.get(status, 0) + 1
         self._tally.seconds.append(now - self._sent_at)
         self._buffer = b""
-        self._send()
+        if self._pause:
+            # Not all at once, and not in step with the server.
+            pause = random.uniform(0, 2 * self._pause)
+            asyncio.get_running_loop().call_later(pause, self._send)
+        else:
+            self._send()
 
     def _send(self) -> None:
         self._sent_at = time.perf_counter()
@@ -166,8 +174,18 @@ class _Connection(asyncio.Protocol):
         self._transport.write(request)
 
 
-async def run(port: int, requests: list[bytes], connections: int, seconds: float) -> dict[str, Any]:
-    """Send requests until they or the time run out, and return the figures."""
+async def run(
+    port: int, requests: list[bytes], connections: int, seconds: float, pause: float = 0.0
+) -> dict[str, Any]:
+    """Send requests until they or the time run out, and return the figures.
+
+    Args:
+        port: On loopback.
+        requests: As bytes.
+        connections: Each has one request under way.
+        seconds: Longest time.
+        pause: Mean time between a reply and the next request of a connection, seconds.
+    """
     loop = asyncio.get_running_loop()
     tally = Tally()
     supply = iter(requests)
@@ -177,7 +195,7 @@ async def run(port: int, requests: list[bytes], connections: int, seconds: float
         done = asyncio.Event()
         waiting.append(done.wait())
         await loop.create_connection(
-            lambda done=done: _Connection(supply, tally, begun + seconds, done),  # type: ignore[misc]
+            lambda done=done: _Connection(supply, tally, begun + seconds, pause, done),  # type: ignore[misc]
             "127.0.0.1",
             port,
         )
@@ -202,13 +220,15 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=200_000)
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--ndjson", action="store_true")
+    parser.add_argument("--pause", type=float, default=0.0)
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.batch:
         requests = batches(given.requests, given.batch, given.seed, ndjson=given.ndjson)
     else:
         requests = singles(given.requests, given.seed)
-    print(json.dumps(uvloop.run(run(given.port, requests, given.connections, given.seconds))))
+    load = run(given.port, requests, given.connections, given.seconds, given.pause)
+    print(json.dumps(uvloop.run(load)))
 
 
 if __name__ == "__main__":

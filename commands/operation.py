@@ -30,6 +30,23 @@ def up() -> None:
 
 
 @click.command()
+@click.argument("name", type=click.Choice(["prefect", "flows", "ingest", "mlflow"]))
+def part(name: str) -> None:
+    """Become one part of the installation, for a service manager that keeps each of them."""
+    import os
+
+    from operation.parts import parts
+    from schemas.environment import inherited, prepare
+
+    prepare()
+    settings = read_settings()
+    wanted = next(one for one in parts(settings) if one.name == name)
+    # A server that is configured is meant; the one beside this part is the default.
+    environment = {**wanted.environment, **inherited(settings)}
+    os.execve("/bin/sh", ["sh", "-c", wanted.command], environment)  # noqa: S606  # our own command
+
+
+@click.command()
 @AS_JSON
 def deploy(*, as_json: bool) -> None:
     """Register flows, schedules and automations with the Prefect server; safe to repeat.
@@ -102,4 +119,4 @@ def _local(at: datetime | str) -> str:
     return known.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-COMMANDS = (up, deploy, status)
+COMMANDS = (up, part, deploy, status)

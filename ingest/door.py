@@ -6,6 +6,7 @@ FastAPI. Every answer is counted and logged by its route, never by its path.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,7 @@ from ingest.replies import (
     refusal,
     reply,
 )
+from ingest.turnstile import Turnstile, passing
 from schemas.errors import NotReady, SmartMatchError
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
 
     from ingest.access_log import AccessLog
+    from ingest.gate import Caller
     from ingest.service import Service
 
 _logger = logging.getLogger("smartmatch")
@@ -73,15 +76,26 @@ class Door:
             EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
         }
         self._hot[BATCH_PATH] = BatchRoute(service)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turnstile = Turnstile()
 
-    def admit(self, scope: Any) -> None:
+    def admit(self, scope: Any) -> Caller:
         """Let a sender of events in, whose body is JSON.
 
         Raises:
             Refused: They may not send, or not this.
         """
-        demand(self._gate.admit(scope), Scope.INGEST)
+        caller = self._gate.admit(scope)
+        demand(caller, Scope.INGEST)
         self._inspect(scope)
+        return caller
+
+    def turnstile(self) -> Turnstile:
+        """Return the turnstile of the running event loop."""
+        loop = asyncio.get_running_loop()
+        if loop is not self._loop:
+            self._loop, self._turnstile = loop, Turnstile()
+        return self._turnstile
 
     def event_routes(self) -> dict[bytes, tuple[str, EventRoute]]:
         """Return the routes of single events by path, as bytes."""
@@ -129,11 +143,13 @@ class Door:
     ) -> int:
         headers: Any = ()
         try:
-            demand(self._gate.admit(scope), Scope.INGEST)
+            caller = self._gate.admit(scope)
+            demand(caller, Scope.INGEST)
             _demand_post(scope["method"])
             content_type, length = self._inspect(scope)
             body = await self._read(receive, length)
-            answer = await route.handle(scope["query_string"], body, content_type)
+            async with passing(self.turnstile(), caller.line, caller.turn):
+                answer = await route.handle(scope["query_string"], body, content_type)
             status = 200
         except Refused as refused:
             status, answer, headers = refused.refusal

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from ingest.door import GONE
 from ingest.hot import answer
 from ingest.replies import NOT_READY, Refused
+from ingest.turnstile import Turn
 from schemas.errors import NotReady, SmartMatchError
 from warehouse.committer import Ticket
 from warehouse.staging import Outcome
@@ -24,6 +26,8 @@ from warehouse.staging import Outcome
 if TYPE_CHECKING:
     from ingest.door import Door
     from ingest.hot import EventRoute
+    from ingest.turnstile import Turnstile
+    from schemas.errors import QueueFull
 
 _logger = logging.getLogger("smartmatch")
 
@@ -49,6 +53,7 @@ class Exchange:
 
     __slots__ = (
         "_begun",
+        "_inside",
         "_name",
         "_protocol",
         "_query",
@@ -67,7 +72,8 @@ class Exchange:
         self._name = name
         self._route = route
         self._query = query
-        self._begun = time.perf_counter()
+        self._begun = time.monotonic()
+        self._inside: Turnstile | None = None
         self.keep_alive: bool = protocol.parser.should_keep_alive()
         self.body = bytearray()
         self.more_body = True
@@ -77,17 +83,35 @@ class Exchange:
         self.ticket: Ticket | None = None
 
     def begin(self) -> None:
-        """Read the event and hand it to the writer, or refuse it."""
+        """Get in line for the writer, or be refused."""
         protocol = self._protocol
         try:
-            protocol.door.admit(protocol.scope)
+            caller = protocol.door.admit(protocol.scope)
+            protocol.door.turnstile().enter(self, caller.line, protocol.turn)
+        except Refused as refused:
+            self._reply(*refused.refusal)
+        except SmartMatchError as error:
+            self.set_exception(error)
+
+    def proceed(self) -> None:
+        """Read the event and hand it to the writer, or refuse it."""
+        protocol = self._protocol
+        self._inside = protocol.door.turnstile()
+        if self.disconnected:
+            self._reply(GONE, b"")
+            return
+        try:
             _, arrival = self._route.prepare(self._query, bytes(self.body))
-            self.ticket = Ticket((arrival,), waiter=self)
+            self.ticket = Ticket((arrival,), waiter=self, since=self._begun)
             protocol.door.service.submit(self.ticket, protocol.loop)
         except Refused as refused:
             self._reply(*refused.refusal)
         except (SmartMatchError, OSError) as error:
             self.set_exception(error)
+
+    def turn_back(self, error: QueueFull) -> None:
+        """Reply that there is no room."""
+        self.set_exception(error)
 
     def get_loop(self) -> asyncio.AbstractEventLoop:
         """Return the loop in which the outcome is told."""
@@ -137,7 +161,9 @@ class Exchange:
             return
         protocol = self._protocol
         self.response_complete = True
-        protocol.door.note("POST", self._name, status, time.perf_counter() - self._begun)
+        if self._inside is not None:
+            self._inside.leave()
+        protocol.door.note("POST", self._name, status, time.monotonic() - self._begun)
         if self.disconnected or protocol.transport.is_closing():
             return
         lines = [
@@ -161,6 +187,10 @@ class EventProtocol(HttpToolsProtocol):
     routes: ClassVar[dict[bytes, tuple[str, EventRoute]]]
     _common: ClassVar[tuple[Any, bytes]] = (None, b"")
     cycle: Any
+
+    def __init__(self, *given: Any, **more: Any) -> None:
+        super().__init__(*given, **more)
+        self.turn = Turn()
 
     def on_headers_complete(self) -> None:
         """Choose the way that a request takes."""

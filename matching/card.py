@@ -9,10 +9,36 @@ if TYPE_CHECKING:
 
     from matching.training import Retraining
 
-_SELECTION = """\
-Only proposals that were made have an outcome. What the model says of pairs that nobody was
-ever proposed is an extrapolation; proposals made at random, with their probability on
-record, are what tells how good it is there."""
+DESCRIPTION_CHARACTERS = 4_900
+"""MLflow keeps 5,000 characters of a version's description."""
+_USE = """\
+## Intended use
+
+Ranks feasible pairs for an assignment: it says, before a match is proposed, how likely each
+party is to accept it, and how satisfied they will be. It does not judge people, and is not to
+decide alone on what somebody is denied."""
+_LIMITS = """\
+## Limits
+
+* **Selection.** Only proposals that were made have an outcome. What the model says of pairs that
+  nobody was ever proposed is an extrapolation; proposals made at random, with their probability
+  on record, are what tells how good it is there.
+* **Consent.** It knows those who agreed to improvement, who may differ from those who did not.
+* **Time.** It holds as long as people and jobs are like those it learned from; drift is watched
+  nightly.
+* **Cause.** A weight says what goes with acceptance, not what brings it about."""
+_CONSENT = """\
+Only people whose consent to `improvement` stood when the rows were read; a person's own history
+shapes features only with `preferences`. The consent digest is over who consented to what, so that
+an erasure or a withdrawal can name the versions that are concerned."""
+
+
+def as_description(card: str) -> str:
+    """Return a card as a version's description: whole, or whole sections up to MLflow's limit."""
+    if len(card) <= DESCRIPTION_CHARACTERS:
+        return card
+    kept = card[:DESCRIPTION_CHARACTERS].rpartition("\n## ")[0]
+    return f"{kept}\n\nThe whole card is the artefact `model_card.md` of the run.\n"
 
 
 def model_card(
@@ -44,16 +70,17 @@ def model_card(
 
 {found.verdict.sentence}
 
-Predicts, before a match is proposed, whether each party will accept it, and how satisfied
-they will be. It is meant to rank feasible pairs for an assignment, not to judge people.
+{_USE}
 
-## Learned from
+## Data and consent
 
 {found.training_rows} decisions of {found.groups} rounds, read {as_of.isoformat()}.
 Training digest `{training_digest}`, consent digest `{consent_digest}`, model digest
 `{found.model.digest}`. Compared with champion `{found.champion_digest}`.
 
-{_SELECTION}
+{_CONSENT}
+
+{_LIMITS}
 
 ## Checks
 

@@ -29,14 +29,12 @@ os.environ.setdefault("MLFLOW_DISABLE_DB_POOLING_WARNING", "true")
 
 import mlflow
 import mlflow.pyfunc
-from mlflow.data.code_dataset_source import CodeDatasetSource
-from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
-from matching import card, features, figures
+from matching import card, features, story
 from matching.model import Model, first_champion, score
 from matching.versions import Recorded, Version
 from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
@@ -52,14 +50,13 @@ if TYPE_CHECKING:
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 PACKAGES = ("mlflow", "numpy", "pandas", "scipy")
 """What a version needs beside this project to be loaded and to score."""
-TAG_CHARACTERS = 4_900
-"""MLflow keeps 5,000 characters of a tag."""
-DATASET_DIGEST_CHARACTERS = 36
 _MOST_RUNS = 1_000
 
 
 for chatty in ("alembic", "mlflow.store.db.utils"):
     logging.getLogger(chatty).setLevel(logging.WARNING)
+# It misses pip in an environment that another tool made; what a version needs is said below.
+logging.getLogger("mlflow.utils.environment").setLevel(logging.ERROR)
 
 
 class ModelDiffers(SmartMatchError):
@@ -111,10 +108,10 @@ class Registry:
         Returns:
             Its version.
         """
-        with self._run(f"version of kind {model.kind}") as run_id:
-            mlflow.log_params(_parameters(model))
+        with self._run(f"{model.kind}: made by no retraining") as run_id:
+            mlflow.log_params(story.parameters(model))
             mlflow.set_tags({"kind": model.kind, "model_digest": model.digest})
-            return self._register(model, run_id, sentence, tags or {})
+            return self._register(model, run_id, sentence, {"sentence": sentence, **(tags or {})})
 
     def champion(self) -> tuple[Model, str]:
         """Read the model in use and its version.
@@ -167,15 +164,16 @@ class Registry:
         old = str(self._version(CHAMPION).version)
         verdict = retraining.verdict
         digests = {"training_digest": training_digest, "consent_digest": consent_digest}
-        with self._run(f"{retraining.model.kind} {as_of:%Y-%m-%d %H:%M}") as run_id:
-            mlflow.log_params(_parameters(retraining.model) | {"compared_with": old})
-            mlflow.set_tags(digests | {"as_of": as_of.isoformat(), "sentence": verdict.sentence})
-            _log_evidence(retraining, extra or {})
-            _log_training_set(training_digest)
+        with self._run(f"{as_of:%Y-%m-%d %H:%M} {retraining.model.kind}") as run_id:
+            mlflow.log_params(story.parameters(retraining.model) | {"compared_with": old})
+            mlflow.set_tags(digests | {"as_of": as_of.isoformat()})
+            story.log_evidence(retraining, extra or {})
+            story.log_training_set(training_digest)
             text = card.model_card(retraining, as_of=as_of, **digests)
             mlflow.log_text(text, "model_card.md")
-            tags = digests | {"promoted": str(verdict.promote).lower(), "compared_with": old}
-            version = self._register(retraining.model, run_id, verdict.sentence, tags)
+            tags = digests | story.gate_tags(verdict) | {"compared_with": old}
+            version = self._register(retraining.model, run_id, card.as_description(text), tags)
+            mlflow.set_tag("mlflow.runName", story.run_name(retraining, version, as_of))
         if verdict.promote:
             self._promote(version, old)
         else:
@@ -203,18 +201,19 @@ class Registry:
         Returns:
             The MLflow run.
         """
-        with self._run(f"refused {as_of:%Y-%m-%d %H:%M}") as run_id:
+        with self._run(f"{as_of:%Y-%m-%d %H:%M} nothing learned") as run_id:
             mlflow.set_tags(
                 {
                     "training_digest": training_digest,
                     "consent_digest": consent_digest,
                     "as_of": as_of.isoformat(),
                     "promoted": "false",
-                    "sentence": reason[:TAG_CHARACTERS],
+                    "gate": "not asked",
+                    "sentence": reason[: story.TAG_CHARACTERS],
                 }
             )
             mlflow.log_metrics(dict(metrics or {}))
-            _log_training_set(training_digest)
+            story.log_training_set(training_digest)
         return run_id
 
     def rollback(self) -> str:
@@ -283,7 +282,9 @@ class Registry:
                 raise NotRegistered(f"{self.model_name} has no {version_or_alias}") from None
             raise
 
-    def _register(self, model: Model, run_id: str, sentence: str, tags: Mapping[str, str]) -> str:
+    def _register(
+        self, model: Model, run_id: str, description: str, tags: Mapping[str, str]
+    ) -> str:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
             # An input example would store rows of real people.
             warnings.filterwarnings("ignore", ".*An input example was not provided")
@@ -303,7 +304,7 @@ class Registry:
             logged.model_uri,
             run_id,
             tags={"model_digest": model.digest, "kind": model.kind} | dict(tags),
-            description=sentence,
+            description=description,
             model_id=logged.model_id,
         )
         return str(entry.version)
@@ -312,7 +313,14 @@ class Registry:
         found = self._client.get_experiment_by_name(self.model_name)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(self.model_name, self.artifact_root))
+        # Without its kind the page would open on what language models are traced by.
+        described = {
+            "mlflow.note.content": story.EXPERIMENT,
+            "mlflow.experimentKind": "custom_model_development",
+        }
+        return str(
+            self._client.create_experiment(self.model_name, self.artifact_root, tags=described)
+        )
 
     @contextmanager
     def _run(self, name: str) -> Iterator[str]:
@@ -376,51 +384,13 @@ def _uri(entry: ModelVersion) -> str:
     return f"models:/{entry.name}/{entry.version}"
 
 
-def _parameters(model: Model) -> dict[str, Any]:
-    shared = {f"width.{family}": width for family, width in sorted(model.widths.items())}
-    return {
-        "kind": model.kind,
-        "constraints": ", ".join(model.constraints)[:TAG_CHARACTERS],
-        "prior.intercept": model.prior.intercept,
-        "prior.slope": model.prior.slope,
-        "trained_rows": model.trained_rows,
-        "groups": model.groups,
-        "trained_until": model.trained_until or "never",
-        "digest": model.digest,
-    } | shared
-
-
-def _log_evidence(found: Retraining, extra: Mapping[str, str | float]) -> None:
-    texts = {name: value for name, value in extra.items() if isinstance(value, str)}
-    numbers = {name: float(value) for name, value in extra.items() if not isinstance(value, str)}
-    mlflow.set_tags(texts | {"promoted": str(found.verdict.promote).lower()})
-    measured = found.metrics | numbers
-    mlflow.log_metrics({name: value for name, value in measured.items() if value == value})  # noqa: PLR0124 - not NaN
-    mlflow.log_dict(found.verdict.to_dict(), "verdict.json")
-    mlflow.log_dict(found.weights.to_dict(), "weights.json")
-    mlflow.log_text(found.slices.to_csv(index=False), "slices.csv")
-    mlflow.log_figure(figures.gate_figure(found), "gate.png")
-    mlflow.log_figure(figures.calibration_figure(found), "calibration.png")
-    mlflow.log_figure(figures.weights_figure(found.weights), "weights.png")
-    mlflow.log_figure(figures.coefficients_figure(found.model), "coefficients.png")
-
-
-def _log_training_set(digest: str) -> None:
-    """Say which rows were read without showing any: a digest, no schema and no profile."""
-    source = CodeDatasetSource(tags={"sha256": digest})
-    short = digest[:DATASET_DIGEST_CHARACTERS]
-    # MLflow's own class; its abstract profile is None for metadata.
-    dataset = MetaDataset(source, name="training", digest=short)  # type: ignore[abstract]
-    mlflow.log_input(dataset, context="training")
-
-
 def _listed(entry: ModelVersion, aliases: list[str]) -> Version:
     return Version(
         version=str(entry.version),
         aliases=tuple(sorted(aliases)),
         digest=str(entry.tags.get("model_digest", "")),
         promoted=entry.tags.get("promoted") == "true",
-        sentence=str(entry.description or ""),
+        sentence=str(entry.tags.get("sentence") or entry.description or ""),
         run_id=str(entry.run_id),
         created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
     )

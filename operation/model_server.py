@@ -10,7 +10,6 @@ import runpy
 import sys
 
 from installation import set_up_model
-from operation.parts import LOOPBACK
 from schemas.environment import prepare
 from schemas.settings import Settings
 
@@ -27,11 +26,12 @@ def main() -> None:
 def arguments(settings: Settings) -> list[str]:
     """Return the arguments of MLflow's command line.
 
-    The store has a history of reads without a password: loopback only. Artefacts are read
-    where they lie, so that a process that registers a model needs no server.
+    The store has a history of reads without a password: it listens on loopback unless the
+    settings say otherwise. Artefacts are read where they lie, so that a process that registers
+    a model needs no server.
     """
     return [
-        *("server", "--host", LOOPBACK, "--port", str(settings.mlflow_port)),
+        *("server", "--host", settings.ui_host, "--port", str(settings.mlflow_port)),
         *("--backend-store-uri", settings.tracking_uri),
         *("--default-artifact-root", str(settings.artifacts), "--no-serve-artifacts"),
         *("--workers", "1", "--uvicorn-opts", "--log-level=warning"),

@@ -49,6 +49,8 @@ def parts(settings: Settings) -> list[Part]:
             _prefect(settings),
             prefect,
             f"{prefect}/api/health",
+            # The page would otherwise ask the usual port, whatever the port is.
+            {"PREFECT_SERVER_UI_API_URL": f"{prefect}/api"},
             is_needed_by_others=True,
         ),
         Part("flows", _python("deployments"), environment=told),
@@ -83,7 +85,7 @@ def _prefect(settings: Settings) -> str:
     # Not `prefect server start`, which prints a page of ornament.
     return _python(
         *("uvicorn", "--app-dir", ".", "--factory", "prefect.server.api.server:create_app"),
-        *("--host", LOOPBACK, "--port", str(settings.prefect_port)),
+        *("--host", settings.ui_host, "--port", str(settings.prefect_port)),
         *("--log-level", "warning", "--timeout-keep-alive", "5"),
     )
 

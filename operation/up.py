@@ -11,7 +11,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from operation.parts import LOOPBACK, ingest_host, parts, prefect_url
+from operation.parts import ingest_host, parts, prefect_url
 from operation.supervisor import Supervisor
 from prefect_api import answers
 from schemas.environment import RUNNING, inherited
@@ -109,8 +109,8 @@ def _noted(settings: Settings, wanted: list[Part]) -> Iterator[None]:
 def _refuse_taken_ports(settings: Settings) -> None:
     wanted = {
         "PORT": (ingest_host(settings), settings.port),
-        "SMARTMATCH_PREFECT_PORT": (LOOPBACK, settings.prefect_port),
-        "SMARTMATCH_MLFLOW_PORT": (LOOPBACK, settings.mlflow_port),
+        "SMARTMATCH_PREFECT_PORT": (settings.ui_host, settings.prefect_port),
+        "SMARTMATCH_MLFLOW_PORT": (settings.ui_host, settings.mlflow_port),
     }
     for name, (host, port) in wanted.items():
         with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:

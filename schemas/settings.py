@@ -151,15 +151,17 @@ class Settings(BaseSettings):
     )
 
     # Operation
+    ui_host: str = Field(
+        default="127.0.0.1",
+        description="Address that Prefect and MLflow listen on; neither asks for a password.",
+    )
     prefect_port: int = Field(
         default=4200,
         ge=1,
         le=65_535,
-        description="Port of the Prefect server and its UI, on loopback.",
+        description="Port of the Prefect server and its UI.",
     )
-    mlflow_port: int = Field(
-        default=5000, ge=1, le=65_535, description="Port of the MLflow UI, on loopback."
-    )
+    mlflow_port: int = Field(default=5000, ge=1, le=65_535, description="Port of the MLflow UI.")
     stop_seconds: float = Field(
         default=20.0,
         gt=0,

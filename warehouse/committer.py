@@ -49,7 +49,7 @@ class Ticket:
     """Something that waits for its commit, and what became of it.
 
     Either ``arrivals`` to be stored or ``work``, a call with the transaction as its argument.
-    ``waiter`` belongs to whoever submitted it.
+    ``waiter`` belongs to whoever submitted it, and waits since a monotonic time, now if not given.
     """
 
     __slots__ = ("arrivals", "error", "outcomes", "result", "since", "waiter", "work")
@@ -59,11 +59,12 @@ class Ticket:
         arrivals: Sequence[Arrival] = (),
         work: Callable[[Connection], Any] | None = None,
         waiter: Any = None,
+        since: float | None = None,
     ) -> None:
         self.arrivals = arrivals
         self.work = work
         self.waiter = waiter
-        self.since = time.monotonic()
+        self.since = time.monotonic() if since is None else since
         self.outcomes: Sequence[Outcome] = ()
         self.result: Any = None
         self.error: SmartMatchError | None = None

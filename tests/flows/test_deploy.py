@@ -88,6 +88,21 @@ def test_a_silent_run_is_marked_crashed_by_an_automation_that_stands_once() -> N
     assert dead["actions"][0]["state"] == "CRASHED"
 
 
+@pytest.mark.usefixtures("deployed")
+def test_a_second_deploy_leaves_what_an_automation_waits_for() -> None:
+    before = updated()
+
+    deploy(Settings())
+
+    assert updated() == before
+
+
+def updated() -> dict[str, str]:
+    with get_client(sync_client=True) as client:
+        every = client._client.post("/automations/filter", json={}).json()
+    return {one["name"]: one["updated"] for one in every}
+
+
 def test_an_automation_that_was_switched_off_stays_off(deployed: dict[str, list[str]]) -> None:
     known: Any = Automation.read(name=DEAD)
     known.disable()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matching import card
 from matching.model import first_champion, score
 from matching.registry import ModelDiffers, Registry
 from matching.training import Retraining, retrain
@@ -86,6 +87,42 @@ def test_promotion_moves_the_names_and_keeps_the_story(
     assert {"gate.png", "calibration.png", "weights.png", "model_card.md"} <= set(kept)
     assert found.verdict.sentence in kept["model_card.md"].read_text()
     assert json.loads(kept["verdict.json"].read_text())["promote"] is True
+
+
+def test_a_list_of_runs_and_versions_tells_the_story(
+    registry: Registry, learned: Recorded, found: Retraining
+) -> None:
+    client = mlflow.MlflowClient(registry.tracking_uri)
+    experiment = client.get_experiment_by_name(registry.model_name)
+    run = client.get_run(learned.run_id)
+    version = client.get_model_version(registry.model_name, learned.version)
+
+    assert experiment is not None
+    assert "One run a retraining" in experiment.tags["mlflow.note.content"]
+    gain = f"{found.metrics['gain']:+.4f}"
+    assert run.info.run_name.startswith(f"{AS_OF:%Y-%m-%d %H:%M} version 2 (")
+    assert run.info.run_name.endswith(f") promoted, gain {gain}")
+    for tags in (run.data.tags, version.tags):
+        assert tags["gate"] == "promoted"
+        checks = [name for name in tags if name.startswith("gate.")]
+        assert len(checks) == len(found.verdict.checks)
+    sides = found.slices[found.slices["slicing"] == "side"]
+    for row in sides[sides["label"] != ""].itertuples():
+        assert run.data.metrics[f"side/{row.label}/rows"] == row.rows
+    assert any(name.startswith("slice/") for name in run.data.metrics)
+    for section in ("Intended use", "Data and consent", "Limits", "Checks"):
+        assert f"## {section}" in version.description
+
+
+def test_a_card_too_long_for_a_description_ends_with_a_whole_section() -> None:
+    long = "# Card\n\n## One\n\n" + "a" * 3_000 + "\n\n## Two\n\n" + "b" * 3_000
+
+    kept = card.as_description(long)
+
+    assert "## One" in kept
+    assert "b" not in kept.split("The whole card")[0]
+    assert len(kept) < 5_000
+    assert card.as_description("short") == "short"
 
 
 def test_refusal_is_recorded_like_a_promotion_and_the_champion_stays(

@@ -1,6 +1,10 @@
 """Retraining as a whole, on simulated rounds with a known truth."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -47,6 +51,26 @@ def test_same_rows_in_any_order_and_under_other_names_give_the_same_digest(
 
     assert retrain(shuffled, first_champion(), seed=0).model.digest == found.model.digest
     assert retrain(renamed[columns], first_champion(), seed=0).model.digest == found.model.digest
+
+
+def test_another_process_with_other_threads_gives_the_same_digest(found: Retraining) -> None:
+    code = (
+        "from tests.unit.matching.evenings import as_training, simulated\n"
+        "from matching.model import first_champion\n"
+        "from matching.training import retrain\n"
+        "rows = as_training(simulated(6, seed=21))\n"
+        "print(retrain(rows, first_champion(), seed=0).model.digest)\n"
+    )
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    environment = os.environ | dict.fromkeys(names, "4") | {"PYTHONHASHSEED": "7"}
+
+    told = subprocess.run(
+        [sys.executable, "-c", code],
+        check=True, capture_output=True, text=True, timeout=120,
+        cwd=Path(__file__).parents[3], env=environment,
+    )  # fmt: skip
+
+    assert told.stdout.split() == [found.model.digest]
 
 
 def test_order_of_rows_is_that_of_their_content(training: pd.DataFrame) -> None:

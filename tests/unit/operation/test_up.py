@@ -37,6 +37,7 @@ def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) ->
         "http://127.0.0.1:8100/docs",
         "http://127.0.0.1:5100",
     ]
+    assert parts(alone)[0].environment["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4300/api"
     ingest = next(part for part in parts(open_door) if part.name == "ingest")
     assert "--host 0.0.0.0" in ingest.command
 

@@ -88,6 +88,7 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "task_runner": ("dask", "dask"),
         "dask_address": ("tcp://127.0.0.1:8786", "tcp://127.0.0.1:8786"),
         "timezone": ("UTC", "UTC"),
+        "ui_host": ("::1", "::1"),
         "model_name": ("mentors", "mentors"),
         "smallest_group": ("11", 11),
         "consent_staleness_seconds": ("0.25", 0.25),

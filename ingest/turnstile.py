@@ -1,0 +1,251 @@
+"""A fair way in when more arrives than can be made durable: whoever took least goes first.
+
+Without it a request waits behind all that arrived before, so that one sender of very much
+makes everybody slow. Here few requests are under way at a time; the others wait in a line that
+is bounded in number and in time, and whoever has had less than their share passes by it. Shares
+are counted by API key, and within a key by connection: each is served once a round, and one
+that left turns out has some saved up. A new connection begins at the end of a round with none,
+so that opening many gains nothing.
+
+References:
+    Goyal, P., Vin, H. M., & Cheng, H. (1997). Start-time fair queueing. IEEE/ACM Transactions on
+    Networking 5(5), 690-704. doi:10.1109/90.649569
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from bisect import bisect_left, insort
+from collections import deque
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from schemas.errors import QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+MOST_INSIDE = 48
+"""Requests under way, but for those that pass by the line: enough to share a commit."""
+
+SAVED_ROUNDS = 20
+"""So many turns that it did not take may a connection take later, without waiting."""
+
+
+MOST_WAITING = 2_000
+PATIENCE_SECONDS = 0.5
+"""So long may a request wait in the line; then its sender is asked to come back."""
+
+_TOGETHER = 8
+"""So many are let in before the loop looks at its sockets again."""
+_SWEEP_SECONDS = 0.05
+
+
+class Passenger(Protocol):
+    """A request at the turnstile."""
+
+    def proceed(self) -> None:
+        """Go on; ``Turnstile.leave`` is called when the request is over."""
+
+    def turn_back(self, error: QueueFull) -> None:
+        """Reply that there is no room; it never went in."""
+
+
+_Place = tuple[float, int, Passenger]
+"""In a line: the round in which it is due, and when it came."""
+
+
+class Turn:
+    """Whose requests follow one another: a connection, or what stands for several.
+
+    ``due`` is the round in which the next request has its turn, negative before the first.
+    """
+
+    __slots__ = ("due",)
+
+    def __init__(self) -> None:
+        self.due = -1.0
+
+
+class Line:
+    """The requests of one caller that wait.
+
+    ``round`` is the one that is served among its connections, ``due`` the one among callers in
+    which it is served next.
+    """
+
+    __slots__ = ("due", "round", "waiting")
+
+    def __init__(self) -> None:
+        self.due = 0.0
+        self.round = 0.0
+        self.waiting: list[_Place] = []
+
+    def count(self, turn: Turn) -> float:
+        """Count a request of a connection and return the round in which it is due."""
+        due = self.round + 1 if turn.due < 0 else max(turn.due, self.round - SAVED_ROUNDS)
+        turn.due = due + 1
+        return due
+
+
+class Turnstile:
+    """Lets requests through to the writer. It belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._inside = 0
+        self._round = 0.0
+        self._number = 0
+        self._lines: list[Line] = []
+        self._arrived: deque[tuple[float, Line, _Place]] = deque()
+        self._waiting = 0
+        self._called = False
+        self._sweeping = False
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests in all lines."""
+        return self._waiting
+
+    def enter(self, passenger: Passenger, line: Line, turn: Turn) -> None:
+        """Let a request in: now, or when it is due.
+
+        Args:
+            passenger: The request.
+            line: Its caller's.
+            turn: Its connection's.
+
+        Raises:
+            QueueFull: All lines are full, and everybody in them goes before it.
+        """
+        due = line.count(turn)
+        free = self._inside < MOST_INSIDE and not self._waiting
+        if free or self._goes_first(line, due):
+            self._let_in(passenger, line, due)
+            return
+        self._number += 1
+        self._wait(line, (due, self._number, passenger))
+
+    def leave(self) -> None:
+        """Say that a request that was let in is over."""
+        self._inside -= 1
+        if self._waiting and not self._called:
+            self._called = True
+            asyncio.get_running_loop().call_soon(self._call_in)
+
+    def _goes_first(self, line: Line, due: float) -> bool:
+        """Tell whether a request has had less than its share, so that it need not wait."""
+        others = [other.due for other in self._lines if other is not line]
+        if others and min(others) <= line.due:
+            return False
+        return due < line.round or bool(others and not line.waiting)
+
+    def _let_in(self, passenger: Passenger, line: Line, due: float) -> None:
+        line.round = max(line.round, due)
+        self._round = max(self._round, line.due)
+        line.due = self._round + 1
+        self._inside += 1
+        passenger.proceed()
+
+    def _call_in(self) -> None:
+        """Let those in who are due, some at a time, so that the loop sees who passes by."""
+        self._called = False
+        for _ in range(_TOGETHER):
+            if self._inside >= MOST_INSIDE or not self._waiting:
+                return
+            line = min(self._lines, key=_due)
+            place = line.waiting[0]
+            self._take_out(line, 0)
+            self._let_in(place[2], line, place[0])
+        self._called = True
+        asyncio.get_running_loop().call_soon(self._call_in)
+
+    def _wait(self, line: Line, place: _Place) -> None:
+        if self._waiting >= MOST_WAITING:
+            self._make_room(line, place)
+        if not line.waiting:
+            # Who did not come for a while has saved nothing up.
+            line.due = max(line.due, self._round)
+            self._lines.append(line)
+        insort(line.waiting, place)
+        self._waiting += 1
+        self._arrived.append((time.monotonic(), line, place))
+        if not self._sweeping:
+            self._sweeping = True
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+    def _make_room(self, line: Line, place: _Place) -> None:
+        """Turn back the last of the longest line, or who has just come."""
+        longest = max(self._lines, key=lambda one: len(one.waiting))
+        last = longest.waiting[-1]
+        if longest is line and last < place:
+            raise QueueFull("more was sent than can be made durable now")
+        self._take_out(longest, -1)
+        last[2].turn_back(QueueFull("more was sent than can be made durable now"))
+
+    def _take_out(self, line: Line, position: int) -> None:
+        del line.waiting[position]
+        self._waiting -= 1
+        if not line.waiting:
+            self._lines.remove(line)
+
+    def _sweep(self) -> None:
+        """Turn back who has waited for too long."""
+        limit = time.monotonic() - PATIENCE_SECONDS
+        while self._arrived:
+            since, line, place = self._arrived[0]
+            waits = _position(line, place)
+            if waits >= 0 and since >= limit:
+                break
+            self._arrived.popleft()
+            if waits >= 0:
+                self._take_out(line, waits)
+                place[2].turn_back(QueueFull("it waited too long"))
+        self._sweeping = bool(self._arrived)
+        if self._sweeping:
+            asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
+
+
+class _Visit:
+    """A passenger that is awaited."""
+
+    def __init__(self, turnstile: Turnstile) -> None:
+        self._turnstile = turnstile
+        self.inside = asyncio.get_running_loop().create_future()
+
+    def proceed(self) -> None:
+        if self.inside.done():
+            self._turnstile.leave()  # cancelled meanwhile
+        else:
+            self.inside.set_result(None)
+
+    def turn_back(self, error: QueueFull) -> None:
+        if not self.inside.done():
+            self.inside.set_exception(error)
+
+
+@asynccontextmanager
+async def passing(turnstile: Turnstile, line: Line, turn: Turn) -> AsyncIterator[None]:
+    """Go in when it is due, and leave at the end.
+
+    Raises:
+        QueueFull: There was no room, or not in time.
+    """
+    visit = _Visit(turnstile)
+    turnstile.enter(visit, line, turn)
+    await visit.inside
+    try:
+        yield
+    finally:
+        turnstile.leave()
+
+
+def _due(line: Line) -> float:
+    return line.due
+
+
+def _position(line: Line, place: _Place) -> int:
+    """Return where somebody stands in a line, -1 when they do not any more."""
+    position = bisect_left(line.waiting, place)
+    found = position < len(line.waiting) and line.waiting[position] is place
+    return position if found else -1

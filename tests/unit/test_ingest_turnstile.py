@@ -1,0 +1,226 @@
+"""The fair way in: who goes first, who waits, who is turned back; no clock decides."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ingest import turnstile as module
+from ingest.turnstile import (
+    MOST_INSIDE,
+    MOST_WAITING,
+    Line,
+    Turn,
+    Turnstile,
+    passing,
+)
+from schemas.errors import QueueFull
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+
+class Guest:
+    """A request that notes what becomes of it."""
+
+    def __init__(self, book: list[str], name: str) -> None:
+        self.name = name
+        self._book = book
+
+    def proceed(self) -> None:
+        self._book.append(self.name)
+
+    def turn_back(self, _error: QueueFull) -> None:
+        self._book.append(f"{self.name} turned back")
+
+
+class Crowd:
+    """A turnstile, and who went in, in order."""
+
+    def __init__(self) -> None:
+        self.turnstile = Turnstile()
+        self.inside: list[str] = []
+        self.turns: dict[str, Turn] = {}
+        self.lines: dict[str, Line] = {}
+
+    def send(self, name: str) -> None:
+        """Send a request; a name is ``caller connection``."""
+        line = self.lines.setdefault(name.split(maxsplit=1)[0], Line())
+        turn = self.turns.setdefault(name, Turn())
+        try:
+            self.turnstile.enter(Guest(self.inside, name), line, turn)
+        except QueueFull:
+            self.inside.append(f"{name} turned back")
+
+    async def finish(self, requests: int) -> list[str]:
+        """End requests that are inside, and return who went in meanwhile."""
+        before = len(self.inside)
+        for _ in range(requests):
+            self.turnstile.leave()
+        for _ in range(requests + 2):
+            await asyncio.sleep(0)
+        return self.inside[before:]
+
+
+def run(trial: Callable[[Crowd], Coroutine[Any, Any, None]]) -> None:
+    async def within() -> None:
+        await trial(Crowd())
+
+    asyncio.run(within())
+
+
+def flood(crowd: Crowd, caller: str, requests: int) -> None:
+    for number in range(requests):
+        crowd.send(f"{caller} {number}")
+
+
+def test_flood_of_one_caller_waits_while_another_passes_by() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 300)
+        assert len(crowd.inside) == MOST_INSIDE
+
+        crowd.send("quiet 1")
+
+        assert crowd.inside[-1] == "quiet 1"
+        assert crowd.turnstile.waiting == 300 - MOST_INSIDE
+
+    run(trial)
+
+
+def test_two_callers_that_both_send_much_go_in_by_turns() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 400)
+        flood(crowd, "also", 100)
+
+        found = await crowd.finish(MOST_INSIDE + 1)
+
+        shares = [sum(name.startswith(who) for name in found) for who in ("loud", "also")]
+        assert sum(shares) == MOST_INSIDE  # one of the second had passed by
+        assert abs(shares[0] - shares[1]) <= 2
+
+    run(trial)
+
+
+def test_connection_that_took_less_than_others_of_its_caller_does_not_wait() -> None:
+    async def trial(crowd: Crowd) -> None:
+        crowd.send("key calm")
+        await crowd.finish(1)
+        for _ in range(4):
+            flood(crowd, "key", 160)
+            await crowd.finish(160)
+
+        flood(crowd, "key", 160)
+        before = len(crowd.inside)
+        crowd.send("key calm")
+
+        assert crowd.inside[before:] == ["key calm"]
+
+    run(trial)
+
+
+def test_new_connections_begin_at_the_end_of_a_round() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "key", 200)
+        await crowd.finish(50)
+        waiting = crowd.turnstile.waiting
+
+        crowd.send("key new")
+
+        assert crowd.turnstile.waiting == waiting + 1
+
+    run(trial)
+
+
+def test_line_is_bounded_and_turns_back_the_last_of_who_sent_most() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", MOST_INSIDE + MOST_WAITING + 10)
+        assert crowd.turnstile.waiting == MOST_WAITING
+        assert [name for name in crowd.inside if "turned back" in name] == [
+            f"loud {MOST_INSIDE + MOST_WAITING + number} turned back" for number in range(10)
+        ]
+
+        for number in range(3):
+            crowd.send(f"quiet {number}")
+
+        assert crowd.turnstile.waiting == MOST_WAITING
+        assert not any(name.startswith("quiet") and "back" in name for name in crowd.inside)
+
+    run(trial)
+
+
+def test_who_waits_too_long_is_turned_back_and_never_goes_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_SWEEP_SECONDS", 0.0)
+
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", MOST_INSIDE + 5)
+        while crowd.turnstile.waiting:
+            await asyncio.sleep(0.001)
+
+        late = [f"loud {MOST_INSIDE + number} turned back" for number in range(5)]
+        assert crowd.inside[MOST_INSIDE:] == late
+        assert await crowd.finish(MOST_INSIDE) == []
+
+    run(trial)
+
+
+def test_visitor_that_is_gone_leaves_its_place_to_others() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", MOST_INSIDE)
+
+        async def visit() -> None:
+            async with passing(crowd.turnstile, crowd.lines["loud"], Turn()):
+                raise AssertionError("it was cancelled before")
+
+        task = asyncio.create_task(visit())
+        await asyncio.sleep(0)
+        assert crowd.turnstile.waiting == 1
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await crowd.finish(MOST_INSIDE)
+        before = len(crowd.inside)
+
+        flood(crowd, "loud", MOST_INSIDE)
+
+        assert crowd.turnstile.waiting == 0
+        assert len(crowd.inside) == before + MOST_INSIDE
+
+    run(trial)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    steps=st.lists(
+        st.one_of(
+            st.tuples(st.just("send"), st.integers(0, 3), st.integers(0, 40), st.integers(1, 60)),
+            st.tuples(st.just("end"), st.integers(1, 50), st.just(0), st.just(0)),
+        ),
+        max_size=25,
+    )
+)
+def test_whoever_comes_goes_in_once_or_is_told(steps: list[tuple[str, int, int, int]]) -> None:
+    async def trial(crowd: Crowd) -> None:
+        sent = ended = 0
+        for what, first, second, times in steps:
+            if what == "send":
+                for number in range(times):
+                    crowd.send(f"{first} {(second + number) % 40}")
+                sent += times
+            else:
+                ends = min(first, len(crowd.inside) - ended)
+                ended += ends
+                await crowd.finish(ends)
+            assert len(crowd.inside) + crowd.turnstile.waiting == sent
+        while ended < len(crowd.inside):
+            ends = len(crowd.inside) - ended
+            ended += ends
+            await crowd.finish(ends)
+        assert (len(crowd.inside), crowd.turnstile.waiting) == (sent, 0)
+
+    run(trial)

@@ -25,7 +25,11 @@ from matching.evidence import Check, clustered, clustered_mean, count, paired_ga
 from matching.logistic import log_loss
 
 if TYPE_CHECKING:
-    from matching.evidence import Evidence, Limits
+    from numpy.typing import NDArray
+
+    from matching.evidence import Evidence, Interval, Limits
+
+    Floats = NDArray[np.float64]
 
 
 class Slice(NamedTuple):
@@ -158,22 +162,33 @@ def _honest(evidence: Evidence, limits: Limits) -> Check:
 
 
 def _agrees(evidence: Evidence, limits: Limits) -> list[Check]:
-    """Ask whether decisions are the opposite of what a trained champion expects.
+    """Ask whether decisions go along with what is predicted of them.
 
-    Tastes drift, but they do not turn round overnight; labels that are swapped do.
+    A flatter model gains over a sharper one on decisions that were drawn by lot, so that the
+    candidate must be shown to tell something. And decisions that are the opposite of what a
+    trained champion expects are suspect: tastes drift, but do not turn round overnight.
     """
+    told = _together(evidence.candidate, evidence, limits)
+    passed = told.lower > 0
+    words = f"decisions {'go' if passed else 'are not shown to go'} along with what it predicts"
+    found = [Check("follows", passed, told.lower, 0.0, words)]
     if not evidence.trained:
-        return []
-    expected = logit(np.clip(evidence.champion, 1e-6, 1 - 1e-6))
-    together = (expected - expected.mean()) * (evidence.accepted - evidence.accepted.mean())
-    found = clustered_mean(together, evidence, limits)
-    passed = found.upper >= 0
+        return found
+    expected = _together(evidence.champion, evidence, limits)
+    passed = expected.upper >= 0
     words = (
         "new decisions go along with what the champion expects"
         if passed
         else "new decisions are the opposite of what the champion expects; are labels swapped?"
     )
-    return [Check("labels", passed, found.upper, 0.0, words)]
+    return [*found, Check("labels", passed, expected.upper, 0.0, words)]
+
+
+def _together(probability: Floats, evidence: Evidence, limits: Limits) -> Interval:
+    """Estimate the covariance of decisions and predicted log-odds."""
+    told = logit(np.clip(probability, 1e-6, 1 - 1e-6))
+    both = (told - told.mean()) * (evidence.accepted - evidence.accepted.mean())
+    return clustered_mean(both, evidence, limits)
 
 
 def _credible(evidence: Evidence, limits: Limits) -> Check:

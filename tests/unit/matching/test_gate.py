@@ -75,6 +75,17 @@ def test_dishonest_probabilities_are_refused_though_they_rank_better() -> None:
     assert failed(verdict) == {"calibration"}
 
 
+def test_a_flatter_candidate_gains_nothing_on_decisions_that_nobody_can_tell() -> None:
+    found = evidence(seed=11)
+    lot = np.random.default_rng(12).permutation(found.accepted)
+    flat = np.full(len(lot), lot.mean()) + np.where(found.candidate > 0.5, 1e-3, -1e-3)
+
+    verdict = judge(replace(found, accepted=lot, candidate=flat), Limits())
+
+    assert paired_gain(replace(found, accepted=lot, candidate=flat), Limits()).lower > 0
+    assert "follows" in failed(verdict)
+
+
 def test_one_group_that_fares_worse_is_enough_to_refuse() -> None:
     found = evidence(seed=5, better=3.0, rows=4000, people=400)
     small = found.person < 40

@@ -77,7 +77,7 @@ def test_every_route_is_documented_with_its_key(page: dict[str, Any]) -> None:
             .replace("runs/none", "runs/{run}"),
         )
         for method, path in GUARDED
-        if path not in ("/docs", "/openapi.json", "/nowhere")
+        if not path.startswith("/docs") and path not in ("/openapi.json", "/nowhere")
     }
 
     assert documented == expected | {("GET", "/health"), ("GET", "/ready")}

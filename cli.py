@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from commands import db, events, keys, model, operation, people, release, report
+from commands import db, events, keys, ledgers, model, operation, people, release, report
 from commands.shared import (
     AS_JSON,
     EXIT_FAILED,
@@ -205,6 +205,7 @@ for command in (
     *db.COMMANDS,
     *events.COMMANDS,
     *keys.COMMANDS,
+    *ledgers.COMMANDS,
     *model.COMMANDS,
     *operation.COMMANDS,
     *people.COMMANDS,

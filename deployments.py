@@ -30,6 +30,7 @@ START_SECONDS = 180.0
 
 SCHEDULES = {
     "process_events": "*/5 * * * *",
+    "verify_ledgers": "10 2 * * *",
     "aggregate_metrics": "20 2 * * *",
     "purge_expired": "40 2 * * *",
     "watch_drift": "50 2 * * *",
@@ -40,6 +41,7 @@ SCHEDULES = {
 
 TAGS = {
     "process_events": ["events"],
+    "verify_ledgers": ["nightly", "privacy"],
     "aggregate_metrics": ["nightly", "metrics"],
     "purge_expired": ["nightly", "privacy"],
     "watch_drift": ["nightly", "learning"],
@@ -112,10 +114,12 @@ def _flows() -> list[Flow[Any, Any]]:
     from flows.process_events import process_events
     from flows.purge_expired import purge_expired
     from flows.retrain_model import retrain_model
+    from flows.verify_ledgers import verify_ledgers
     from flows.watch_drift import watch_drift
 
     return [
         process_events,
+        verify_ledgers,
         aggregate_metrics,
         purge_expired,
         watch_drift,

@@ -1,16 +1,25 @@
-"""The keys that callers of the API present."""
+"""The keys that callers of the API present, and the keys that make pseudonyms."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
-from commands.shared import AS_JSON, plain, ready_engine
+from commands.shared import AS_JSON, plain, read_settings, ready_engine
 from console import result, say
 
 
-@click.group()
-def keys() -> None:
-    """Look after the keys that callers of the API present."""
+@click.group(invoke_without_command=True)
+@click.pass_context
+def keys(context: click.Context) -> None:
+    """Look after the keys that callers of the API present; alone, show every kind of key."""
+    if context.invoked_subcommand is None:
+        from warehouse.api_keys import read_keys
+
+        engine = ready_engine()
+        callers = [plain(key) for key in read_keys(engine)]
+        result({"api_keys": callers, "pseudonym_keys": _periods(engine)}, as_json=True)
 
 
 @keys.command("create")
@@ -68,4 +77,80 @@ def keys_rotate(key_id: str) -> None:
     click.echo(text)
 
 
-COMMANDS = (keys,)
+@click.group("pseudonym-keys")
+def pseudonym_keys() -> None:
+    """Look after the keys by which people, matches and sessions are known."""
+
+
+@pseudonym_keys.command("list")
+@AS_JSON
+def pseudonym_keys_list(*, as_json: bool) -> None:
+    """List every key there ever was: its period, and how many people it stands for."""
+    result(_periods(ready_engine()), as_json=as_json)
+
+
+@pseudonym_keys.command("rotate")
+@click.option(
+    "--after",
+    "lead_seconds",
+    type=click.FloatRange(1, 86_400),
+    default=60.0,
+    show_default=True,
+    help="Seconds after which the new key begins; longer than clocks of servers differ.",
+)
+def pseudonym_keys_rotate(lead_seconds: float) -> None:
+    """Add a key; running servers take it over, and people move to it at their next contact."""
+    import time
+
+    from schemas.clock import moment
+    from warehouse.key_rotation import rotate
+
+    now = time.time_ns() // 1_000
+    key = rotate(read_settings().keys, now, lead_seconds=lead_seconds)
+    say(f"Key {key.key_id} makes pseudonyms from {moment(key.since).isoformat()} on.")
+
+
+@pseudonym_keys.command("destroy")
+@click.argument("key_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def pseudonym_keys_destroy(key_id: str, *, yes: bool) -> None:
+    """Destroy a key that another has taken over from.
+
+    Whoever has not been in contact since becomes unlinkable: their rows stay until they expire,
+    and nobody can find them by who they are, to erase, to export or to withdraw.
+    """
+    import time
+
+    from warehouse.key_rotation import destroy
+
+    held = {period["key_id"]: period["subjects"] for period in _periods(ready_engine())}
+    people = held.get(key_id, 0)
+    if not yes:
+        click.confirm(f"{people} people become unlinkable for good. Destroy it?", abort=True)
+    gone = destroy(read_settings().keys, key_id, time.time_ns() // 1_000)
+    say(f"Key {gone.key_id} is destroyed; {people} people are unlinkable.")
+
+
+def _periods(engine: Any) -> list[dict[str, Any]]:
+    from schemas.clock import moment
+    from warehouse.key_rotation import periods
+    from warehouse.keyfile import read_ring
+
+    def told(at: int | None) -> str | None:
+        return None if at is None else moment(at).isoformat()
+
+    return [
+        {
+            "key_id": period.key_id,
+            "since": told(period.since),
+            "until": told(period.until),
+            "destroyed_at": told(period.destroyed_at),
+            "subjects": period.subjects,
+            "unlinkable": period.unlinkable,
+            "links_matches": period.links,
+        }
+        for period in periods(engine, read_ring(read_settings().keys))
+    ]
+
+
+COMMANDS = (keys, pseudonym_keys)

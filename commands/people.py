@@ -1,53 +1,90 @@
-"""What a person may ask for, and the consent ledger."""
+"""What a person may ask for."""
 
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import click
 
-from commands.shared import AS_JSON, find_person, plain, read_settings, ready_engine
-from console import result, say, working
+from commands.shared import (
+    AS_JSON,
+    find_person,
+    plain,
+    pseudonyms_of,
+    read_settings,
+    ready_engine,
+)
+from console import result, working
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
-
-
-@click.group()
-def consent() -> None:
-    """Look after the consent ledger."""
-
-
-@consent.command("verify")
-def consent_verify() -> None:
-    """Check the ledger's chain of hashes. Exit code 1 if it is broken."""
-    from warehouse.consents import verify
-
-    say(f"{verify(ready_engine())} entries, unbroken.")
 
 
 @click.command()
 @click.option("--user-id", help="The person, as the platform names them.")
 @click.option("--pending", is_flag=True, help="Finish every request that is not done.")
+@click.option("--key-id", help="Only whom this pseudonym key knows, where two subjects answer.")
 @AS_JSON
-def erase(user_id: str | None, *, pending: bool, as_json: bool) -> None:
-    """Erase a person: their events, their part in the metrics; name the models that saw them."""
-    from datetime import UTC, datetime
+def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bool) -> None:
+    """Erase a person: their events, their part in the metrics; name the models; prove it.
 
+    The report counts rows and places in every store before and after; refused when more than one
+    subject answers to the id.
+    """
     from flows.erase_subject import erase_subject
     from warehouse.erasure import pending_erasures
-    from warehouse.erasure_requests import begin
 
     if pending == (user_id is not None):
         raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
-    if user_id is not None:
-        requests = [begin(engine, find_person(engine, user_id), datetime.now(UTC))]
-    else:
-        requests = pending_erasures(engine)
+    requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
     for request in requests:
         with working("erasing"):
             done = erase_subject(request)
+        if user_id is not None:
+            with working("searching for the identifier"):
+                done = _search_for_identifier(engine, request, user_id)
         result(plain(done), as_json=as_json)
+
+
+def _begin(engine: Any, user_id: str, key_id: str | None) -> str:
+    from datetime import UTC, datetime
+
+    from warehouse.engine import writing
+    from warehouse.erasure_requests import begin_for
+
+    known_as = pseudonyms_of(user_id, key_id)
+    with writing(engine) as connection:
+        return begin_for(connection, read_settings().keys, known_as, datetime.now(UTC))
+
+
+def _search_for_identifier(engine: Any, request: str, user_id: str) -> Any:
+    """Search every store for the identifier itself, in the one process that knows it."""
+    from datetime import UTC, datetime
+
+    from warehouse.proof import add_identifier
+
+    swept = _swept(engine, user_id)
+    return add_identifier(engine, read_settings().keys, request, swept, datetime.now(UTC))
+
+
+def _swept(engine: Any, user_id: str) -> Any:
+    from privacy.traces import looker, of_identifier
+    from warehouse.stores import sweep
+
+    return sweep(engine, read_settings(), looker(of_identifier(user_id)))
+
+
+@click.command()
+@SUBJECT
+@AS_JSON
+def search(user_id: str, *, as_json: bool) -> None:
+    """Search every byte of every store for an identifier. Exit code 1 where it is found."""
+    with working("searching"):
+        swept = _swept(ready_engine(), user_id)
+    result([plain(one) for one in swept], as_json=as_json)
+    if any(one.found for one in swept):
+        sys.exit(1)
 
 
 @click.command()
@@ -83,8 +120,8 @@ def redact(*, as_json: bool) -> None:
 
 
 COMMANDS = (
-    consent,
     erase,
     export,
     redact,
+    search,
 )

@@ -31,11 +31,17 @@ def read_settings() -> Any:
 
 
 def ready_engine() -> Any:
-    """Connect to the database, and refuse one that is not ready."""
-    from warehouse.engine import check_ready, connect
+    """Connect to the database, and refuse one that is not ready.
 
-    engine = connect(read_settings().url)
+    A restored backup first forgets again whom the witness knows to be erased.
+    """
+    from warehouse.engine import check_ready, connect
+    from warehouse.tombstones import catch_up
+
+    settings = read_settings()
+    engine = connect(settings.url)
     check_ready(engine)
+    catch_up(engine, settings.keys)
     return engine
 
 
@@ -47,19 +53,25 @@ def open_registry() -> Any:
     return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 
+def pseudonyms_of(user_id: str, key_id: str | None = None) -> list[bytes]:
+    """Return the pseudonyms of a person under every key there is, or under one."""
+    from privacy.pseudonyms import subject_pseudonym
+    from warehouse.keyfile import read_ring
+
+    keys = read_ring(read_settings().keys).pseudonym_keys
+    chosen = [key for key in keys if key_id in (None, key.key_id)]
+    return [subject_pseudonym(key.secret, user_id) for key in chosen]
+
+
 def find_person(engine: Any, user_id: str) -> int:
     """Find the subject's number of a person whom the platform names.
 
     Raises:
         NoSuchPerson: They never answered the notice.
     """
-    from privacy.pseudonyms import subject_pseudonym
     from warehouse.consents import find_subject
-    from warehouse.keyfile import read_ring
 
-    ring = read_ring(read_settings().keys)
-    pseudonyms = [subject_pseudonym(key.secret, user_id) for key in ring.pseudonym_keys]
-    return find_subject(engine, pseudonyms)
+    return find_subject(engine, pseudonyms_of(user_id))
 
 
 def plain(value: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from schemas.clock import day_number, iso_day, micros
 from schemas.settings import Settings
-from tasks import metrics
+from tasks import metrics, opening
 from tasks.runners import side_by_side
 from warehouse.engine import connect
 from warehouse.leases import AGGREGATE_METRICS, LeaseHeld, lease
@@ -50,6 +50,7 @@ def aggregate_metrics() -> Aggregated:
         SumsDiffer: The running sums are not what a recount gives; says where.
     """
     settings = Settings()
+    opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
     as_of = micros(now)
     engine = connect(settings.url)

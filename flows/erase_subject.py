@@ -12,7 +12,7 @@ from pydantic import Field
 
 from schemas.clock import micros
 from schemas.settings import Settings
-from tasks import erasure
+from tasks import erasure, opening
 from warehouse.engine import connect
 from warehouse.erasure import Erasure
 from warehouse.leases import lease
@@ -23,7 +23,7 @@ Request = Annotated[str, Field(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{
 
 @flow(name="erase-subject")
 def erase_subject(request: Request) -> Erasure:
-    """Delete everything about one person, take it out of the metrics, and name the models.
+    """Delete everything about one person, take it out of the metrics, and prove it.
 
     Safe to run again after a failure at any step. Collection stopped when the request was
     made.
@@ -32,20 +32,28 @@ def erase_subject(request: Request) -> Erasure:
         request: Number of the request; a person's id is never a parameter.
 
     Returns:
-        What was deleted, by table, and the model versions that had learned from the person.
+        What was deleted, by table, the model versions that had learned from the person, and
+        the report, signed into the witness.
 
     Raises:
         NoSuchErasure: There is no such request.
         LeaseHeld: Another erasure was still at work after a minute.
+        OverMatch: It would touch more than one person.
+        KeyMissing: There is no key file.
     """
     settings = Settings()
+    now = micros(datetime.now(UTC))
+    engine = connect(settings.url)
+    opening.follow_witness(settings.url, settings.keys)
 
-    with lease(
-        connect(settings.url), "erase_subject", settings.lease_seconds, wait_seconds=WAIT_SECONDS
-    ) as held:
-        erasure.delete(settings.url, request, held)
+    with lease(engine, "erase_subject", settings.lease_seconds, wait_seconds=WAIT_SECONDS) as held:
+        marks = erasure.remember(settings.url, settings.keys, request, now)
+        erasure.look_before(request)
+        erasure.delete(settings.url, request, held, marks)
         erasure.forget(settings.url, request)
-        done = erasure.finish(settings.url, request, micros(datetime.now(UTC)))
+        erasure.prove(request, now)
+        done = erasure.finish(settings.url, settings.keys, request, now)
+    engine.dispose()
 
     create_markdown_artifact(key="erasure", markdown=_report(done))
     return done
@@ -54,9 +62,16 @@ def erase_subject(request: Request) -> Erasure:
 def _report(done: Erasure) -> str:
     rows = "\n".join(f"| {table} | {count} |" for table, count in done.deleted.items())
     models = ", ".join(done.models) or "none"
+    stores = "\n".join(
+        f"| {store['store']} | {store['files']} | {store['bytes']} | {store['places_before']} |"
+        f" {store['places_after']} |"
+        for store in done.report.get("stores", [])
+    )
     return (
         f"Request {done.request} is {done.state}.\n\n"
         f"| table | rows deleted |\n|---|---|\n{rows}\n\n"
+        f"| store | files | bytes | places before | places after |\n|---|---|---|---|---|\n"
+        f"{stores}\n\n"
         f"Model versions that had learned from the person: {models}."
     )
 

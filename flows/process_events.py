@@ -14,7 +14,7 @@ from pydantic import Field
 from schemas.clock import micros
 from schemas.run_events import DECISIONS_COLLECTED, RESOURCE
 from schemas.settings import Settings
-from tasks import events
+from tasks import events, opening
 from tasks.runners import side_by_side
 from warehouse.batches import Counts
 from warehouse.engine import connect
@@ -70,6 +70,7 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
         BatchUnusable: A partition is broken as a whole; it stays in staging.
     """
     settings = Settings()
+    opening.follow_witness(settings.url, settings.keys)
     as_of = micros(datetime.now(UTC))
     engine = connect(settings.url)
 

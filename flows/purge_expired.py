@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from schemas.clock import day_number, iso_day, micros, moment
 from schemas.retention import beside_the_database, not_later, rules
 from schemas.settings import Settings
-from tasks import retention
+from tasks import opening, retention
 from warehouse.engine import connect
 from warehouse.leases import lease
 
@@ -59,6 +59,7 @@ def purge_expired(
         LeaseHeld: Another purge is at work.
     """
     settings = Settings()
+    opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
     by = not_later(as_of, now)
     classes, beside = rules(settings, by), beside_the_database(settings, by)

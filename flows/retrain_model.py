@@ -15,7 +15,7 @@ from matching.registry import Registry
 from matching.retrain_report import refusal_report, retrain_report
 from schemas.clock import day_number, micros
 from schemas.settings import Settings
-from tasks import training, validation
+from tasks import opening, training, validation
 from warehouse.engine import connect
 from warehouse.leases import lease
 
@@ -62,6 +62,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
             once. What was registered is the latter, and stands.
     """
     settings = Settings()
+    opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 

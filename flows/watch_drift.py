@@ -14,7 +14,7 @@ from matching.registry import Registry
 from schemas.clock import day_number, micros
 from schemas.run_events import DRIFTED, RESOURCE
 from schemas.settings import Settings
-from tasks import drift, training
+from tasks import drift, opening, training
 from warehouse.engine import connect
 from warehouse.leases import lease
 
@@ -54,6 +54,7 @@ def watch_drift() -> DriftWatched:
         LeaseHeld: Another run is at work.
     """
     settings = Settings()
+    opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 

@@ -64,6 +64,7 @@ class Intake:
         self._day_key = b""
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
+        self._key_id = ""
         self._linking = b""
         self._until = 0
         self._random: list[bytes] = []
@@ -89,7 +90,11 @@ class Intake:
         subject = self._watch.consents.get(candidates[0]) if fresh else None
         if subject == REFUSED:
             raise ConsentRequired("Consent required for tracking")
-        occurred_at = now if event.occurred_at is None else self._bounded(event.occurred_at, now)
+        occurred_at = now
+        if event.occurred_at is not None:
+            occurred_at = self._bounded(event.occurred_at, now)
+            if self._watch.erased_at and self._was_erased(candidates, occurred_at):
+                raise ConsentRequired("Consent required for tracking")
         linking = self._linking
         event_id = event.event_id.bytes if event.event_id else self._new_id(now)
         texts = texts_of(event)
@@ -107,7 +112,12 @@ class Intake:
             sealed_day,
         )
         digest = content_digest(ring.digest_key, _encode_content(event))
-        return Arrival(row, digest, candidates, event.event_id is None)
+        return Arrival(row, digest, candidates, event.event_id is None, self._key_id)
+
+    def _was_erased(self, candidates: tuple[bytes, ...], occurred_at: int) -> bool:
+        """Tell whether this happened before its person was erased: a new consent is not for it."""
+        erased_at, of_pseudonym = self._watch.erased_at, self._watch.witness.of_pseudonym
+        return any(erased_at.get(of_pseudonym(one), -1) >= occurred_at for one in candidates)
 
     def _new_id(self, now: int) -> bytes:
         if not self._random:
@@ -121,7 +131,9 @@ class Intake:
 
     def _renew(self, ring: KeyRing, now: int) -> None:
         """Take over a key ring, until the next key in it begins."""
-        self._secrets = [key.secret for key in ring.usable(now)]
+        usable = ring.usable(now)
+        self._secrets = [key.secret for key in usable]
+        self._key_id = usable[0].key_id
         coming = [key.since for key in ring.pseudonym_keys if key.since > now]
         self._until = min(coming, default=now + MICROS_PER_DAY)
         self._linking = ring.linking.secret

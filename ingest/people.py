@@ -11,12 +11,13 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from ingest import proving
 from ingest.arrivals import pseudonyms
 from ingest.decoding import Form, explain
 from ingest.openapi import describe
 from ingest.permission import needs
-from ingest.replies import ERASING, NOT_FOUND, Refused, json_response
-from privacy.pseudonyms import address_hash
+from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused, json_response
+from privacy.pseudonyms import address_hash, subject_pseudonym
 from privacy.sealing import open_texts
 from schemas.clock import moment
 from schemas.consents import (
@@ -28,13 +29,16 @@ from schemas.consents import (
     PersonRequest,
 )
 from schemas.errors import ConsentRequired, InvalidInput
-from warehouse import access, consents, erasure_requests
+from warehouse import access, consents, erasure_requests, tombstones
 from warehouse.api_keys import Scope
-from warehouse.consents import Entry, Person, State
+from warehouse.consents import Entry, NoSuchPerson, Person, State
 from warehouse.engine import reading
+from warehouse.erasure_requests import OverMatch
 from warehouse.keyfile import day_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ingest.launcher import Launcher
     from ingest.service import Service
 
@@ -85,7 +89,9 @@ def consent_routes(service: Service) -> APIRouter:
         entry = _entry(service, sent, request)
         try:
             state: State = await service.write(
-                lambda connection: consents.record(connection, person, entry)
+                lambda connection: tombstones.record(
+                    connection, service.settings.keys, person, entry
+                )
             )
         except ConsentRequired:
             raise Refused(ERASING) from None
@@ -129,19 +135,25 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
             status=202,
             reply=ErasureReply,
             request=PersonRequest,
-            refusals=(404, 422),
+            refusals=(404, 409, 422),
         ),
     )
     async def erase_person(request: Request) -> Response:
         """Stop collecting about a person at once, and erase them everywhere.
 
-        Asked for twice, it is the same request.
+        Asked for twice, it is the same request. 409 when more than one subject answers to the
+        identifier; then nothing is erased.
         """
         sent = _person_form.read(request.scope["query_string"], await request.body())
         person = _person(service, sent.user_id)
-        number = await service.write(lambda connection: _begin_erasure(connection, person))
+        known_as = _every_pseudonym(service, sent.user_id)
+        number = await service.write(
+            lambda connection: _begin_erasure(connection, service.settings.keys, known_as)
+        )
         service.watch.consents.forget(list(person.candidates), 0)
         await launcher.launch("erase_subject", number)
+        # The identifier stays in this process: nobody else can look for it.
+        proving.start(service, number, sent.user_id)
         reply = ErasureReply(request=number, url=f"{ERASURE_PATH}/{number}")
         return json_response(reply, 202)
 
@@ -224,8 +236,15 @@ def _find(service: Service, person: Person) -> State:
     return state
 
 
-def _begin_erasure(connection: Any, person: Person) -> str:
-    state = consents.find(connection, person.candidates)
-    if state is None:
-        raise Refused(NOT_FOUND)
-    return erasure_requests.open_request(connection, state.subject, datetime.now(UTC))
+def _every_pseudonym(service: Service, user_id: str) -> list[bytes]:
+    keys = service.watch.ring.pseudonym_keys
+    return [subject_pseudonym(key.secret, user_id) for key in keys]
+
+
+def _begin_erasure(connection: Any, directory: Path, known_as: list[bytes]) -> str:
+    try:
+        return erasure_requests.begin_for(connection, directory, known_as, datetime.now(UTC))
+    except NoSuchPerson:
+        raise Refused(NOT_FOUND) from None
+    except OverMatch:
+        raise Refused(OVER_MATCH) from None

@@ -17,6 +17,7 @@ from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, connect
 from warehouse.notices import read_notices
 from warehouse.staging import RULE_CONSENT, Outcome
+from warehouse.tombstones import catch_up
 from warehouse.watch import Watch
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ class Service:
         self.notices: dict[str, Notice] = read_notices(settings.notice_version)
         self.engine = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         check_ready(self.engine)
+        # A restored backup forgets again whom the witness knows to be erased, before it serves.
+        catch_up(self.engine, settings.keys)
         # Connections of its own: a flood of readers must not keep it from knowing who may.
         self._watched = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)

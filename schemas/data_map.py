@@ -227,7 +227,8 @@ TABLES: dict[str, TableMap] = {
         purpose="improvement: evidence of what each model version learned from",
         kept="for good",
         erasure=Erasure.STAYS,
-        others="version rows subjects digest consent_digest as_of outcome reason",
+        others="version rows subjects digest consent_digest as_of outcome reason since consent_seq"
+        " event_seq withdrawn erased marked_at deleted_at",
     ),
     "published_weights": TableMap(
         purpose="improvement: weights handed back to the matcher",
@@ -275,10 +276,14 @@ TABLES: dict[str, TableMap] = {
 STORES: dict[str, StoreMap] = {
     "key file and day keys": StoreMap(
         where="data/keys",
-        holds="secrets of pseudonyms and digests, and one key a day for sealed texts",
-        personal="with it, pseudonyms lead to people and sealed texts open",
-        kept="until they are rotated out; a day's key until no sealed text of that day waits",
-        erasure="nothing in it is one person's",
+        holds="secrets of pseudonyms and digests, one key a day for sealed texts, the witness of"
+        " heads, erasures and withdrawals, and the case files of erasures under way",
+        personal="with it, pseudonyms lead to people and sealed texts open; the witness holds keyed"
+        " digests of random numbers and pseudonyms; a case file holds a person's pseudonyms",
+        kept="until they are rotated out; a day's key until no sealed text of that day waits; the"
+        " witness for good; a case file until its erasure is proven",
+        erasure="adds a tombstone, by which a restored backup forgets again; its case file is"
+        " overwritten",
     ),
     "orchestration": StoreMap(
         where="data/prefect",

@@ -319,6 +319,16 @@ training_sets = Table(
     Column("as_of", BigInteger, nullable=False),
     Column("outcome", String(16), nullable=False),
     Column("reason", Text, nullable=False),
+    # The snapshot that was read: from when on, last entry of the ledger, last event.
+    Column("since", BigInteger, nullable=False, server_default="0"),
+    Column("consent_seq", BigInteger, nullable=False, server_default="0"),
+    Column("event_seq", BigInteger, nullable=False, server_default="0"),
+    # People it learned from who have gone since; with the first of them it is marked.
+    Column("withdrawn", BigInteger, nullable=False, server_default="0"),
+    Column("erased", BigInteger, nullable=False, server_default="0"),
+    Column("marked_at", BigInteger),
+    # When its artefacts were deleted for good.
+    Column("deleted_at", BigInteger),
 )
 
 # One row a publication of the champion's weights, newest last: what the API hands back.

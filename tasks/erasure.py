@@ -2,32 +2,82 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import SecretStr
 
+from privacy import traces
 from schemas.clock import moment
 from schemas.errors import NotReady
+from schemas.settings import Settings
+from tasks.opening import opened
 from tasks.policies import io_task
-from warehouse import erasure, retention
-from warehouse.engine import connect
+from warehouse import burial, erasure, proof, retention, stores
+from warehouse.case_file import CaseFile, read_case
 from warehouse.leases import Lease
 
 
 @io_task
-def delete(url: SecretStr, request: str, lease: Lease) -> None:
+def remember(url: SecretStr, keys: Path, request: str, now: int) -> int:
+    """Write the tombstone and the case file; return the number of the mark."""
+    with opened(url) as engine:
+        return burial.bury(engine, keys, request, moment(now))
+
+
+@io_task
+def look_before(request: str) -> None:
+    """Search every store while the person is still there: so the search is shown to find."""
+    settings = Settings()
+    with opened(settings.url) as engine:
+        if erasure.read_erasure(engine, request).state == erasure.REQUESTED:
+            proof.keep_found_before(settings.keys, request, _swept(settings, request))
+
+
+@io_task
+def delete(url: SecretStr, request: str, lease: Lease, marks: int) -> None:
     """Delete everything about the person and take it out of the sums."""
-    erasure.delete_subject(connect(url), request, lease)
+    with opened(url) as engine:
+        erasure.delete_subject(engine, request, lease, marks=marks)
 
 
 @io_task
 def forget(url: SecretStr, request: str) -> None:
     """Overwrite the deleted bytes; tried again while a reader keeps the log open."""
-    engine = connect(url)
-    if not retention.forget_bytes(engine):
-        raise NotReady("a reader keeps the write-ahead log open")
-    erasure.mark_forgotten(engine, request)
+    with opened(url) as engine:
+        if not retention.forget_bytes(engine):
+            raise NotReady("a reader keeps the write-ahead log open")
+        erasure.mark_forgotten(engine, request)
 
 
 @io_task
-def finish(url: SecretStr, request: str, now: int) -> erasure.Erasure:
-    """Queue the retrain where one is due, and close the request."""
-    return erasure.finish_erasure(connect(url), request, moment(now))
+def prove(request: str, now: int) -> None:
+    """Search every store for what is left, and sign the report into the witness."""
+    settings = Settings()
+    with opened(settings.url) as engine:
+        swept = _swept(settings, request)
+        proof.sign(engine, settings.keys, request, swept, moment(now))
+
+
+@io_task
+def finish(url: SecretStr, keys: Path, request: str, now: int) -> erasure.Erasure:
+    """Queue the retrain where one is due, close the request, and then its case file."""
+    with opened(url) as engine:
+        done = erasure.finish_erasure(engine, request, moment(now))
+        proof.close(engine, keys, request)
+        return done
+
+
+def _swept(settings: Settings, request: str) -> list[stores.Swept]:
+    """Search every store for the pseudonyms and the number of a request's subject."""
+    case = read_case(settings.keys, request)
+    if case is None:
+        return []
+    with opened(settings.url) as engine:
+        return stores.sweep(engine, settings, traces.looker(_needles(case)))
+
+
+def _needles(case: CaseFile) -> list[traces.Needle]:
+    wanted = traces.of_number("subject", case.subject)
+    for pseudonym in case.pseudonyms:
+        wanted += traces.of_bytes("pseudonym", pseudonym)
+    return wanted

@@ -29,6 +29,7 @@ from schemas.tables import (
     training_sets,
 )
 from warehouse.engine import reading
+from warehouse.lineage import versions_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -148,9 +149,7 @@ def _rows(
 
 def _versions(connection: Connection, subject: int) -> list[dict[str, Any]]:
     """List the versions of the model that learned from a subject."""
-    from warehouse.erasure import models_of  # imports pandas, which the server does without
-
-    named = training_sets.c.version.in_(models_of(connection, subject))
+    named = training_sets.c.version.in_(versions_of(connection, subject))
     columns = training_sets.c.version, training_sets.c.as_of, training_sets.c.outcome
     rows = connection.execute(select(*columns).where(named).order_by(training_sets.c.as_of))
     return [

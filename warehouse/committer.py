@@ -24,7 +24,7 @@ from warehouse.staging import counts, stage
 from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
 
@@ -313,11 +313,11 @@ class _Lookup:
         self._found: dict[bytes, int] = {}
 
     def __call__(
-        self, connection: Connection, people: Collection[tuple[bytes, ...]]
+        self, connection: Connection, people: Mapping[tuple[bytes, ...], str]
     ) -> dict[tuple[bytes, ...], int]:
         # The counter first: what is read after it is at least as new.
         self._seen = consents.counters(connection).get(consents.CHANGES, 0)
-        found = consents.resolve(connection, people)
+        found = consents.resolve(connection, people, people)
         self._found = {person[0]: found.get(person, REFUSED) for person in people}
         return found
 

@@ -17,14 +17,15 @@ from uuid import UUID, uuid4
 import msgspec
 from sqlalchemy import and_, not_, select, update
 
-from schemas.clock import micros
+from schemas.clock import micros, moment
 from schemas.consents import Options
 from schemas.errors import ConsentRequired, SmartMatchError
 from schemas.tables import consents, subjects, versions
+from warehouse import lineage
 from warehouse.engine import add_to, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -107,6 +108,8 @@ def record(connection: Connection, person: Person, entry: Entry) -> State:
     known = find(connection, person.candidates)
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
+    if known is not None and known.options.improvement and not entry.options.improvement:
+        lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
     _append(connection, seq, ledger_id, entry)
@@ -182,9 +185,18 @@ def find_subject(engine: Engine, candidates: Collection[bytes]) -> int:
 
 
 def resolve(
-    connection: Connection, people: Collection[tuple[bytes, ...]]
+    connection: Connection,
+    people: Collection[tuple[bytes, ...]],
+    key_ids: Mapping[tuple[bytes, ...], str] | None = None,
 ) -> dict[tuple[bytes, ...], int]:
-    """Return the subjects of those who allow their events to be collected, by pseudonyms."""
+    """Return the subjects of those who allow their events to be collected, by pseudonyms.
+
+    Args:
+        connection: The transaction; one that writes where ``key_ids`` is given.
+        people: Pseudonyms of each person under every usable key, newest first.
+        key_ids: Key of each person's newest pseudonym; whoever is found under an older key
+            moves to it, so that rotation keeps people linked.
+    """
     wanted = {pseudonym: candidates for candidates in people for pseudonym in candidates}
     found: dict[tuple[bytes, ...], int] = {}
     listed = list(wanted)
@@ -194,9 +206,23 @@ def resolve(
                 subjects.c.pseudonym.in_(listed[start : start + 500]),
                 and_(subjects.c.analytics, not_(subjects.c.erasing)),
             )
-        )
-        found.update({wanted[pseudonym]: subject for pseudonym, subject in rows})
+        ).all()
+        for pseudonym, subject in rows:
+            person = wanted[pseudonym]
+            found[person] = subject
+            if key_ids and pseudonym != person[0]:
+                _move(connection, subject, person[0], key_ids[person])
     return found
+
+
+def _move(connection: Connection, subject: int, pseudonym: bytes, key_id: str) -> None:
+    taken = select(subjects.c.subject).where(subjects.c.pseudonym == pseudonym).limit(1)
+    if connection.execute(taken).first() is None:
+        connection.execute(
+            update(subjects)
+            .where(subjects.c.subject == subject)
+            .values(pseudonym=pseudonym, key_id=key_id)
+        )
 
 
 def options_at(engine: Engine, subject: int, at: datetime) -> Options | None:
@@ -221,13 +247,13 @@ def head(engine: Engine) -> Head | None:
     return Head(*row) if row else None
 
 
-def verify(engine: Engine, kept: Head | None = None) -> int:
+def verify(engine: Engine, *kept: Head) -> int:
     """Check every entry of the ledger, and the state of now against it.
 
     Args:
         engine: The database.
-        kept: A head that was noted earlier, such as in yesterday's log; its entry must still
-            be there as it was.
+        kept: Heads that were noted earlier, such as in yesterday's log; their entries must
+            still be there as they were.
 
     Returns:
         Number of entries, all sound.
@@ -236,7 +262,7 @@ def verify(engine: Engine, kept: Head | None = None) -> int:
         LedgerBroken: Names the first entry that is not.
     """
     with reading(engine) as connection:
-        count, newest = _verify_chain(connection, kept)
+        count, newest = _verify_chain(connection, {head.seq: head.entry_hash for head in kept})
         entries = connection.execute(
             select(versions.c.value).where(versions.c.name == ENTRIES)
         ).scalar()
@@ -249,7 +275,9 @@ def verify(engine: Engine, kept: Head | None = None) -> int:
     return count
 
 
-def _verify_chain(connection: Connection, kept: Head | None) -> tuple[int, dict[bytes, list[bool]]]:
+def _verify_chain(
+    connection: Connection, noted: Mapping[int, bytes]
+) -> tuple[int, dict[bytes, list[bool]]]:
     previous, count, newest = GENESIS, 0, {}
     rows = connection.execution_options(yield_per=5_000).execute(
         select(consents).order_by(consents.c.seq)
@@ -260,13 +288,13 @@ def _verify_chain(connection: Connection, kept: Head | None) -> tuple[int, dict[
             row["seq"] != count
             or row["previous_hash"] != previous
             or row["entry_hash"] != entry_hash(dict(row))
-            or (kept is not None and kept.seq == count and kept.entry_hash != row["entry_hash"])
+            or noted.get(count, row["entry_hash"]) != row["entry_hash"]
         ):
             raise LedgerBroken(f"entry {count} is not what was written")
         previous = row["entry_hash"]
         newest[row["ledger_id"]] = [row[name] for name in _PURPOSES]
-    if kept is not None and kept.seq > count:
-        raise LedgerBroken(f"the ledger ends at entry {count}, but {kept.seq} was noted")
+    if (last := max(noted, default=0)) > count:
+        raise LedgerBroken(f"the ledger ends at entry {count}, but {last} was noted")
     return count, newest
 
 

@@ -10,16 +10,24 @@ import msgspec
 from sqlalchemy import select, true, update
 
 from schemas.clock import micros
+from schemas.errors import SmartMatchError
 from schemas.tables import erasures, subjects, versions
-from warehouse.consents import CHANGES
+from warehouse.case_file import CaseFile, merged, read_case, write_case
+from warehouse.consents import CHANGES, NoSuchPerson
 from warehouse.engine import add_to, reading, writing
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
 REQUESTED, DONE = "requested", "done"
+
+
+class OverMatch(SmartMatchError):
+    """An erasure would touch more than one person; nothing was deleted."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,37 @@ class Request:
     requested_at: int
     finished_at: int | None
     report: dict[str, Any]
+
+
+def begin_for(
+    connection: Connection, directory: Path, pseudonyms: Collection[bytes], now: datetime
+) -> str:
+    """Do what ``begin`` does for whoever is known by any of these pseudonyms.
+
+    Args:
+        connection: The transaction.
+        directory: Where the keys lie; the case file goes there.
+        pseudonyms: Of one person, under every key there is.
+        now: The time, aware.
+
+    Raises:
+        NoSuchPerson: Nobody of these pseudonyms ever answered the notice.
+        OverMatch: More than one subject answers to them; nothing is erased.
+    """
+    known = connection.execute(
+        select(subjects.c.subject, subjects.c.ledger_id).where(
+            subjects.c.pseudonym.in_(list(pseudonyms))
+        )
+    ).all()
+    if not known:
+        raise NoSuchPerson("nobody of this id ever answered the notice")
+    if len(known) > 1:
+        raise OverMatch(f"{len(known)} subjects answer to this id; nothing was erased")
+    ((subject, ledger_id),) = known
+    request = open_request(connection, subject, now)
+    case = CaseFile(subject, merged(pseudonyms, read_case(directory, request)), ledger_id)
+    write_case(directory, request, case)
+    return request
 
 
 def begin(engine: Engine, subject: int, now: datetime) -> str:

@@ -2,20 +2,27 @@
 
 ``ring.json`` (mode 0600) holds the pseudonym keys, each with an id and the time from which it
 is used, and the key of content digests. ``days/NUMBER.key`` holds the key of one day, counted
-since 1970; deleting the file makes that day's sealed texts unreadable for good.
+since 1970; deleting the file makes that day's sealed texts unreadable for good. What else is
+secret is derived from the key of content digests, which lives as long as the installation.
 """
 
 from __future__ import annotations
 
 import base64
+import fcntl
+import hmac
 import os
 import secrets
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from schemas.errors import KeyMissing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 KEY_BYTES = 32
 _RING = "ring.json"
@@ -29,11 +36,24 @@ class PseudonymKey(msgspec.Struct, frozen=True):
     since: int
 
 
+class DestroyedKey(msgspec.Struct, frozen=True):
+    """What is left of a pseudonym key: its id and the times from which and until which it was."""
+
+    key_id: str
+    since: int
+    destroyed_at: int
+
+
 class KeyRing(msgspec.Struct, frozen=True):
     """All lasting secrets of an installation; pseudonym keys oldest first."""
 
     pseudonym_keys: list[PseudonymKey]
     digest_key: bytes
+    destroyed: list[DestroyedKey] = []
+
+    def derived(self, label: str) -> bytes:
+        """Return the lasting secret of one use, 32 bytes."""
+        return hmac.digest(self.digest_key, b"derived\0" + label.encode(), "sha256")
 
     @property
     def current(self) -> PseudonymKey:
@@ -102,11 +122,21 @@ def ring_stamp(directory: Path) -> tuple[int, int, int]:
 
 
 def replace_ring(directory: Path, ring: KeyRing) -> None:
-    """Replace the key file in one step, durably."""
-    fresh = directory / f"{_RING}.{secrets.token_hex(4)}"
-    _create(fresh, msgspec.json.format(msgspec.json.encode(ring)))
-    fresh.replace(directory / _RING)
-    _sync(directory)
+    """Replace the key file in one step, durably, and overwrite the bytes of the one before."""
+    with (directory / _RING).open("r+b") as before:
+        replace_file(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
+        _overwrite(before.fileno())
+
+
+@contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """Keep others on this machine from changing what lies in the key directory meanwhile."""
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
@@ -137,15 +167,30 @@ def days_with_keys(directory: Path) -> list[int]:
 
 def destroy_day_key(directory: Path, day: int) -> None:
     """Destroy the key of a day: overwrite its bytes, then delete its file."""
-    path = directory / "days" / f"{day}.key"
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        file.write(os.urandom(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-    path.unlink()
+    destroy_file(directory / "days" / f"{day}.key")
+
+
+def destroy_file(path: Path) -> None:
+    """Overwrite the bytes of a file, then delete it; done already, it is done."""
+    with suppress(FileNotFoundError):
+        with path.open("r+b") as file:
+            _overwrite(file.fileno())
+        path.unlink()
+        _sync(path.parent)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, in one step, durably."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    _create(fresh, content)
+    fresh.replace(path)
     _sync(path.parent)
+
+
+def _overwrite(handle: int) -> None:
+    os.pwrite(handle, os.urandom(os.fstat(handle).st_size), 0)
+    os.fsync(handle)
 
 
 def _create(path: Path, content: bytes) -> None:

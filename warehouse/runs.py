@@ -119,13 +119,18 @@ def queue(engine: Engine, flow: str, now: datetime, detail: str) -> bool:
     Returns:
         Whether it was not asked for before.
     """
-    waiting = (runs.c.flow == flow, runs.c.state == QUEUED, runs.c.detail == detail)
     with writing(engine) as connection:
-        if connection.execute(select(runs.c.run).where(*waiting).limit(1)).first():
-            return False
-        values = {"flow": flow, "state": QUEUED, "requested_at": micros(now), "detail": detail}
-        connection.execute(runs.insert().values(run=str(uuid4()), **values))
-        return True
+        return queue_in(connection, flow, now, detail)
+
+
+def queue_in(connection: Connection, flow: str, now: datetime, detail: str) -> bool:
+    """Do what ``queue`` does, in a transaction that others write in as well."""
+    waiting = (runs.c.flow == flow, runs.c.state == QUEUED, runs.c.detail == detail)
+    if connection.execute(select(runs.c.run).where(*waiting).limit(1)).first():
+        return False
+    values = {"flow": flow, "state": QUEUED, "requested_at": micros(now), "detail": detail}
+    connection.execute(runs.insert().values(run=str(uuid4()), **values))
+    return True
 
 
 def answer(engine: Engine, flow: str, *, asked_until: datetime, now: datetime) -> int:

@@ -7,7 +7,7 @@ and sealed texts, never an identifier or a text as sent.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from enum import IntEnum
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -76,12 +76,15 @@ class Arrival(NamedTuple):
     candidates: tuple[bytes, ...]
     named_here: bool = False
     """Whether the server made the id just now, so that it cannot have been stored before."""
+    key_id: str = ""
+    """Key of the newest of ``candidates``."""
 
 
 Lookup: TypeAlias = Callable[
-    ["Connection", Collection[tuple[bytes, ...]]], Mapping[tuple[bytes, ...], int]
+    ["Connection", Mapping[tuple[bytes, ...], str]], Mapping[tuple[bytes, ...], int]
 ]
-"""Subjects that allow collection, by the pseudonyms of their person."""
+"""Subjects that allow collection, by the pseudonyms of their person; given with the key of the
+newest, to which a person moves who is found under an older one."""
 
 
 class Outcome(IntEnum):
@@ -114,7 +117,7 @@ def stage(
     """
     leaders = _leaders(arrivals, now // MICROS_PER_DAY)
     led = [arrivals[place] for place in leaders.values()]
-    allowed = _allowed(connection, led, lookup or consents.resolve)
+    allowed = _allowed(connection, led, lookup or _lookup)
     fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
     sent = [arrival.row.event_id for arrival in allowed if not arrival.named_here]
     known = insert_new(connection, receipts, ("event_id", "digest"), fresh, doubtful=sent)
@@ -137,7 +140,9 @@ def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:
 
 def _allowed(connection: Connection, arrivals: list[Arrival], lookup: Lookup) -> list[Arrival]:
     """Look subjects up where they are unknown, and leave out whom nobody allows."""
-    unknown = {arrival.candidates for arrival in arrivals if not arrival.row.subject}
+    unknown = {
+        arrival.candidates: arrival.key_id for arrival in arrivals if not arrival.row.subject
+    }
     if not unknown:
         return arrivals
     subjects = lookup(connection, unknown)
@@ -147,6 +152,12 @@ def _allowed(connection: Connection, arrivals: list[Arrival], lookup: Lookup) ->
         if subject:
             allowed.append(arrival._replace(row=arrival.row._replace(subject=subject)))
     return allowed
+
+
+def _lookup(
+    connection: Connection, people: Mapping[tuple[bytes, ...], str]
+) -> Mapping[tuple[bytes, ...], int]:
+    return consents.resolve(connection, people, people)
 
 
 def _verdicts(

@@ -20,6 +20,7 @@ from warehouse.matches import take
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import pandas as pd
     from sqlalchemy import Connection
 
 _WANTED = "(analytics AND NOT erasing)"
@@ -75,18 +76,23 @@ def unsettled(connection: Connection) -> list[int]:
     return [subject for (subject,) in rows]
 
 
-def subtract_subject(connection: Connection, subject: int) -> None:
+def subtract_subject(connection: Connection, subject: int) -> dict[str, int]:
     """Take one subject out of the sums, as if they had never been counted.
 
     Rows of others in the same matches are counted anew, because whether theirs are mutual has
     changed. The subject's own rows may then be deleted in the same transaction.
+
+    Returns:
+        How many running sums changed, by measure.
     """
     lock_sums(connection)
     which = {"subjects": bulk.numbers(connection, [subject])}
     here = bulk.among(connection, "subject", "subjects")
     if bulk.fetch(connection, f"SELECT subject FROM subjects WHERE counted AND {here}", which):
-        _recount_matches(connection, [], [subject])
+        changed = _recount_matches(connection, [], [subject])
         bulk.run(connection, f"UPDATE subjects SET counted = false WHERE {here}", which)
+        return {str(name): int(sums) for name, sums in changed["measure"].value_counts().items()}
+    return {}
 
 
 def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
@@ -126,7 +132,7 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
     return deleted
 
 
-def _recount_matches(connection: Connection, added: list[int], removed: list[int]) -> None:
+def _recount_matches(connection: Connection, added: list[int], removed: list[int]) -> pd.DataFrame:
     """Change the sums by what some subjects' being counted or not makes of their matches."""
     which = {"subjects": bulk.numbers(connection, [*added, *removed])}
     here = bulk.among(connection, "subject", "subjects")
@@ -135,4 +141,6 @@ def _recount_matches(connection: Connection, added: list[int], removed: list[int
     )
     before, subject = rows["counted"], rows["subject"]
     after = (before | np.isin(subject, added)) & ~np.isin(subject, removed)
-    add_to_sums(connection, change(take(rows, before), take(rows, after)))
+    difference = change(take(rows, before), take(rows, after))
+    add_to_sums(connection, difference)
+    return difference

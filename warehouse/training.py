@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select, update
 
-from schemas.clock import micros
+from schemas.clock import MICROS_PER_DAY, micros
+from schemas.errors import ConsentRequired
 from schemas.purposes import Purpose
-from schemas.tables import consents, matches, published_weights, subjects, training_sets
+from schemas.tables import (
+    consents,
+    events,
+    matches,
+    published_weights,
+    subjects,
+    training_sets,
+)
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
+from warehouse.lineage import consent_sum
 from warehouse.proposals import select_proposals
 from warehouse.purposes import consented
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -31,14 +41,21 @@ class TrainingSet:
     Attributes:
         frame: One row a proposal; columns as in ``docs/data-dictionary.md``, "Proposals frame".
         digest: SHA-256 of the rows, the same for the same rows whatever their subjects' numbers.
-        consent_digest: SHA-256 of the ledger entries that allow the use of these rows.
+        consent_digest: Sum of the ledger entries that allow the use of these rows
+            (``lineage.consent_sum``).
         as_of: Moment at which consent was read.
+        since_day: First day that was read, days since 1970.
+        consent_seq: Last entry of the ledger in the snapshot.
+        event_seq: Last event in the snapshot.
     """
 
     frame: pd.DataFrame
     digest: str
     consent_digest: str
     as_of: datetime
+    since_day: int = 0
+    consent_seq: int = 0
+    event_seq: int = 0
 
     @property
     def decided(self) -> int:
@@ -56,6 +73,9 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
 
     Returns:
         The rows in an order that does not depend on subjects' numbers, and their digests.
+
+    Raises:
+        ConsentRequired: A row's person has no entry in the ledger that allows it.
     """
     with reading(engine) as connection:
         proposed = select_proposals(
@@ -67,7 +87,13 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
         )
         frame = _in_order(with_history(connection, proposed, as_of=as_of))
         consent_digest = _consent_digest(connection, set(frame["subject"].tolist()))
-    return TrainingSet(frame, digest_of(frame), consent_digest, as_of)
+        consent_seq, event_seq = (
+            connection.execute(select(func.coalesce(func.max(column), 0))).scalar_one()
+            for column in (consents.c.seq, events.c.seq)
+        )
+    return TrainingSet(
+        frame, digest_of(frame), consent_digest, as_of, since_day, consent_seq, event_seq
+    )
 
 
 def digest_of(frame: pd.DataFrame) -> str:
@@ -114,7 +140,23 @@ def record_training(
                 as_of=micros(training.as_of),
                 outcome=outcome,
                 reason=reason,
+                since=training.since_day * MICROS_PER_DAY,
+                consent_seq=training.consent_seq,
+                event_seq=training.event_seq,
             )
+        )
+
+
+def note_disposal(engine: Engine, versions: Sequence[str], now: datetime) -> None:
+    """Note that the artefacts of versions were deleted for good, and delete their weights."""
+    with writing(engine) as connection:
+        connection.execute(
+            update(training_sets)
+            .where(training_sets.c.version.in_(versions))
+            .values(deleted_at=micros(now))
+        )
+        connection.execute(
+            delete(published_weights).where(published_weights.c.version.in_(versions))
         )
 
 
@@ -140,7 +182,7 @@ def _in_order(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _consent_digest(connection: Connection, of_subjects: set[int]) -> str:
-    """Hash the newest ledger entry of each subject, in the ledger's order."""
+    """Sum the newest ledger entry of each subject, all of which have to allow improvement."""
     newest = (
         select(subjects.c.subject, func.max(consents.c.seq).label("seq"))
         .join(consents, consents.c.ledger_id == subjects.c.ledger_id)
@@ -151,10 +193,9 @@ def _consent_digest(connection: Connection, of_subjects: set[int]) -> str:
     entries = connection.execute(
         select(newest.c.subject, consents.c.entry_hash)
         .join(consents, consents.c.seq == newest.c.seq)
-        .order_by(consents.c.seq)
+        .where(consents.c.improvement)
     )
-    digest = hashlib.sha256()
-    for subject, entry_hash in entries:
-        if subject in of_subjects:
-            digest.update(entry_hash)
-    return digest.hexdigest()
+    allowed = [entry_hash for subject, entry_hash in entries if subject in of_subjects]
+    if len(allowed) != len(of_subjects):
+        raise ConsentRequired("the ledger does not allow the use of every row")
+    return consent_sum(allowed)

@@ -16,6 +16,7 @@ from schemas.errors import KeyMissing, NotReady
 from warehouse import api_keys, consents
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
+from warehouse.witness import TOMBSTONE, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -85,6 +86,7 @@ class Watch:
     Raises:
         NotReady: The database cannot be read.
         KeyMissing: There is no key file.
+        WitnessBroken: The witness beside the keys cannot be read.
     """
 
     def __init__(self, engine: Engine, keys: Path, staleness_seconds: float) -> None:
@@ -94,6 +96,10 @@ class Watch:
         self._interval = max(0.02, min(staleness_seconds / 2 or 0.2, 0.2))
         self._counters: dict[str, int] | None = None
         self._stamp = ring_stamp(keys)
+        self._witnessed = -1
+        self.witness = Witness(keys)
+        self.erased_at: dict[str, int] = {}
+        """When whoever is behind a pseudonym was erased, by tombstone."""
         self._due = threading.Event()
         self._polled = threading.Condition()
         self._closing = False
@@ -143,7 +149,7 @@ class Watch:
             if self._closing:
                 return
             # Unreadable: what is held runs out of its time by itself, and the door closes.
-            with suppress(NotReady, KeyMissing):
+            with suppress(NotReady, KeyMissing, WitnessBroken):
                 self._poll()
                 with self._polled:
                     self._polled.notify_all()
@@ -151,6 +157,7 @@ class Watch:
     def _poll(self) -> None:
         begun = time.monotonic()
         self._poll_ring()
+        self._poll_witness()
         with reading(self._engine) as connection:
             counters = consents.counters(connection)
             before = self._counters
@@ -165,6 +172,18 @@ class Watch:
         self._counters = counters
         self.api_keys_until = begun + _KEYS_STALE_SECONDS
         self.consents_until = begun + self._staleness
+
+    def _poll_witness(self) -> None:
+        size = self.witness.size
+        if size != self._witnessed:
+            # Replaced and not changed: others read it meanwhile.
+            self.erased_at = {
+                tombstone: entry.at
+                for entry in self.witness.entries()
+                if entry.kind == TOMBSTONE
+                for tombstone in entry.body["pseudonyms"]
+            }
+            self._witnessed = size
 
     def _poll_ring(self) -> None:
         stamp = ring_stamp(self._directory)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import func, select
 
 from flows.aggregate_metrics import aggregate_metrics
@@ -15,8 +17,11 @@ from schemas.tables import events, matches, metric_sums, runs
 from tests.flows.conftest import stage_rounds
 from warehouse.engine import reading
 from warehouse.erasure_requests import begin
+from warehouse.ledgers import verify_ledgers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
     from schemas.settings import Settings
@@ -25,8 +30,10 @@ TODAY = datetime.now(UTC)
 
 
 def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
-    installed: Settings, engine: Engine
+    installed: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The same people are in what other tests leave in the machine's temporary files.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     people = stage_rounds(engine, turns=2, last=(TODAY - timedelta(days=1)).date())
     process_events()
     learned = retrain_model()
@@ -38,6 +45,9 @@ def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
     done = erase_subject(begin(engine, person, TODAY))
 
     assert done.state == "done"
+    assert [store for store in done.report["stores"] if store["places_after"]] == []
+    assert {store["store"] for store in done.report["stores"]} >= {"database", "orchestration"}
+    assert verify_ledgers(engine, installed.keys).reports == 1
     assert done.models == ([learned.candidate] if learned.candidate else [])
     assert done.deleted["matches"] > 0
     assert proposed(engine) == proposed_before - done.deleted["matches"]

@@ -168,6 +168,7 @@ def test_tail_cut_together_with_its_counter_shows_against_a_head_noted_before(
     answer(engine)
     answer(engine, BOB)
     kept = consents.head(engine)
+    assert kept is not None
     open_ledger(engine)
     with writing(engine) as connection:
         connection.execute(delete(table).where(table.c.seq == 2))

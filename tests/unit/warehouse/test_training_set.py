@@ -281,6 +281,13 @@ def test_the_books_keep_what_a_version_learned_from(engine: Engine) -> None:
         "as_of": micros(RUN),
         "outcome": "refused",
         "reason": "It is not better.",
+        "since": training.since_day * MICROS_PER_DAY,
+        "consent_seq": 2,
+        "event_seq": training.event_seq,
+        "withdrawn": 0,
+        "erased": 0,
+        "marked_at": None,
+        "deleted_at": None,
     }
 
 

@@ -1,0 +1,136 @@
+"""The consent ledger and the witness: check them, note a head, tell a past state; backups."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from commands.people import SUBJECT
+from commands.shared import AS_JSON, find_person, plain, read_settings, ready_engine
+from console import result, say, working
+
+
+@click.group()
+def consent() -> None:
+    """Look after the consent ledger."""
+
+
+@consent.command("verify")
+def consent_verify() -> None:
+    """Check the ledger's chain, and that it holds every head that was noted outside of it.
+
+    Also checks the witness beside the keys: its chain, its signatures, and that the report of
+    every finished erasure is the signed one. Exit code 1 if anything is broken.
+    """
+    from warehouse.ledgers import verify_ledgers
+
+    checked = verify_ledgers(ready_engine(), read_settings().keys)
+    say(
+        f"{checked.entries} entries, unbroken; {checked.heads} noted heads hold;"
+        f" {checked.testimonies} entries of the witness, {checked.reports} signed reports."
+    )
+
+
+@consent.command("note")
+def consent_note() -> None:
+    """Note the newest entry outside the database now, as the nightly flow does."""
+    from warehouse.tombstones import note_head
+
+    head = note_head(ready_engine(), read_settings().keys, datetime.now(UTC))
+    say(f"Noted: entry {head.seq}, {head.entry_hash.hex()}." if head else "The ledger is empty.")
+
+
+@consent.command("show")
+@SUBJECT
+@click.option("--at", help="A past moment, ISO 8601 with offset; now by default.")
+@AS_JSON
+def consent_show(user_id: str, at: str | None, *, as_json: bool) -> None:
+    """Show what a person allowed at any moment, by the ledger."""
+    import msgspec
+
+    from warehouse.consents import options_at
+
+    engine = ready_engine()
+    moment = _moment(at) if at else datetime.now(UTC)
+    options = options_at(engine, find_person(engine, user_id), moment)
+    told = msgspec.structs.asdict(options) if options else None
+    result({"at": moment.isoformat(), "options": told}, as_json=as_json)
+
+
+@click.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+def backup(file: Path) -> None:
+    """Write a copy of the SQLite database to FILE while it is in use.
+
+    Keys and witness are not in it, and must not be restored with it: by them a backup that is put
+    back forgets whom the living database forgot. On PostgreSQL use pg_dump or a base backup.
+    """
+    from warehouse.backups import back_up
+
+    back_up(ready_engine(), file)
+    say(f"Backup written to {file}; keep {read_settings().keys} elsewhere, and as it is.")
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(exists=True, path_type=Path))
+@click.option("--in-place", is_flag=True, help="The database was put back by other means.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
+    """Put a backup back, and forget in it whom the witness knows to be erased.
+
+    Stop the servers first. What was answered to the notice since the backup is lost, but for
+    withdrawals, which are repeated.
+    """
+    from warehouse.backups import accept_restored, put_back
+    from warehouse.engine import connect
+
+    if in_place == (file is not None):
+        raise click.UsageError("give FILE, or --in-place")
+    settings = read_settings()
+    engine = connect(settings.url)
+    if file is not None:
+        if not yes:
+            click.confirm("The database is replaced by the backup. Go on?", abort=True)
+        put_back(engine, file, settings.keys)
+    with working("following the witness"):
+        carried = accept_restored(engine, settings.keys)
+    say(f"Restored; {carried} erasures and withdrawals since the backup were carried out.")
+
+
+@click.command()
+@click.option("--user-id", help="Which versions learned from this person.")
+@click.option("--version", help="Whether everybody whom this version learned from had consented.")
+@AS_JSON
+def lineage(user_id: str | None, version: str | None, *, as_json: bool) -> None:
+    """Tell which versions learned from whom; alone, how every version stands."""
+    from warehouse import lineage as told
+    from warehouse.engine import reading
+
+    engine = ready_engine()
+    if user_id is not None and version is not None:
+        raise click.UsageError("give --user-id or --version, or neither")
+    if user_id is not None:
+        subject = find_person(engine, user_id)
+        with reading(engine) as connection:
+            found: Any = {"versions": told.versions_of(connection, subject)}
+    elif version is not None:
+        found = plain(told.standing(engine, version))
+    else:
+        found = [plain(one) for one in told.standings(engine)]
+    result(found, as_json=as_json)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter("must be ISO 8601", param_hint="--at") from None
+    if moment.tzinfo is None:
+        raise click.BadParameter("must have an offset, such as +00:00", param_hint="--at")
+    return moment
+
+
+COMMANDS = (consent, backup, restore, lineage)

@@ -1,0 +1,308 @@
+"""An erasure from the door to its proof: killed anywhere it completes, and the search finds."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import os
+import signal
+import tempfile
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pytest
+from sqlalchemy import select
+
+from ingest import proving
+from privacy.pseudonyms import subject_pseudonym
+from privacy.traces import looker, of_identifier
+from schemas.clock import micros
+from schemas.tables import erasures, subjects
+from tasks import erasure as steps
+from tests.histories import process
+from tests.population import RUN
+from tests.serving import client_of
+from warehouse import case_file, erasure, marks, proof
+from warehouse.engine import connect, is_postgres, reading, writing
+from warehouse.erasure_requests import OverMatch, begin_for
+from warehouse.keyfile import read_ring
+from warehouse.leases import lease
+from warehouse.ledgers import verify_ledgers
+from warehouse.recount import reconcile
+from warehouse.stores import sweep
+from warehouse.witness import TOMBSTONE, Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+    from starlette.testclient import TestClient
+
+    from schemas.settings import Settings
+
+LEAVING, STAYING = "candidate/Zoé+4711@exemple.fr", "candidate-staying-1"
+NOW = micros(RUN)
+
+
+@pytest.fixture
+def client(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[TestClient]:
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "data" / "prefect"))
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    with client_of(settings) as called:
+        yield called
+
+
+@pytest.fixture
+def known(client: TestClient, engine: Engine) -> TestClient:
+    """Two people with processed, waiting and sealed events."""
+    for name in (LEAVING, STAYING):
+        allowed = {"user_id": name, "analytics": True, "improvement": True}
+        assert client.post("/api/tracking/consent", json=allowed).status_code == 200
+        happen(client, name, "m-1")
+    process(engine, validate=False)
+    for name in (LEAVING, STAYING):
+        happen(client, name, "m-2")
+    return client
+
+
+def happen(client: TestClient, name: str, match: str) -> None:
+    for path, fields in (
+        (
+            "match-proposed",
+            {
+                "match_score": 0.5,
+                "match_parameters": {},
+                "alternatives_count": 1,
+                "constraint_satisfaction": {},
+            },
+        ),
+        (
+            "match-decision",
+            {"decision": True, "decision_time_seconds": 1, "reasons": [f"I am {name}"]},
+        ),
+    ):
+        body = {"user_id": name, "match_id": match, **fields}
+        reply = client.post(f"/api/tracking/event/{path}", json=body)
+        assert reply.status_code == 200, reply.text
+
+
+def known_as(settings: Settings, name: str) -> list[bytes]:
+    keys = read_ring(settings.keys).pseudonym_keys
+    return [subject_pseudonym(key.secret, name) for key in keys]
+
+
+def ask(engine: Engine, settings: Settings, name: str = LEAVING) -> str:
+    with writing(engine) as connection:
+        return begin_for(connection, settings.keys, known_as(settings, name), RUN)
+
+
+def run(settings: Settings, request: str, kill_after: int | None = None) -> None:
+    """Take the steps of the flow; die behind one of them, as if somebody pulled the plug."""
+    engine = connect(settings.url)
+    with lease(engine, "erase_subject", 60.0, wait_seconds=5.0) as held:
+        marked = [0]
+        order: list[Callable[[], Any]] = [
+            lambda: marked.append(steps.remember.fn(settings.url, settings.keys, request, NOW)),
+            lambda: steps.look_before.fn(request),
+            lambda: steps.delete.fn(settings.url, request, held, marked[-1]),
+            lambda: steps.forget.fn(settings.url, request),
+            lambda: steps.prove.fn(request, NOW),
+            lambda: steps.finish.fn(settings.url, settings.keys, request, NOW),
+        ]
+        for number, step in enumerate(order):
+            step()
+            if number == kill_after:
+                os.kill(os.getpid(), signal.SIGKILL)
+    engine.dispose()
+
+
+def in_a_child(work: Callable[[], None]) -> int:
+    """Do work in a process of its own; return the signal that ended it, or 0."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] & 0x7F
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+WITHIN: dict[str, tuple[Any, str]] = {
+    "the case file is written and the tombstone is not": (Witness, "append"),
+    "the tombstone is written and nothing is deleted": (marks, "follow"),
+    "everything is deleted and not committed": (erasure, "_set"),
+    "the report is signed and not stored": (proof.erasure, "add_to_report"),
+    "the request is closed and its case file is not": (case_file, "destroy_file"),
+}
+
+
+def test_killed_behind_or_within_any_step_it_completes_when_run_again(
+    known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    request = ask(engine, settings)
+    engine.dispose()
+    for step in range(6):
+        assert in_a_child(lambda step=step: run(settings, request, step)) == signal.SIGKILL
+    run(settings, request)
+
+    done = erasure.read_erasure(engine, request)
+
+    assert_proven(engine, settings, done)
+
+
+@pytest.mark.parametrize("moment", WITHIN)
+def test_killed_within_a_step_it_completes_when_run_again(
+    moment: str, known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    request = ask(engine, settings)
+    engine.dispose()
+    module, name = WITHIN[moment]
+
+    def killed() -> None:
+        setattr(module, name, die)
+        if module is marks:
+            erasure.follow = die
+        if module is case_file:
+            proof.close_case = die
+        run(settings, request)
+
+    assert in_a_child(killed) == signal.SIGKILL
+    run(settings, request)
+
+    assert_proven(engine, settings, erasure.read_erasure(engine, request))
+
+
+def assert_proven(engine: Engine, settings: Settings, done: erasure.Erasure) -> None:
+    report = done.report
+    assert done.state == "done"
+    assert report["rows"]["after"] == dict.fromkeys(report["rows"]["before"], 0)
+    assert report["rows"]["before"]["events"] == 2
+    assert report["rows"]["before"]["staged"] == 2
+    assert report["metrics"]["proposed"] > 0
+    assert report["places_left"] == 0
+    database = report["stores"][0]
+    assert (database["store"], database["places_after"]) == ("database", 0)
+    assert database["places_before"] > 0
+    assert database["bytes"] > 0
+    assert verify_ledgers(engine, settings.keys).reports == 1
+    assert reconcile(engine, 0).matches == 1
+    witness = Witness(settings.keys)
+    assert [entry.body["request"] for entry in witness.verify() if entry.kind == TOMBSTONE] == [
+        done.request
+    ]
+    assert not list((settings.keys / "erasures").iterdir())
+    with reading(engine) as connection:
+        pseudonyms = connection.execute(select(subjects.c.pseudonym)).scalars().all()
+    assert pseudonyms == known_as(settings, STAYING)
+
+
+def test_what_was_planted_is_found_by_store_and_writing(
+    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    request = ask(engine, settings)
+    (pseudonym,) = known_as(settings, LEAVING)
+    with reading(engine) as connection:
+        number = connection.execute(
+            select(subjects.c.subject).where(subjects.c.pseudonym == pseudonym)
+        ).scalar_one()
+    planted = {
+        "mlruns/1/artifacts/model.json": b'{"x": "%s"}' % pseudonym.hex().encode(),
+        "data/prefect/prefect.db": b"\0\1" + base64.b64encode(b"x" + pseudonym) + b"\0",
+        "data/logs/2026.log.gz": gzip.compress(b"subject=%d " % number * 20),
+        "data/spool/events.db-wal": number.to_bytes(8, "big"),
+        "gx/results.json": quote(pseudonym).encode(),
+        "data/metrics/dump.bin": number.to_bytes(8, "little"),
+        "tmp/left.tmp": pseudonym,
+    }
+    for name, content in planted.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(content)
+
+    run(settings, request)
+
+    report = erasure.read_erasure(engine, request).report
+    found = {store["store"]: store["places_after"] > 0 for store in report["stores"]}
+    assert found == {name: name != "database" for name in found}
+    assert len(found) == 8
+    assert sorted(name for store in report["stores"] for name in store["where"]) == sorted(
+        name.rpartition("/")[2] for name in planted
+    )
+    assert str(number) not in str(report)
+    assert pseudonym.hex() not in str(report)
+
+
+def test_the_identifier_is_searched_for_by_whoever_was_asked(
+    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    leak = tmp_path / "data" / "logs" / "access.log"
+    leak.parent.mkdir(parents=True, exist_ok=True)
+    leak.write_text(f"GET /api/tracking/consent/{quote(LEAVING)}")
+    request = ask(engine, settings)
+    run(settings, request)
+
+    proving.start(known.app.service, request, LEAVING).join(60)
+
+    report = erasure.read_erasure(engine, request).report
+    assert report["identifier"]["places_left"] == 1
+    assert [store["store"] for store in report["identifier"]["stores"]] == ["log files"]
+    assert "Zo" not in str(report)
+    assert verify_ledgers(engine, settings.keys).reports == 1
+
+
+def test_no_store_holds_the_identifier_that_went_through_the_door(
+    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+) -> None:
+    assert known.post("/api/tracking/consent", json={"user_id": LEAVING, "x": 1}).status_code == 422
+
+    for name in (LEAVING, STAYING):
+        swept = sweep(engine, settings, looker(of_identifier(name)))
+        assert sum(one.bytes for one in swept) > 1_000
+        assert [one for one in swept if one.found] == []
+
+
+def test_an_erasure_that_would_touch_two_subjects_is_refused(
+    known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    both = [*known_as(settings, LEAVING), *known_as(settings, STAYING)]
+
+    with pytest.raises(OverMatch, match="2 subjects"), writing(engine) as connection:
+        begin_for(connection, settings.keys, both, RUN)
+
+    with reading(engine) as connection:
+        assert connection.execute(select(erasures)).all() == []
+        assert not any(connection.execute(select(subjects.c.erasing)).scalars())
+
+
+def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again(
+    known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    body = {
+        "user_id": LEAVING,
+        "match_id": "m-1",
+        "occurred_at": "2026-09-01T10:00:00+00:00",
+        "decision": True,
+        "decision_time_seconds": 1,
+    }
+    late = "/api/tracking/event/match-decision"
+    request = ask(engine, settings)
+    run(settings, request)
+    again = {"user_id": LEAVING, "analytics": True}
+    assert known.post(late, json=body).status_code == 403
+    assert known.post("/api/tracking/consent", json=again).status_code == 200
+    known.app.service.watch._poll()
+
+    refused = known.post(late, json=body)
+    taken = known.post(late, json={**body, "occurred_at": None, "match_id": "m-9"})
+
+    assert (refused.status_code, taken.status_code) == (403, 200)
+    if not is_postgres(engine):
+        assert known.post("/api/tracking/events", json=[body]).json()["stored"] == 0

@@ -1,0 +1,189 @@
+"""Rotation: people stay linked where they are met again, and a destroyed key cuts the others."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import select
+
+from ingest.arrivals import Intake
+from privacy.pseudonyms import subject_pseudonym
+from schemas.consents import Options
+from schemas.errors import InvalidInput
+from schemas.events import MatchDecisionEvent, MatchProposedEvent
+from schemas.tables import staged, subjects
+from warehouse import consents
+from warehouse.engine import reading, writing
+from warehouse.key_rotation import destroy, periods, rotate
+from warehouse.keyfile import make_ring, read_ring
+from warehouse.notices import Notice
+from warehouse.staging import Outcome, stage
+from warehouse.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from schemas.events import Event
+
+SECOND = 1_000_000
+START = 1_790_000_000 * SECOND
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    make_ring(tmp_path / "ring", START)
+    return tmp_path / "ring"
+
+
+@pytest.fixture
+def watch(engine: Engine, keys: Path) -> Iterator[Watch]:
+    watch = Watch(engine, keys, 0.5)
+    yield watch
+    watch.close()
+
+
+def answer(engine: Engine, keys: Path, user_id: str, now: int) -> int:
+    usable = read_ring(keys).usable(now)
+    person = consents.Person(
+        usable[0].key_id, tuple(subject_pseudonym(key.secret, user_id) for key in usable)
+    )
+    entry = consents.Entry(
+        uuid4(), Options(True, False, False), Notice("1", bytes(32)), "test", None, now
+    )
+    with writing(engine) as connection:
+        return consents.record(connection, person, entry).subject
+
+
+def send(engine: Engine, intake: Intake, event: Event, now: int) -> Outcome:
+    arrival = intake.arrive(event, now, fresh=False)
+    with writing(engine) as connection:
+        return stage(connection, [arrival], now)[0]
+
+
+def proposed(user_id: str) -> MatchProposedEvent:
+    return MatchProposedEvent(
+        user_id=user_id,
+        match_id="m",
+        session_id="s",
+        match_score=0.5,
+        match_parameters={},
+        alternatives_count=1,
+        constraint_satisfaction={},
+    )
+
+
+def decided(user_id: str) -> MatchDecisionEvent:
+    return MatchDecisionEvent(
+        user_id=user_id, match_id="m", session_id="s", decision=True, decision_time_seconds=1.0
+    )
+
+
+def key_of(engine: Engine, subject: int) -> str:
+    with reading(engine) as connection:
+        return connection.execute(
+            select(subjects.c.key_id).where(subjects.c.subject == subject)
+        ).scalar_one()
+
+
+def test_a_running_server_moves_people_to_a_new_key_and_keeps_their_rows_together(
+    engine: Engine, keys: Path, watch: Watch
+) -> None:
+    person = answer(engine, keys, "anna", START)
+    intake = Intake(watch, keys, 395)
+    assert send(engine, intake, proposed("anna"), START + 1) == Outcome.STORED
+
+    fresh = rotate(keys, START + 2, lead_seconds=10)
+    watch._poll()
+    assert send(engine, intake, proposed("anna"), START + 3) == Outcome.STORED
+    before = key_of(engine, person)
+    assert send(engine, intake, decided("anna"), fresh.since + 1) == Outcome.STORED
+
+    assert before != fresh.key_id == key_of(engine, person)
+    with reading(engine) as connection:
+        linked = connection.execute(
+            select(staged.c.subject, staged.c.match_key, staged.c.session_key).distinct()
+        ).all()
+    assert len(linked) == 1
+    assert linked[0].subject == person
+    assert answer(engine, keys, "anna", fresh.since + 2) == person
+
+
+def test_two_servers_of_which_one_has_not_read_the_key_yet_know_one_person(
+    engine: Engine, keys: Path, watch: Watch
+) -> None:
+    late = Watch(engine, keys, 0.5)
+    late.close()
+    fresh = rotate(keys, START, lead_seconds=60)
+    watch._poll()
+    before = fresh.since - 1
+
+    first = answer(engine, keys, "anna", before)
+    assert send(engine, Intake(watch, keys, 395), proposed("anna"), before) == Outcome.STORED
+    assert send(engine, Intake(late, keys, 395), proposed("anna"), before) == Outcome.STORED
+
+    with reading(engine) as connection:
+        assert connection.execute(select(subjects.c.subject)).scalars().all() == [first]
+        assert set(connection.execute(select(staged.c.subject)).scalars()) == {first}
+
+
+def test_a_destroyed_key_makes_those_unlinkable_who_did_not_come_back(
+    engine: Engine, keys: Path
+) -> None:
+    gone, stayed = (answer(engine, keys, name, START) for name in ("gone", "stayed"))
+    first = read_ring(keys).current
+    fresh = rotate(keys, START, lead_seconds=1)
+    later = fresh.since + 1
+    assert answer(engine, keys, "stayed", later) == stayed
+    secret = (keys / "ring.json").read_bytes()
+
+    destroy(keys, first.key_id, later)
+
+    assert answer(engine, keys, "stayed", later) == stayed
+    assert answer(engine, keys, "gone", later) != gone
+    old, new = periods(engine, read_ring(keys))
+    assert (old.key_id, old.subjects, old.unlinkable) == (first.key_id, 1, 1)
+    assert (old.since, old.until, old.destroyed_at) == (first.since, fresh.since, later)
+    assert (new.subjects, new.unlinkable, new.links) == (2, 0, True)
+    assert secret != (keys / "ring.json").read_bytes()
+
+
+def test_the_bytes_of_a_destroyed_key_are_overwritten(engine: Engine, keys: Path) -> None:
+    first = rotate(keys, START, lead_seconds=1)
+    held = keys / "still-open"
+    held.hardlink_to(keys / "ring.json")
+    before = held.read_bytes()
+
+    destroy(keys, read_ring(keys).pseudonym_keys[0].key_id, first.since)
+
+    assert len(held.read_bytes()) == len(before)
+    assert b"secret" in before
+    assert b"secret" not in held.read_bytes()
+
+
+@pytest.mark.parametrize("later", [-1, 1])
+def test_the_key_in_use_is_not_destroyed(later: int, keys: Path) -> None:
+    first = read_ring(keys).current
+    fresh = rotate(keys, START, lead_seconds=1)
+    target = first if later < 0 else fresh
+
+    with pytest.raises(InvalidInput, match="in use"):
+        destroy(keys, target.key_id, fresh.since + later)
+    with pytest.raises(InvalidInput, match="exists"):
+        destroy(keys, "nokey", fresh.since + later)
+
+
+def test_rotations_at_once_lose_no_key(keys: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: rotate(keys, START, lead_seconds=1).key_id, range(16)))
+
+    ring = read_ring(keys)
+    assert {key.key_id for key in ring.pseudonym_keys} >= set(made)
+    assert len(ring.pseudonym_keys) == 17
+    starts = [key.since for key in ring.pseudonym_keys]
+    assert starts == sorted(set(starts))

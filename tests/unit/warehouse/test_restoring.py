@@ -1,0 +1,292 @@
+"""A backup that is put back brings nobody back: not who was erased, not what was withdrawn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import delete, select, text, update
+
+from privacy.pseudonyms import subject_pseudonym
+from schemas.clock import moment
+from schemas.consents import Options
+from schemas.errors import InvalidInput, NotReady
+from schemas.events import EventKind
+from schemas.tables import consents as ledger
+from schemas.tables import erasures, events, matches, metadata, subjects, versions
+from tests.population import KEY, NOTICE, NOW, RUN, arrive, event, process
+from warehouse import burial, consents, proof, tombstones
+from warehouse.backups import accept_restored, back_up, put_back
+from warehouse.consents import LedgerBroken
+from warehouse.engine import is_postgres, reading, writing
+from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, read_erasure
+from warehouse.erasure_requests import begin_for
+from warehouse.keyfile import make_ring
+from warehouse.leases import lease
+from warehouse.ledgers import verify_ledgers
+from warehouse.recount import reconcile
+from warehouse.replaying import ERASE
+from warehouse.witness import FILE_NAME, RESTORED, Witness, WitnessBroken
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+HOUR = 3_600_000_000
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    make_ring(tmp_path / "keys", 1)
+    return tmp_path / "keys"
+
+
+def answer(engine: Engine, keys: Path, name: str, *purposes: str, at: int = NOW - HOUR) -> int:
+    person = consents.Person("key", (subject_pseudonym(KEY, name),))
+    options = Options(*(name in purposes for name in ("analytics", "preferences", "improvement")))
+    entry = consents.Entry(uuid4(), options, NOTICE, "test", None, at)
+    with writing(engine) as connection:
+        return tombstones.record(connection, keys, person, entry).subject
+
+
+def ask(engine: Engine, keys: Path, name: str) -> str:
+    with writing(engine) as connection:
+        return begin_for(connection, keys, [subject_pseudonym(KEY, name)], RUN)
+
+
+def erase(engine: Engine, keys: Path, name: str) -> str:
+    request = ask(engine, keys, name)
+    marks = burial.bury(engine, keys, request, RUN)
+    with lease(engine, ERASE, 60.0) as held:
+        delete_subject(engine, request, held, marks=marks)
+    mark_forgotten(engine, request)
+    finish_erasure(engine, request, RUN)
+    return request
+
+
+def snapshot(engine: Engine) -> Callable[[], None]:
+    """Take a copy of every row, as a base backup would; return what puts it back."""
+    with reading(engine) as connection:
+        rows = {
+            table: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for table in metadata.sorted_tables
+        }
+
+    def put() -> None:
+        with writing(engine) as connection:
+            if is_postgres(engine):
+                connection.execute(text("ALTER TABLE consents DISABLE TRIGGER ALL"))
+            else:
+                for name in ("update", "delete", "replace"):
+                    connection.execute(text(f"DROP TRIGGER IF EXISTS consents_no_{name}"))
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(delete(table))
+            for table, kept in rows.items():
+                if kept:
+                    connection.execute(table.insert(), kept)
+
+    return put
+
+
+@pytest.fixture
+def people(engine: Engine, keys: Path) -> dict[str, int]:
+    """Three people with a match each."""
+    known = {name: answer(engine, keys, name, "analytics", "improvement") for name in "abc"}
+    arrive(
+        engine,
+        [
+            event(kind, subject, number)
+            for number, subject in enumerate(known.values(), 1)
+            for kind in (EventKind.PROPOSED, EventKind.ACCEPTED)
+        ],
+    )
+    process(engine)
+    return known
+
+
+def rows_of(engine: Engine, subject: int) -> int:
+    with reading(engine) as connection:
+        return sum(
+            len(connection.execute(select(table).where(table.c.subject == subject)).all())
+            for table in (subjects, events, matches)
+        )
+
+
+def test_whoever_was_erased_is_not_back_and_everybody_else_is(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    put = snapshot(engine)
+    erase(engine, keys, "a")
+    put()
+    assert rows_of(engine, people["a"]) == 4
+
+    carried = tombstones.catch_up(engine, keys)
+
+    assert carried == 1
+    assert [rows_of(engine, subject) for subject in people.values()] == [0, 4, 4]
+    assert reconcile(engine, 0).matches == 2
+    assert tombstones.catch_up(engine, keys) == 0
+    with reading(engine) as connection:
+        ((state, report),) = connection.execute(select(erasures.c.state, erasures.c.report)).all()
+    assert state == "done"
+    assert "after a restore" in report
+
+
+def test_an_erased_person_is_known_in_a_backup_under_an_older_key(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    put = snapshot(engine)
+    with writing(engine) as connection:  # they moved to a newer key before they left
+        moved = subject_pseudonym(b"n" * 32, "a")
+        connection.execute(
+            update(subjects).where(subjects.c.subject == people["a"]).values(pseudonym=moved)
+        )
+        request = begin_for(connection, keys, [moved], RUN)
+    marks = burial.bury(engine, keys, request, RUN)
+    with lease(engine, ERASE, 60.0) as held:
+        delete_subject(engine, request, held, marks=marks)
+    put()
+
+    tombstones.catch_up(engine, keys)
+
+    assert rows_of(engine, people["a"]) == 0
+
+
+def test_a_withdrawal_since_the_backup_is_repeated_as_an_entry_of_its_own(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    put = snapshot(engine)
+    answer(engine, keys, "b", "analytics")
+    put()
+
+    assert tombstones.catch_up(engine, keys) == 1
+
+    with reading(engine) as connection:
+        row = connection.execute(select(subjects).where(subjects.c.subject == people["b"])).one()
+        last = connection.execute(select(ledger).order_by(ledger.c.seq.desc()).limit(1)).one()
+    assert (row.analytics, row.improvement) == (True, False)
+    assert (last.channel, last.improvement, last.seq) == ("restore", False, 4)
+    assert consents.verify(engine) == 4
+
+
+def test_a_tombstone_whose_deletion_was_killed_is_carried_out_by_whoever_comes_next(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    request = ask(engine, keys, "a")
+    burial.bury(engine, keys, request, RUN)
+
+    assert tombstones.catch_up(engine, keys) == 1
+
+    assert rows_of(engine, people["a"]) == 0
+    # Its own flow goes on from there, and proves it.
+    assert read_erasure(engine, request).state == "deleted"
+
+
+def test_a_witness_whose_tail_was_cut_is_refused(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    erase(engine, keys, "a")
+    erase(engine, keys, "b")
+    lines = (keys / FILE_NAME).read_bytes().splitlines(keepends=True)
+    (keys / FILE_NAME).write_bytes(b"".join(lines[:-1]))
+
+    with pytest.raises(WitnessBroken, match="1 marks"):
+        tombstones.catch_up(engine, keys)
+    with pytest.raises(WitnessBroken, match="shorter"):
+        verify_ledgers(engine, keys)
+
+
+def test_a_cut_ledger_shows_against_the_noted_head_until_a_restore_is_owned_up_to(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    put = snapshot(engine)
+    answer(engine, keys, "d", "analytics")
+    tombstones.note_head(engine, keys, moment(NOW))
+    assert verify_ledgers(engine, keys).heads == 1
+    put()
+    assert consents.verify(engine) == 3
+
+    with pytest.raises(LedgerBroken, match="4 was noted"):
+        verify_ledgers(engine, keys)
+    accept_restored(engine, keys)
+
+    assert verify_ledgers(engine, keys).entries == 3
+    put()
+    with writing(engine) as connection:
+        connection.execute(delete(ledger).where(ledger.c.seq == 3))
+        connection.execute(delete(subjects).where(subjects.c.subject == people["c"]))
+        connection.execute(update(versions).where(versions.c.name == "ledger").values(value=2))
+    with pytest.raises(LedgerBroken, match="3 was noted"):
+        verify_ledgers(engine, keys)
+
+
+def test_a_backup_is_of_one_moment_says_what_it_is_and_is_not_opened_without_keys(
+    engine: Engine, keys: Path, people: dict[str, int], tmp_path: Path
+) -> None:
+    copy = tmp_path / "copies" / "backup.db"
+    if is_postgres(engine):
+        with pytest.raises(InvalidInput, match="pg_dump"):
+            back_up(engine, copy)
+        return
+    back_up(engine, copy)
+    assert copy.stat().st_mode & 0o777 == 0o600
+    with pytest.raises(InvalidInput, match="exist"):
+        back_up(engine, copy)
+    request = erase(engine, keys, "a")
+    answer(engine, keys, "b", "analytics")
+
+    put_back(engine, copy, keys)
+    assert rows_of(engine, people["a"]) == 4
+    with pytest.raises(NotReady, match="backup"):
+        tombstones.catch_up(engine, tmp_path / "no keys here")
+    assert accept_restored(engine, keys) == 2
+
+    assert [rows_of(engine, subject) for subject in people.values()] == [0, 4, 4]
+    assert tombstones.catch_up(engine, tmp_path / "no keys here") == 0
+    last = Witness(keys).last()
+    assert last is not None
+    assert (last.kind, last.body["carried_out"], last.body["seq"]) == (RESTORED, 2, 3)
+    assert request not in {row[0] for row in _requests(engine)}
+    content = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("smartmatch.db*"))
+    assert subject_pseudonym(KEY, "a") not in content
+    assert people["a"].to_bytes(8, "big") not in content
+
+
+def _requests(engine: Engine) -> list[tuple[str]]:
+    with reading(engine) as connection:
+        return [tuple(row) for row in connection.execute(select(erasures.c.request))]
+
+
+def test_what_is_no_backup_is_not_put_back(
+    engine: Engine, keys: Path, people: dict[str, int], tmp_path: Path
+) -> None:
+    file = tmp_path / "none.db"
+    file.write_bytes(b"")
+
+    with pytest.raises(InvalidInput):
+        put_back(engine, file, keys)
+    assert rows_of(engine, people["a"]) == 4
+
+
+def test_a_report_that_was_changed_is_not_the_signed_one(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    request = ask(engine, keys, "a")
+    marks = burial.bury(engine, keys, request, RUN)
+    with lease(engine, ERASE, 60.0) as held:
+        delete_subject(engine, request, held, marks=marks)
+    proof.sign(engine, keys, request, [], RUN)
+    finish_erasure(engine, request, RUN)
+    assert verify_ledgers(engine, keys).reports == 1
+
+    with writing(engine) as connection:
+        report = connection.execute(select(erasures.c.report)).scalar_one()
+        changed = report.replace('"matches":1', '"matches":0')
+        assert changed != report
+        connection.execute(update(erasures).values(report=changed))
+
+    with pytest.raises(WitnessBroken, match="signed"):
+        verify_ledgers(engine, keys)

@@ -1,0 +1,50 @@
+"""The first step of an erasure: note outside the database whom it is about, before it changes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from schemas.clock import micros
+from schemas.tables import subjects
+from warehouse import erasure
+from warehouse.case_file import CaseFile, merged, read_case, write_case
+from warehouse.engine import reading
+from warehouse.witness import TOMBSTONE, Witness
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+
+def bury(engine: Engine, directory: Path, request: str, now: datetime) -> int:
+    """Write the tombstone of the subject of a request, once, and complete its case file.
+
+    Returns:
+        The number of the mark; 0 where the subject was deleted before and nothing is to do.
+    """
+    witness = Witness(directory)
+    with reading(engine) as connection:
+        subject = erasure.read_in(connection, request).subject
+        row = connection.execute(
+            select(subjects.c.pseudonym, subjects.c.ledger_id).where(subjects.c.subject == subject)
+        ).one_or_none()
+        if subject is None or row is None:
+            return 0
+        before = erasure.rows_of(connection, subject)
+    known = read_case(directory, request)
+    case = CaseFile(subject, merged([row.pseudonym], known), row.ledger_id, before)
+    if known is None or known.pseudonyms != case.pseudonyms:
+        write_case(directory, request, case)
+    for entry in witness.entries():
+        if entry.kind == TOMBSTONE and entry.body["request"] == request:
+            return entry.marks
+    body = {
+        "request": request,
+        "subject": witness.of_subject(subject),
+        "pseudonyms": [witness.of_pseudonym(pseudonym) for pseudonym in case.pseudonyms],
+    }
+    return witness.append(TOMBSTONE, body, micros(now)).marks

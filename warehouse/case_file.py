@@ -1,0 +1,68 @@
+"""What an erasure has to remember until its proof is done, beside the keys and never elsewhere.
+
+Once the row of a subject is deleted nobody knows any more what to look for. The case file of a
+request keeps the subject's number and pseudonyms until the search has shown that nothing of them
+is left; then its bytes are overwritten. The identifier as the platform names the person is not in
+it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from warehouse.keyfile import destroy_file, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_FOLDER = "erasures"
+
+
+class CaseFile(msgspec.Struct, frozen=True):
+    """Whom an erasure is about.
+
+    Attributes:
+        subject: Their number.
+        pseudonyms: Theirs under every key there is.
+        ledger_id: Names their entries in the consent ledger.
+        before: Rows of theirs before the erasure, by table; places found, by store.
+    """
+
+    subject: int
+    pseudonyms: list[bytes]
+    ledger_id: bytes
+    rows_before: dict[str, int] = {}
+    found_before: dict[str, int] = {}
+
+
+def read_case(directory: Path, request: str) -> CaseFile | None:
+    """Read the case file of a request; None when it was closed, or never opened here."""
+    try:
+        content = _path(directory, request).read_bytes()
+    except FileNotFoundError:
+        return None
+    return msgspec.json.decode(content, type=CaseFile)
+
+
+def write_case(directory: Path, request: str, case: CaseFile) -> None:
+    """Write the case file of a request in one step, durably."""
+    replace_file(_path(directory, request), msgspec.json.encode(case))
+
+
+def close_case(directory: Path, request: str) -> None:
+    """Overwrite and delete the case file of a request; closed already, it is closed."""
+    # With it the drafts of writers that were killed.
+    for path in (directory / _FOLDER).glob(f"*{request}.json*"):
+        destroy_file(path)
+
+
+def merged(pseudonyms: Iterable[bytes], known: CaseFile | None) -> list[bytes]:
+    """Return pseudonyms with those that a case file knows already, each once."""
+    return sorted({*pseudonyms, *(known.pseudonyms if known else ())})
+
+
+def _path(directory: Path, request: str) -> Path:
+    return directory / _FOLDER / f"{request}.json"

@@ -1,0 +1,267 @@
+"""Which versions of the model learned from whom, told from the ledger and never written down.
+
+A version learned from whoever had a proposal in the stretch that it read and whose newest entry
+in the ledger, up to the last entry of that snapshot, allowed improvement. Both stay readable
+without any list of people: the ledger only grows, and a version keeps where its snapshot ended.
+A row of an event that waited in staging while a later one was already processed counts as
+learned from: a version is rather named once too often than missed.
+
+That everybody had consented is shown by a sum: SHA-256 of each person's entry, added modulo
+2^256. A person who is erased is taken out of it, so that it can be recomputed afterwards.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import exists, func, select, update
+
+from schemas.clock import micros
+from schemas.errors import NotRegistered
+from schemas.events import EventKind
+from schemas.tables import consents, events, matches, purges, subjects, training_sets
+from warehouse import runs
+from warehouse.engine import reading
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from sqlalchemy import Connection, Engine, Row, Select
+
+RETRAIN = "retrain_model"
+_MODULUS = 1 << 256
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A version and the consent of those it learned from.
+
+    Attributes:
+        version: The registry's version.
+        rows: Proposals that it learned from.
+        subjects: People that it learned from.
+        withdrawn: Answers since by which one of them withdrew improvement.
+        erased: How many of them were erased since.
+        held: How many of them the database still holds, all of whom had consented.
+        all_consented: Whether the entries of those are, to the bit, the ones under which the
+            version learned: everybody had consented, and nobody is missing. None when rows of
+            its stretch have expired, so that it can no longer be recomputed.
+        marked_at: When the first of them left, microseconds since 1970; None for nobody.
+        deleted_at: When its artefacts were deleted for good; None while they exist.
+    """
+
+    version: str
+    rows: int
+    subjects: int
+    withdrawn: int
+    erased: int
+    held: int
+    all_consented: bool | None
+    marked_at: int | None
+    deleted_at: int | None
+
+
+def consent_sum(entries: Iterable[bytes]) -> str:
+    """Add the SHA-256 of ledger entries, given by their hashes, modulo 2^256; 64 digits."""
+    total = sum(int.from_bytes(hashlib.sha256(entry).digest(), "big") for entry in entries)
+    return f"{total % _MODULUS:064x}"
+
+
+def versions_of(connection: Connection, subject: int) -> list[str]:
+    """List the versions that learned from a subject, oldest first."""
+    return [version for version, _ in _learned(connection, subject)]
+
+
+def mark_withdrawn(connection: Connection, subject: int, now: datetime) -> list[str]:
+    """Mark the versions that learned from a subject who withdraws, and ask for a retrain.
+
+    Call it before the withdrawal changes anything.
+    """
+    named = versions_of(connection, subject)
+    if named:
+        _mark(connection, named, now, withdrawn=training_sets.c.withdrawn + 1)
+        runs.queue_in(connection, RETRAIN, now, "after a withdrawal")
+    return named
+
+
+def mark_erased(connection: Connection, subject: int, now: datetime) -> list[str]:
+    """Mark the versions that learned from a subject, and take them out of the consent sums.
+
+    Call it before anything of the subject is deleted.
+    """
+    learned = _learned(connection, subject)
+    for version, entry_hash in learned:
+        kept = connection.execute(
+            select(training_sets.c.consent_digest).where(training_sets.c.version == version)
+        ).scalar_one()
+        without = (int(kept, 16) - int(consent_sum([entry_hash]), 16)) % _MODULUS
+        _mark(
+            connection,
+            [version],
+            now,
+            erased=training_sets.c.erased + 1,
+            consent_digest=f"{without:064x}",
+        )
+    return [version for version, _ in learned]
+
+
+def standing(engine: Engine, version: str) -> Standing:
+    """Answer whether everybody whom a version learned from had consented to it at that time.
+
+    Raises:
+        NotRegistered: Nothing is known of this version; the first one learned from nobody.
+    """
+    with reading(engine) as connection:
+        row = connection.execute(
+            select(training_sets).where(training_sets.c.version == version)
+        ).one_or_none()
+        if row is None:
+            raise NotRegistered(f"nothing was learned for version {version}")
+        return _standing(connection, row)
+
+
+def standings(engine: Engine) -> list[Standing]:
+    """Answer it for every version, oldest first."""
+    with reading(engine) as connection:
+        rows = connection.execute(select(training_sets).order_by(training_sets.c.as_of)).all()
+        return [_standing(connection, row) for row in rows]
+
+
+def superseded(engine: Engine, *, champion: str, before: int) -> list[str]:
+    """List versions whose artefacts have no ground any more.
+
+    Args:
+        engine: The database.
+        champion: The version in use, which is never among them.
+        before: Unmarked versions that learned before this moment have served their time,
+            microseconds since 1970; one from which somebody has left goes at once.
+    """
+    with reading(engine) as connection:
+        return list(
+            connection.execute(
+                select(training_sets.c.version)
+                .where(
+                    training_sets.c.version != champion,
+                    training_sets.c.deleted_at.is_(None),
+                    training_sets.c.marked_at.is_not(None) | (training_sets.c.as_of < before),
+                )
+                .order_by(training_sets.c.as_of)
+            ).scalars()
+        )
+
+
+def marked(engine: Engine) -> set[str]:
+    """Return the versions that learned from somebody who has left since."""
+    with reading(engine) as connection:
+        return set(
+            connection.execute(
+                select(training_sets.c.version).where(training_sets.c.marked_at.is_not(None))
+            ).scalars()
+        )
+
+
+def _mark(connection: Connection, named: list[str], now: datetime, **values: object) -> None:
+    at = func.coalesce(training_sets.c.marked_at, micros(now))
+    connection.execute(
+        update(training_sets)
+        .where(training_sets.c.version.in_(named))
+        .values(marked_at=at, **values)
+    )
+
+
+def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
+    """Return the versions that learned from a subject, with the entry that allowed it."""
+    ledger_id = select(subjects.c.ledger_id).where(subjects.c.subject == subject).scalar_subquery()
+    newest = (
+        select(func.max(consents.c.seq))
+        .where(consents.c.ledger_id == ledger_id, consents.c.seq <= training_sets.c.consent_seq)
+        .correlate(training_sets)
+        .scalar_subquery()
+    )
+    proposed = exists(
+        select(events.c.seq).where(
+            events.c.subject == subject,
+            events.c.kind == EventKind.PROPOSED,
+            events.c.seq <= training_sets.c.event_seq,
+            events.c.occurred_at <= training_sets.c.as_of,
+            events.c.occurred_at >= training_sets.c.since,
+        )
+    )
+    purged_since = _purged_since(connection, subject)
+    read = proposed if purged_since is None else proposed | (training_sets.c.as_of >= purged_since)
+    rows = connection.execute(
+        select(training_sets.c.version, consents.c.entry_hash)
+        .select_from(training_sets)
+        .join(consents, consents.c.seq == newest)
+        .where(consents.c.improvement, read)
+        .order_by(training_sets.c.as_of)
+    )
+    return [(version, entry_hash) for version, entry_hash in rows]
+
+
+def _purged_since(connection: Connection, subject: int) -> int | None:
+    """Return the first answer of a subject of whom a purge may have deleted rows, else None.
+
+    A model that learned from a purged row is still named.
+    """
+    answered = connection.execute(
+        select(func.min(consents.c.recorded_at))
+        .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+        .where(subjects.c.subject == subject)
+    ).scalar()
+    purged = connection.execute(
+        select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)
+    ).scalar()
+    return answered if answered is not None and purged is not None and answered < purged else None
+
+
+def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
+    learned = _entries(row)
+    held = [entry for (entry,) in connection.execute(learned)]
+    purged = connection.execute(
+        select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)
+    ).scalar()
+    expired = purged is not None and purged > row.since
+    same = consent_sum(held) == row.consent_digest and len(held) == row.subjects - row.erased
+    return Standing(
+        version=row.version,
+        rows=row.rows,
+        subjects=row.subjects,
+        withdrawn=row.withdrawn,
+        erased=row.erased,
+        held=len(held),
+        all_consented=None if expired and not same else same,
+        marked_at=row.marked_at,
+        deleted_at=row.deleted_at,
+    )
+
+
+def _entries(version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
+    """Select the entries under which a version learned, of those whom the database holds.
+
+    Person by person and not row by row: their proposals are looked for until the first.
+    """
+    newest = (
+        select(consents.c.ledger_id, func.max(consents.c.seq).label("seq"))
+        .where(consents.c.seq <= version.consent_seq)
+        .group_by(consents.c.ledger_id)
+        .subquery()
+    )
+    proposed = exists(
+        select(events.c.seq).where(
+            events.c.subject == subjects.c.subject,
+            events.c.kind == EventKind.PROPOSED,
+            events.c.seq <= version.event_seq,
+            events.c.occurred_at <= version.as_of,
+            events.c.occurred_at >= version.since,
+        )
+    )
+    return (
+        select(consents.c.entry_hash)
+        .join(newest, newest.c.seq == consents.c.seq)
+        .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+        .where(consents.c.improvement, proposed)
+    )

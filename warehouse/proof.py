@@ -1,0 +1,127 @@
+"""The proof of an erasure: what was found before and after, signed into the witness.
+
+The pseudonyms and the number are searched for by the flow, which knows them from the case file.
+The identifier as the platform names the person is known to the process alone that was asked, and
+only while it was: that process searches for it when the flow is done, and adds what it found.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from schemas.clock import micros
+from warehouse import erasure
+from warehouse.case_file import close_case, read_case, write_case
+from warehouse.engine import is_postgres
+from warehouse.witness import REPORT, Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Engine
+
+    from warehouse.stores import Swept
+
+POSTGRESQL = (
+    "Rows as COPY gives them. PostgreSQL's log and its dead rows, until they are recycled, may"
+    " still hold keyed pseudonyms, random numbers, figures, sealed texts whose day's key goes with"
+    " the day, and redacted texts; never an identifier or a text as sent."
+)
+
+
+def keep_found_before(directory: Path, request: str, swept: Iterable[Swept]) -> None:
+    """Keep in the case file how many places a search found while the person was there."""
+    case = read_case(directory, request)
+    if case is not None:
+        found = {one.store: sum(one.found.values()) for one in swept}
+        write_case(directory, request, msgspec.structs.replace(case, found_before=found))
+
+
+def sign(
+    engine: Engine, directory: Path, request: str, swept: list[Swept], now: datetime
+) -> erasure.Erasure:
+    """Complete the report of a request and sign it, once.
+
+    Args:
+        engine: The database.
+        directory: Where the keys lie.
+        request: Number of the request, whose rows are deleted and overwritten.
+        swept: What a search for the person found afterwards.
+        now: The time, aware.
+    """
+    case, found = read_case(directory, request), erasure.read_erasure(engine, request)
+    if case is None or "signed" in found.report or found.state == erasure.REQUESTED:
+        return found
+    parts: dict[str, Any] = {
+        "searched_for": {"pseudonyms": len(case.pseudonyms), "subject number": 1},
+        "stores": [
+            {
+                "store": one.store,
+                "files": one.files,
+                "bytes": one.bytes,
+                "places_before": case.found_before.get(one.store, 0),
+                "places_after": sum(one.found.values()),
+                "found": one.found,
+                "where": list(one.where),
+            }
+            for one in swept
+        ],
+        "places_left": sum(sum(one.found.values()) for one in swept),
+        "identifier": None,
+    }
+    if is_postgres(engine):
+        parts["limits"] = POSTGRESQL
+    return _signed(engine, directory, request, found.report | parts, now)
+
+
+def add_identifier(
+    engine: Engine, directory: Path, request: str, swept: list[Swept], now: datetime
+) -> erasure.Erasure:
+    """Add what a search for the identifier itself found, and sign the report anew."""
+    total: Counter[str] = Counter()
+    for one in swept:
+        total.update(one.found)
+    part = {
+        "places_left": sum(total.values()),
+        "found": dict(total),
+        "stores": [asdict(one) for one in swept if one.found],
+        "files": sum(one.files for one in swept),
+        "bytes": sum(one.bytes for one in swept),
+    }
+    report = erasure.read_erasure(engine, request).report
+    report.pop("signed", None)
+    return _signed(engine, directory, request, report | {"identifier": part}, now)
+
+
+def close(engine: Engine, directory: Path, request: str) -> None:
+    """Overwrite the case file of a request that is done."""
+    if erasure.read_erasure(engine, request).state == erasure.DONE:
+        close_case(directory, request)
+
+
+def report_digest(report: dict[str, Any]) -> str:
+    """Return the SHA-256 of a report without the place of its signature, hexadecimal."""
+    content = {name: value for name, value in report.items() if name != "signed"}
+    return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
+
+
+def _signed(
+    engine: Engine, directory: Path, request: str, report: dict[str, Any], now: datetime
+) -> erasure.Erasure:
+    witness, digest = Witness(directory), report_digest(report)
+    known = [
+        entry
+        for entry in witness.entries()
+        if entry.kind == REPORT and entry.body["sha256"] == digest
+    ]
+    body = {"request": request, "sha256": digest, "report": report}
+    entry = known[0] if known else witness.append(REPORT, body, micros(now))
+    signed = {"seq": entry.seq, "hash": entry.hash, "signature": entry.signature}
+    return erasure.add_to_report(engine, request, report | {"signed": signed})

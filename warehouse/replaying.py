@@ -1,0 +1,108 @@
+"""Carry out in a database what the witness knows and it does not: erasures and withdrawals."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from sqlalchemy import select
+
+from schemas.clock import micros
+from schemas.consents import Options
+from schemas.tables import consents as ledger
+from schemas.tables import subjects
+from warehouse import consents, erasure, marks
+from warehouse.engine import reading, writing
+from warehouse.erasure_requests import open_request
+from warehouse.leases import lease
+from warehouse.notices import Notice
+from warehouse.retention import forget_bytes
+from warehouse.witness import TOMBSTONE, WITHDRAWAL
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sqlalchemy import Engine
+
+    from warehouse.leases import Lease
+    from warehouse.witness import Testimony, Witness
+
+ERASE = "erase_subject"
+"""The lease of whoever erases."""
+
+LEASE_SECONDS, WAIT_SECONDS = 300.0, 60.0
+_PURPOSES = ("analytics", "preferences", "improvement")
+
+
+def replay(engine: Engine, witness: Witness) -> int:
+    """Carry out every mark that the database does not follow yet.
+
+    Safe to run again after a failure at any step: it is followed when all is carried out.
+
+    Returns:
+        How many people were erased or their withdrawals repeated.
+
+    Raises:
+        WitnessBroken: An entry of the witness is not what was written.
+        LeaseHeld: Another erasure was still at work after a minute.
+    """
+    with lease(engine, ERASE, LEASE_SECONDS, wait_seconds=WAIT_SECONDS) as held:
+        with reading(engine) as connection:
+            followed = marks.followed(connection)
+        missing = [entry for entry in witness.verify() if entry.marks > followed]
+        carried = _carry_out(engine, witness, missing, held)
+        with writing(engine) as connection:
+            held.check(connection)
+            marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
+            marks.set_backup(connection, backup=False)
+    forget_bytes(engine)
+    return carried
+
+
+def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], held: Lease) -> int:
+    wanted: dict[str, list[Testimony]] = {}
+    for entry in missing:
+        if entry.kind in (TOMBSTONE, WITHDRAWAL):
+            wanted.setdefault(entry.body["subject"], []).append(entry)
+    if not wanted:
+        return 0
+    with reading(engine) as connection:
+        numbers = connection.execute(select(subjects.c.subject)).scalars().all()
+    carried, now = 0, datetime.now(UTC)
+    for subject in numbers:
+        for entry in wanted.get(witness.of_subject(subject), ()):
+            if entry.kind == WITHDRAWAL:
+                carried += _withdraw(engine, subject, Options(**entry.body["options"]), now)
+                continue
+            with writing(engine) as connection:
+                request = open_request(connection, subject, now)
+            erasure.delete_subject(engine, request, held)
+            if request != entry.body["request"]:  # else its own flow goes on, and proves it
+                erasure.mark_forgotten(engine, request)
+                erasure.add_to_report(engine, request, {"replayed": "after a restore"})
+                erasure.finish_erasure(engine, request, now)
+            carried += 1
+            break
+    return carried
+
+
+def _withdraw(engine: Engine, subject: int, allowed: Options, now: datetime) -> int:
+    """Repeat a withdrawal that the backup does not know: an entry of its own in the ledger."""
+    with writing(engine) as connection:
+        row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
+        options = Options(*(getattr(row, name) and getattr(allowed, name) for name in _PURPOSES))
+        if row.erasing or options == Options(*(getattr(row, name) for name in _PURPOSES)):
+            return 0
+        last = connection.execute(
+            select(ledger.c.notice_version, ledger.c.notice_sha256)
+            .where(ledger.c.ledger_id == row.ledger_id)
+            .order_by(ledger.c.seq.desc())
+            .limit(1)
+        ).one()
+        consents.record(
+            connection,
+            consents.Person(row.key_id, (row.pseudonym,)),
+            consents.Entry(uuid4(), options, Notice(*last), "restore", None, micros(now)),
+        )
+        return 1

@@ -1,0 +1,183 @@
+"""Every byte that an installation keeps outside its key directory, store by store.
+
+On SQLite the database and its write-ahead log are files like the others. PostgreSQL's files are
+its own: its rows are read as COPY gives them. What it may still hold of a deleted row, in dead
+rows until VACUUM and in its log until that is recycled, is keyed pseudonyms, figures, sealed texts
+whose key is destroyed and redacted texts; never an identifier or a text as sent.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from sqlalchemy.engine import make_url
+
+from schemas.tables import metadata
+from warehouse.engine import is_postgres
+from warehouse.keyfile import has_ring, read_ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+BLOCK_BYTES = 1 << 20
+
+Look: TypeAlias = Callable[[Iterable[bytes]], tuple[int, Mapping[str, int]]]
+"""Searches a stream: bytes that were read, and places by name."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """One place where data lies.
+
+    Attributes:
+        name: What it is.
+        paths: Files and directories; empty for tables of PostgreSQL.
+        since: Files that were not changed since are left out, seconds since 1970.
+    """
+
+    name: str
+    paths: tuple[Path, ...] = ()
+    since: float = 0.0
+
+
+def stores(settings: Settings) -> list[Store]:
+    """List the places, each file belonging to the first that it lies in."""
+    url = make_url(settings.url.get_secret_value())
+    database: tuple[Path, ...] = ()
+    if url.get_backend_name() == "sqlite" and url.database:
+        database = tuple(Path(url.database + end) for end in ("", "-wal", "-shm", "-journal"))
+    spool = Path(os.environ.get("SMARTMATCH_SPOOL") or settings.data / "spool")
+    orchestration = Path(os.environ.get("PREFECT_HOME") or settings.data / "prefect")
+    return [
+        Store("database", database),
+        Store("model registry", (settings.mlruns,)),
+        Store("orchestration", (orchestration,)),
+        Store("client's spool", (spool,)),
+        Store("log files", (settings.data / "logs",)),
+        Store("validation results", (settings.home / "gx", settings.home / "great_expectations")),
+        Store("other files of the home", (settings.data,)),
+        # Older than the installation, a temporary file is none of its own.
+        Store("temporary files", (Path(tempfile.gettempdir()),), _installed_at(settings)),
+    ]
+
+
+def blocks(engine: Engine, store: Store, seen: set[Path]) -> Iterator[tuple[str, Iterator[bytes]]]:
+    """Read a store: the name of each file or table, and its bytes in blocks.
+
+    Args:
+        engine: The database, for the tables of PostgreSQL.
+        store: The place.
+        seen: Real paths that are left out; what is read is added.
+    """
+    if store.name == "database" and is_postgres(engine):
+        for table in metadata.sorted_tables:
+            yield table.name, _copied(engine, table.name)
+        return
+    for path in _files(store.paths):
+        with suppress(OSError):
+            real = path.resolve()
+            if real not in seen and _is_ours(real, store.since):
+                seen.add(real)
+                yield path.name, _read(real)
+
+
+def key_files(settings: Settings) -> set[Path]:
+    """Return the real paths in the key directory, which no search opens."""
+    return {path.resolve() for path in _files((settings.keys,))}
+
+
+def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
+    for path in paths:
+        if path.is_file():
+            yield path
+        elif path.is_dir():
+            for folder, _, names in os.walk(path, onerror=None):
+                yield from (Path(folder) / name for name in sorted(names))
+
+
+def _is_ours(path: Path, since: float) -> bool:
+    """Tell whether a file is a plain one of our own user: others' we neither wrote nor may read."""
+    if not path.is_file():
+        return False
+    found = path.stat()
+    return found.st_uid == os.geteuid() and found.st_mtime >= since
+
+
+def _installed_at(settings: Settings) -> float:
+    if not has_ring(settings.keys):
+        return 0.0
+    ring = read_ring(settings.keys)
+    starts = [key.since for key in ring.pseudonym_keys] + [key.since for key in ring.destroyed]
+    return min(starts) / 1e6
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    # A file may go while it is looked for, as temporary ones do: then there is nothing in it.
+    with suppress(OSError), path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            yield block
+
+
+def _copied(engine: Engine, table: str) -> Iterator[bytes]:
+    """Read the rows of a table as PostgreSQL copies them, binary."""
+    with engine.connect() as connection:
+        driver = connection.connection.driver_connection
+        assert driver is not None  # noqa: S101  # a connection that is checked out has a driver
+        with (
+            driver.cursor() as cursor,
+            cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT binary)') as copied,
+        ):
+            for block in copied:
+                yield bytes(block)
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What a search came upon in one store.
+
+    Attributes:
+        store: Its name.
+        files: Files, or tables of PostgreSQL.
+        bytes: All bytes that were read.
+        found: Places, by thing and writing.
+        where: Names of the files or tables with such a place.
+    """
+
+    store: str
+    files: int
+    bytes: int
+    found: dict[str, int]
+    where: tuple[str, ...]
+
+
+def sweep(engine: Engine, settings: Settings, look: Look) -> list[Swept]:
+    """Search every byte of every store.
+
+    Args:
+        engine: The database.
+        settings: Say where the stores are.
+        look: Reads a stream of blocks; returns how many bytes it read, and places by name.
+    """
+    seen = key_files(settings)
+    swept = []
+    for store in stores(settings):
+        files, size, found, where = 0, 0, Counter[str](), []
+        for name, content in blocks(engine, store, seen):
+            read, places = look(content)
+            files, size = files + 1, size + read
+            found.update(places)
+            if places:
+                where.append(name)
+        swept.append(Swept(store.name, files, size, dict(found), tuple(where)))
+    return swept

@@ -1,0 +1,134 @@
+"""Let the witness know of everybody who is erased or withdraws, and a restored backup follow it.
+
+The mark is written before the database changes: a process that is killed between the two leaves a
+mark that has not been carried out, which whoever opens the database next carries out.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from schemas.clock import micros
+from schemas.errors import NotReady
+from warehouse import consents, marks
+from warehouse.consents import Head
+from warehouse.engine import reading
+from warehouse.keyfile import has_ring
+from warehouse.witness import HEAD, RESTORED, WITHDRAWAL, Witness, WitnessBroken
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+    from schemas.consents import Options
+    from warehouse.consents import Person, State
+
+_PURPOSES = ("analytics", "preferences", "improvement")
+
+
+def record(connection: Connection, directory: Path, person: Person, entry: consents.Entry) -> State:
+    """Record an answer to the notice; one that withdraws something is witnessed first.
+
+    Args:
+        connection: The transaction.
+        directory: Where the keys lie.
+        person: Who answered.
+        entry: What they answered.
+
+    Raises:
+        ConsentRequired: The person is being erased.
+    """
+    known = consents.find(connection, person.candidates)
+    if known is not None and not known.erasing and _narrows(known.options, entry.options):
+        witness = Witness(directory)
+        body = {
+            "subject": witness.of_subject(known.subject),
+            "options": msgspec.structs.asdict(entry.options),
+        }
+        marks.follow(connection, witness.append(WITHDRAWAL, body, entry.recorded_at).marks)
+    return consents.record(connection, person, entry)
+
+
+def catch_up(engine: Engine, directory: Path) -> int:
+    """Carry out in this database what the witness knows and it does not: after a restore.
+
+    Where there are no keys, as on a machine that only analyses, nothing can be carried out:
+    only a backup that says that it is one is refused there.
+
+    Args:
+        engine: The database.
+        directory: Where the keys lie.
+
+    Returns:
+        How many people were erased or their withdrawals repeated.
+
+    Raises:
+        NotReady: This is a backup, and there are no keys here to carry anything out.
+        WitnessBroken: The witness is shorter than what this database has followed already.
+        LeaseHeld: Another erasure was still at work after a minute.
+    """
+    with reading(engine) as connection:
+        followed, backup = marks.followed(connection), marks.is_backup(connection)
+    if not has_ring(directory):
+        if backup:
+            raise NotReady("this database is a backup; start the server or `smartmatch restore`")
+        return 0
+    witness, head = Witness(directory), consents.head(engine)
+    last = witness.last()
+    known = last.marks if last else 0
+    if known < followed:
+        raise WitnessBroken(f"the witness holds {known} marks, the database follows {followed}")
+    if known == followed and not backup:
+        return 0
+    from warehouse.replaying import replay  # pandas: only where there is something to do
+
+    carried = replay(engine, witness)
+    if carried or backup:
+        testify_restored(witness, head, carried)
+    return carried
+
+
+def testify_restored(witness: Witness, head: Head | None, carried: int) -> None:
+    """Say that the ledger goes on from an earlier head, so that its cut tail is a known one."""
+    body = {
+        "carried_out": carried,
+        "seq": head.seq if head else 0,
+        "hash": head.entry_hash.hex() if head else "",
+    }
+    witness.append(RESTORED, body, micros(datetime.now(UTC)))
+
+
+def note_head(engine: Engine, directory: Path, now: datetime) -> Head | None:
+    """Let the witness know the newest entry of the consent ledger."""
+    head = consents.head(engine)
+    if head is not None:
+        body = {"seq": head.seq, "hash": head.entry_hash.hex()}
+        Witness(directory).append(HEAD, body, micros(now))
+    return head
+
+
+def noted_heads(witness: Witness) -> list[Head]:
+    """Return the heads that the ledger still has to hold, the witness itself being whole.
+
+    A restored backup is shorter than what was noted before; from there on it is held to the
+    head that it had when it was put back.
+
+    Raises:
+        WitnessBroken: An entry of the witness is not what was written.
+    """
+    kept: list[Head] = []
+    for entry in witness.verify():
+        if entry.kind in (HEAD, RESTORED):
+            seq = entry.body["seq"]
+            if entry.kind == RESTORED:
+                kept = [head for head in kept if head.seq <= seq]
+            kept += [Head(seq, bytes.fromhex(entry.body["hash"]))] if seq else []
+    return kept
+
+
+def _narrows(before: Options, after: Options) -> bool:
+    return any(getattr(before, name) and not getattr(after, name) for name in _PURPOSES)

@@ -1,0 +1,212 @@
+"""The witness: what has to be known even when the database is lost, replaced or set back.
+
+A file beside the keys, one JSON line an entry, chained by SHA-256 and signed with Ed25519. It
+holds the heads of the consent ledger, by which a cut tail shows; a tombstone of everybody who was
+erased, so that a restored backup forgets them again; and the report of each erasure. A tombstone
+is a keyed digest of a subject's random number or of a pseudonym: it can be held against a row
+that is there, and leads nowhere by itself.
+
+WitnessBroken
+└── raised when an entry was changed, moved or removed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import os
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from schemas.errors import SmartMatchError
+from warehouse.keyfile import locked, read_ring
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+FILE_NAME = "witness.jsonl"
+GENESIS = "0" * 64
+HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL = (
+    "consent-head",
+    "tombstone",
+    "erasure-report",
+    "restored",
+    "withdrawal",
+)
+_TOMBSTONE_BYTES = 16
+_TAIL_BYTES = 1 << 16
+
+
+class WitnessBroken(SmartMatchError):
+    """An entry of the witness was changed, moved or removed."""
+
+
+class Testimony(msgspec.Struct, frozen=True):
+    """One entry.
+
+    Attributes:
+        seq: Its number, from 1.
+        kind: What it is about.
+        at: When, microseconds since 1970.
+        marks: How many tombstones and withdrawals there are up to and with it.
+        body: What is testified; nothing that leads to a person without the row it is about.
+        previous: Hash of the entry before.
+        hash: SHA-256 of all of this, hexadecimal.
+        signature: Ed25519 over the hash, hexadecimal.
+    """
+
+    seq: int
+    kind: str
+    at: int
+    marks: int
+    body: dict[str, Any]
+    previous: str
+    hash: str
+    signature: str
+
+
+class Witness:
+    """The entries of one installation, appended under a lock and never changed.
+
+    Args:
+        directory: Where the keys lie.
+
+    Raises:
+        KeyMissing: There is no key file.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._path = directory / FILE_NAME
+        ring = read_ring(directory)
+        self._signer = Ed25519PrivateKey.from_private_bytes(ring.derived("witness"))
+        self._tombstones = ring.derived("tombstones")
+
+    @property
+    def size(self) -> int:
+        """Bytes that have been written so far: it changes with every entry."""
+        try:
+            return self._path.stat().st_size
+        except FileNotFoundError:
+            return 0
+
+    def of_subject(self, subject: int) -> str:
+        """Return the tombstone of a subject's number."""
+        return self._mark(b"subject\0" + subject.to_bytes(8, "big"))
+
+    def of_pseudonym(self, pseudonym: bytes) -> str:
+        """Return the tombstone of a pseudonym."""
+        return self._mark(b"pseudonym\0" + pseudonym)
+
+    def _mark(self, message: bytes) -> str:
+        return hmac.digest(self._tombstones, message, "sha256")[:_TOMBSTONE_BYTES].hex()
+
+    def append(self, kind: str, body: Mapping[str, Any], at: int) -> Testimony:
+        """Add an entry, durably, and return it.
+
+        Args:
+            kind: What it is about.
+            body: What is testified, ready for JSON.
+            at: When, microseconds since 1970.
+        """
+        with locked(self._directory):
+            self._drop_torn_line()
+            last = self.last()
+            draft = {
+                "seq": last.seq + 1 if last else 1,
+                "kind": kind,
+                "at": at,
+                "marks": (last.marks if last else 0) + (kind in (TOMBSTONE, WITHDRAWAL)),
+                "body": dict(body),
+                "previous": last.hash if last else GENESIS,
+            }
+            digest = _digest(draft)
+            signature = self._signer.sign(bytes.fromhex(digest)).hex()
+            entry = msgspec.convert(draft | {"hash": digest, "signature": signature}, Testimony)
+            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            try:
+                os.write(handle, msgspec.json.encode(entry) + b"\n")
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        return entry
+
+    def entries(self) -> Iterator[Testimony]:
+        """Read every entry, oldest first, unchecked.
+
+        Raises:
+            WitnessBroken: A line cannot be read.
+        """
+        try:
+            lines = self._path.read_bytes().splitlines(keepends=True)
+        except FileNotFoundError:
+            return
+        for number, line in enumerate(lines, start=1):
+            if line.endswith(b"\n"):  # else its writer was killed; nothing was promised yet
+                yield _decode(line, number)
+
+    def last(self) -> Testimony | None:
+        """Read the newest entry, without reading the others."""
+        try:
+            with self._path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - _TAIL_BYTES))
+                lines = file.read().rpartition(b"\n")[0].splitlines()
+        except FileNotFoundError:
+            return None
+        if len(lines) == 1 and size > _TAIL_BYTES:
+            return list(self.entries())[-1]
+        return _decode(lines[-1], 0) if lines else None
+
+    def verify(self) -> list[Testimony]:
+        """Read every entry and check its hash, signature and place.
+
+        Raises:
+            WitnessBroken: Names the first entry that is not what was written.
+        """
+        public, previous, marks = self._signer.public_key(), GENESIS, 0
+        found = []
+        for number, entry in enumerate(self.entries(), start=1):
+            fields = msgspec.structs.asdict(entry)
+            digest, signature = fields.pop("hash"), fields.pop("signature")
+            marks += entry.kind in (TOMBSTONE, WITHDRAWAL)
+            sound = (entry.seq, entry.previous, entry.marks) == (number, previous, marks)
+            if not sound or digest != _digest(fields):
+                raise WitnessBroken(f"entry {number} of the witness is not what was written")
+            try:
+                public.verify(bytes.fromhex(signature), bytes.fromhex(digest))
+            except (InvalidSignature, ValueError):
+                raise WitnessBroken(f"entry {number} of the witness is not signed by us") from None
+            previous = entry.hash
+            found.append(entry)
+        return found
+
+    def _drop_torn_line(self) -> None:
+        """Cut off what a killed writer left of a line; it was acknowledged to nobody."""
+        try:
+            content = self._path.read_bytes() if self._ends_torn() else b"\n"
+        except FileNotFoundError:
+            return
+        if not content.endswith(b"\n"):
+            os.truncate(self._path, content.rfind(b"\n") + 1)
+
+    def _ends_torn(self) -> bool:
+        with self._path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - 1))
+            return file.read(1) not in (b"\n", b"")
+
+
+def _digest(fields: Mapping[str, Any]) -> str:
+    return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
+
+
+def _decode(line: bytes, number: int) -> Testimony:
+    try:
+        return msgspec.json.decode(line, type=Testimony)
+    except msgspec.MsgspecError:
+        raise WitnessBroken(f"entry {number or 'last'} of the witness cannot be read") from None

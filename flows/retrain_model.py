@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from prefect import flow
@@ -64,17 +64,20 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     settings = Settings()
     opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
+    kept_since = micros(now - timedelta(days=settings.superseded_model_days))
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
     since = day_number(now) - (training_days or settings.training_days)
 
     with lease(connect(settings.url), "retrain_model", settings.lease_seconds):
+        training.step_back(settings.url, registry, micros(now))
         champion, version = training.read_champion(registry)
         counted = training.count_decisions(settings.url)
         rows = training.read(settings.url, since, micros(now))
         reason = validation.reason_not_to_learn(rows)
         if reason is not None:
             training.register_refusal(registry, reason, rows)
+            training.dispose(settings.url, registry, kept_since, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             create_markdown_artifact(
                 key="retrain", markdown=refusal_report(reason, rows.decided, version)
@@ -89,6 +92,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         serving, _ = training.read_champion(registry)
         prices = training.price_constraints(rows, serving, settings.smallest_group)
         training.keep_prices(settings.url, prices, published, micros(now))
+        training.dispose(settings.url, registry, kept_since, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
 
     page = settings.version_page(recorded.version)

@@ -189,6 +189,12 @@ class Settings(BaseSettings):
     logs_retention_days: int = Field(
         default=180, ge=1, le=3_650, description="Logs and records of runs, days."
     )
+    superseded_model_days: int = Field(
+        default=180,
+        ge=1,
+        le=395,
+        description="Model versions out of use; one that somebody has left goes at once, days.",
+    )
     run_events_retention_days: int = Field(
         default=7, ge=1, le=180, description="Events of the Prefect server, days."
     )

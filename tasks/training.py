@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import SecretStr
 
-from matching import insisting, refit
+from matching import disposal, insisting, refit
 from matching import training as learning
 from matching.handback import weights_document
 from matching.insisting import RulePrice
@@ -14,8 +14,9 @@ from matching.registry import Registry
 from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import moment
+from tasks.opening import opened
 from tasks.policies import compute_task, io_task
-from warehouse import decisions, runs, shadow_prices, training
+from warehouse import decisions, lineage, runs, shadow_prices, training
 from warehouse.engine import connect
 from warehouse.training import TrainingSet
 
@@ -24,6 +25,27 @@ from warehouse.training import TrainingSet
 def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
     """Read the proposals that the model may learn from."""
     return training.read_training(connect(url), since_day=since_day, as_of=moment(now))
+
+
+@io_task
+def step_back(url: SecretStr, registry: Registry, now: int) -> str | None:
+    """Take a champion out of use from whom somebody has left, and publish the one before."""
+    with opened(url) as engine:
+        version = disposal.step_back(registry, lineage.marked(engine))
+    if version is not None:
+        publish.fn(url, registry, now)
+    return version
+
+
+@io_task
+def dispose(url: SecretStr, registry: Registry, kept_since: int, now: int) -> list[str]:
+    """Delete for good the versions that somebody has left, and those past their time."""
+    with opened(url) as engine:
+        _, champion = registry.champion()
+        named = lineage.superseded(engine, champion=champion, before=kept_since)
+        disposal.dispose(registry, named)
+        training.note_disposal(engine, named, moment(now))
+    return named
 
 
 @io_task

@@ -79,7 +79,7 @@ HOMES: dict[str, set[str]] = {
     "prefect": {"flows", "tasks", "deployments", "automations"},
     "prefect_dask": {"flows", "tasks"},
     "great_expectations": {"expectations"},
-    "mlflow": {"matching/registry.py", "matching/story.py"},
+    "mlflow": {"matching/registry.py", "matching/story.py", "matching/disposal.py"},
     "sqlalchemy": {"schemas/tables.py", "warehouse"},
     "fastapi": {"ingest_api", "ingest"},
     "spacy": {"privacy/recognisers.py"},

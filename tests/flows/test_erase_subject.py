@@ -13,11 +13,13 @@ from flows.aggregate_metrics import aggregate_metrics
 from flows.erase_subject import erase_subject
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from matching.registry import Registry
 from schemas.tables import events, matches, metric_sums, runs
 from tests.flows.conftest import stage_rounds
 from warehouse.engine import reading
 from warehouse.erasure_requests import begin
 from warehouse.ledgers import verify_ledgers
+from warehouse.lineage import standing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,6 +60,15 @@ def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
         queued = connection.execute(select(runs.c.flow, runs.c.state)).all()
     assert ("retrain_model", "queued") in {tuple(row) for row in queued}
     aggregate_metrics()
+
+    again = retrain_model()
+
+    gone = learned.candidate
+    assert gone not in (None, again.version, again.candidate)
+    registry = Registry(installed.tracking_uri, str(installed.artifacts), installed.model_name)
+    assert gone not in {one.version for one in registry.versions()}
+    assert standing(engine, gone).deleted_at is not None
+    assert standing(engine, gone).all_consented
 
 
 def proposed(engine: Engine) -> int:

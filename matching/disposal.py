@@ -1,0 +1,128 @@
+"""Take versions out of use that somebody has left, and delete their artefacts for good.
+
+MLflow deletes softly: a deleted version keeps its tags, a deleted run its figures and files.
+Here both are deleted as its own garbage collection does it, and the bytes of SQLite's free pages
+with them, so that nothing of a version is left but its number.
+"""
+
+from __future__ import annotations
+
+import io
+import sqlite3
+from contextlib import closing, redirect_stdout, suppress
+from typing import TYPE_CHECKING
+
+import mlflow
+
+from matching.registry import CHAMPION, PREVIOUS
+from schemas.errors import NotRegistered
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from matching.registry import Registry
+
+_SQLITE = "sqlite:///"
+
+
+def step_back(registry: Registry, marked: Collection[str]) -> str | None:
+    """Put an earlier champion back that nobody has left, if somebody has left the present one.
+
+    Version 1 learned from nobody, so there always is one.
+
+    Args:
+        registry: Of the model.
+        marked: Versions that learned from somebody who has withdrawn or was erased since.
+
+    Returns:
+        The version that is champion now, or None where nothing was changed.
+
+    Raises:
+        NotRegistered: There is no champion.
+    """
+    listed = registry.versions()
+    champion = next((entry.version for entry in listed if CHAMPION in entry.aliases), None)
+    if champion is None:
+        raise NotRegistered(f"{registry.model_name} has no {CHAMPION}")
+    if champion not in marked:
+        return None
+    sound = next(
+        entry.version
+        for entry in listed
+        if entry.promoted and entry.version not in marked and int(entry.version) < int(champion)
+    )
+    client = _client(registry)
+    client.set_registered_model_alias(registry.model_name, CHAMPION, sound)
+    client.delete_registered_model_alias(registry.model_name, PREVIOUS)
+    return sound
+
+
+def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
+    """Delete versions with their runs, models, figures and files for good.
+
+    Safe to run again after a failure at any step.
+
+    Args:
+        registry: Of the model.
+        versions: Versions that are not in use.
+
+    Returns:
+        Those that were there; what is gone already is left out.
+
+    Raises:
+        ValueError: One of them is the champion.
+    """
+    client, gone, runs, models = _client(registry), [], [], []
+    for entry in registry.versions():
+        if entry.version not in versions:
+            continue
+        if CHAMPION in entry.aliases:
+            raise ValueError("the champion is in use and cannot be deleted")
+        runs.append(entry.run_id)
+        gone.append(entry.version)
+    if not gone:
+        return []
+    experiment = client.get_experiment_by_name(registry.model_name)
+    for model in client.search_logged_models([experiment.experiment_id] if experiment else []):
+        models += [model.model_id] if model.source_run_id in runs else []
+    # What is deleted softly is listed nowhere any more: the version goes last, so that a run
+    # of this that was killed is found again.
+    _forget(registry, runs, models)
+    for version in gone:
+        details = client.get_model_version(registry.model_name, version)
+        for tag in details.tags:
+            client.delete_model_version_tag(registry.model_name, version, tag)
+        client.delete_model_version(registry.model_name, version)
+    _vacuum(registry.tracking_uri)
+    return gone
+
+
+def _forget(registry: Registry, runs: list[str], models: list[str]) -> None:
+    from mlflow.cli import gc  # its command line: only where there is something to delete
+
+    client = _client(registry)
+    for run in runs:
+        with suppress(mlflow.MlflowException):  # gone already
+            client.delete_run(run)
+    for model in models:
+        with suppress(mlflow.MlflowException):
+            client.delete_logged_model(model)
+    for option, ids in (("--logged-model-ids", models), ("--run-ids", runs)):
+        for one in ids:
+            arguments = ["--backend-store-uri", registry.tracking_uri, option, one]
+            with redirect_stdout(io.StringIO()), suppress(mlflow.MlflowException):
+                gc.main(args=arguments, standalone_mode=False)
+
+
+def _vacuum(tracking_uri: str) -> None:
+    """Overwrite what SQLite keeps in its free pages; a busy store does it the next time."""
+    if tracking_uri.startswith(_SQLITE):
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(tracking_uri.removeprefix(_SQLITE), timeout=10)) as store,
+        ):
+            store.execute("VACUUM")
+
+
+def _client(registry: Registry) -> mlflow.MlflowClient:
+    return mlflow.MlflowClient(registry.tracking_uri, registry.tracking_uri)

@@ -1,0 +1,78 @@
+"""Versions that have no ground any more: taken out of use, and gone to the last file."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from matching.disposal import dispose, step_back
+from matching.model import first_champion
+from matching.registry import Registry
+from matching.training import Retraining, retrain
+from schemas.errors import NotRegistered
+from tests.unit.matching.evenings import as_training, simulated
+
+AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DIGESTS: dict[str, Any] = {"training_digest": "a" * 64, "consent_digest": "b" * 64}
+
+
+@pytest.fixture(scope="module")
+def found() -> Retraining:
+    return retrain(as_training(simulated(6, seed=31)), first_champion(), seed=0)
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return Registry(f"sqlite:///{tmp_path}/mlflow.db", (tmp_path / "artifacts").as_uri())
+
+
+def everything(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_byte(
+    registry: Registry, found: Retraining, tmp_path: Path
+) -> None:
+    first = registry.register_first_champion()
+    assert step_back(registry, {"9"}) is None
+    learned = registry.record(found, as_of=AS_OF, **DIGESTS)
+    assert learned.promoted
+    marks = [found.model.digest.encode(), b"turns-of-the-canary", found.model.to_json().encode()]
+    registry._client.set_tag(learned.run_id, "canary", "turns-of-the-canary")
+    held = everything(tmp_path)
+    assert all(mark in held for mark in marks)
+    with pytest.raises(ValueError, match="champion"):
+        dispose(registry, [learned.version])
+
+    assert step_back(registry, {learned.version}) == first
+    assert dispose(registry, [learned.version]) == [learned.version]
+    assert dispose(registry, [learned.version]) == []
+
+    left = everything(tmp_path)
+    assert [mark for mark in marks if mark in left] == []
+    assert [(entry.version, entry.aliases) for entry in registry.versions()] == [
+        (first, ("champion",))
+    ]
+    assert registry.champion()[0].digest == first_champion().digest
+    with pytest.raises(NotRegistered):
+        registry.load(learned.version)
+    again = registry.record(found, as_of=AS_OF, **DIGESTS)
+    assert int(again.version) > int(learned.version)
+
+
+def test_the_way_back_leads_past_every_marked_version(
+    registry: Registry, found: Retraining
+) -> None:
+    with pytest.raises(NotRegistered):
+        step_back(registry, set())
+    first = registry.register_first_champion()
+    second, third, fourth = (registry.record(found, as_of=AS_OF, **DIGESTS) for _ in range(3))
+    for one in (second, third, fourth):
+        registry._promote(one.version, first)
+
+    assert step_back(registry, {fourth.version, third.version}) in {second.version, first}
+    assert step_back(registry, {second.version, third.version, fourth.version}) in {None, first}
+    assert registry.champion()[1] == first or registry.champion()[1] == second.version

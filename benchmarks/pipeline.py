@@ -65,7 +65,7 @@ def ours(url: str, events: int) -> dict[str, Any]:
 def _one_partition(secret: Any, held: Any, part: Any) -> Any:
     from tasks import events as steps
 
-    return steps.process_partition.fn(secret, Path(tempfile.gettempdir()), part, held, NOW)
+    return steps.process_partition.fn(secret, Path(tempfile.gettempdir()), part, held, NOW).counts
 
 
 def _query_times(engine: Any) -> dict[str, dict[str, float]]:

@@ -60,9 +60,14 @@ def broken_rules(frame: pd.DataFrame, suite: ExpectationSuite) -> dict[str, NDAr
         rule = str(result.expectation_config.meta[RULE])
         labels = (result.result or {}).get("unexpected_index_list")
         if labels is None:
-            raise BatchUnusable(rule)
+            raise BatchUnusable(suite.name, rule)
         found[rule] = np.unique(np.array([*found.get(rule, ()), *labels]))
     return found
+
+
+def rules_of(suite: ExpectationSuite) -> tuple[str, ...]:
+    """Return the rules of a suite in words, in its order."""
+    return tuple(dict.fromkeys(str((one.meta or {})[RULE]) for one in suite.expectations))
 
 
 @cache

@@ -14,11 +14,12 @@ from pydantic import Field
 from schemas.clock import micros
 from schemas.run_events import DECISIONS_COLLECTED, RESOURCE
 from schemas.settings import Settings
-from tasks import events, opening
+from tasks import events, opening, validation
 from tasks.runners import side_by_side
 from warehouse.batches import Counts
 from warehouse.engine import connect
 from warehouse.leases import PROCESS_EVENTS, LeaseHeld, lease
+from warehouse.validations import directory
 
 Limit = Annotated[int | None, Field(ge=1)]
 Wait = Annotated[float, Field(ge=0, le=3_600)]
@@ -79,6 +80,7 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
             lease(
                 engine, PROCESS_EVENTS, settings.lease_seconds, wait_seconds=wait_seconds
             ) as held,
+            validation.noting_unusable(directory(settings), as_of),
             side_by_side(settings) as workers,
         ):
             settled = events.settle_consents(settings.url, held)
@@ -96,7 +98,10 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
                 )
                 for part in partitions
             ]
-            counts = sum((one.result() for one in running), Counts())
+            moved = [one.result() for one in running]
+            counts = sum((one.counts for one in moved), Counts())
+            checked = tuple(found for one in moved for found in one.checked)
+            validation.record(directory(settings), as_of, checked)
             destroyed = events.destroy_day_keys(settings.url, settings.keys, as_of)
             new = events.count_new_decisions(settings.url)
     except LeaseHeld:
@@ -110,7 +115,8 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
         emit_event(DECISIONS_COLLECTED, resource=RESOURCE, payload={"new_decisions": new})
     create_table_artifact(
         key="processed-events",
-        description="What became of the events, rejected ones by rule",
+        description="What became of the events, rejected ones by rule."
+        f" [Validation over time]({settings.validation_page})",
         table=_table(counts),
     )
     return Processed(

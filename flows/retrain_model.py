@@ -18,6 +18,7 @@ from schemas.settings import Settings
 from tasks import opening, training, validation
 from warehouse.engine import connect
 from warehouse.leases import lease
+from warehouse.validations import directory
 
 TrainingDays = Annotated[int | None, Field(ge=1, le=395)]
 
@@ -74,13 +75,17 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         champion, version = training.read_champion(registry)
         counted = training.count_decisions(settings.url)
         rows = training.read(settings.url, since, micros(now))
-        reason = validation.reason_not_to_learn(rows)
+        with validation.noting_unusable(directory(settings), micros(now)):
+            judged = validation.judge(rows)
+        validation.record(directory(settings), micros(now), judged.checked)
+        over_time = f"\n\n[Validation over time]({settings.validation_page})"
+        reason = judged.reason
         if reason is not None:
             training.register_refusal(registry, reason, rows)
             training.dispose(settings.url, registry, kept_since, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             create_markdown_artifact(
-                key="retrain", markdown=refusal_report(reason, rows.decided, version)
+                key="retrain", markdown=refusal_report(reason, rows.decided, version) + over_time
             )
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
@@ -97,7 +102,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
 
     page = settings.version_page(recorded.version)
     report = retrain_report(found, recorded, refit, page)
-    create_markdown_artifact(key="retrain", markdown=report)
+    create_markdown_artifact(key="retrain", markdown=report + over_time)
     if refit is not None and not refit.within:
         raise RefitDiffers(refit.sentence)
     return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)

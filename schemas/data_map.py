@@ -300,10 +300,10 @@ STORES: dict[str, StoreMap] = {
         erasure="versions that learned from the person are named, and a retrain is queued",
     ),
     "validation results": StoreMap(
-        where="nowhere",
-        holds="Great Expectations runs in memory; counts and rules go on, values do not",
-        personal="none is written",
-        kept="not kept",
+        where="data/logs/validation, a file a day and suite",
+        holds="time, rows checked, rows by rule; of Great Expectations' own results nothing",
+        personal="none: no value of a row, no identifier",
+        kept="logs_retention_days",
         erasure="nothing in it is one person's",
     ),
     "log files": StoreMap(

@@ -70,7 +70,19 @@ class LeaseLost(SmartMatchError):
 
 
 class BatchUnusable(SmartMatchError):
-    """A batch is broken as a whole; staging is untouched."""
+    """A batch is broken as a whole; staging is untouched.
+
+    Args:
+        suite: Name of the suite that it breaks.
+        rule: The rule, in words.
+    """
+
+    def __init__(self, suite: str, rule: str) -> None:
+        super().__init__(suite, rule)
+        self.suite, self.rule = suite, rule
+
+    def __str__(self) -> str:
+        return f"{self.suite}: {self.rule}"
 
 
 class SumsDiffer(SmartMatchError):

@@ -310,3 +310,8 @@ class Settings(BaseSettings):
     def version_page(self, version: str) -> str:
         """Return where the MLflow UI shows a version of the model."""
         return f"http://127.0.0.1:{self.mlflow_port}/#/models/{self.model_name}/versions/{version}"
+
+    @property
+    def validation_page(self) -> str:
+        """Where the server shows validation over time."""
+        return f"http://127.0.0.1:{self.port}/dashboard/validation"

@@ -37,10 +37,12 @@ class Texts:
         redacted: JSON list of ``{"text", "language", "length"}`` by ``seq``; the text is null
             where its language cannot be redacted.
         broken: Events whose texts did not open, or still held something, ``seq`` by rule.
+        rows: How many events had texts.
     """
 
     redacted: Mapping[int, str] = field(default_factory=dict)
-    broken: Mapping[str, Iterable[int]] = field(default_factory=dict)
+    broken: Mapping[str, Sequence[int] | NDArray[Any]] = field(default_factory=dict)
+    rows: int = 0
 
 
 def redact_texts(
@@ -56,13 +58,15 @@ def redact_texts(
     opened, unreadable = _open(sealed, keys)
     # spaCy and its models take seconds to load: only where there is a text to redact.
     if not any(opened.values()):
-        return Texts({}, {UNREADABLE: unreadable} if unreadable else {})
+        rows = len(opened) + len(unreadable)
+        return Texts({}, {UNREADABLE: unreadable} if unreadable else {}, rows)
     from privacy.redaction import redact
 
     found = iter(redact([text for texts in opened.values() for text in texts]))
     redacted = {seq: _kept([next(found) for _ in texts]) for seq, texts in opened.items()}
-    broken: dict[str, Iterable[int]] = {UNREADABLE: unreadable} if unreadable else {}
-    return Texts(redacted, broken | dict(_look_again(redacted, batch)))
+    broken: dict[str, Sequence[int] | NDArray[Any]] = {UNREADABLE: unreadable} if unreadable else {}
+    rows = len(opened) + len(unreadable)
+    return Texts(redacted, broken | _look_again(redacted, batch), rows)
 
 
 def _open(

@@ -53,12 +53,13 @@ _FIRST_BY_KEY = {staged.name: staged.c.seq, rejected.name: rejected.c.seq}
 
 
 @dataclass(frozen=True)
-class _Unit:
+class Unit:
     """Counts in whole multiples of so many, rounded down."""
 
     size: int
 
     def of(self, count: int) -> int:
+        """Round a count."""
         return count // self.size * self.size
 
     def by_rule(self, counts: Mapping[str, int]) -> dict[str, int]:
@@ -75,7 +76,7 @@ def quality(engine: Engine, *, smallest: int, published: bool) -> dict[str, Any]
         smallest: k.
         published: Round every count down to a multiple of k.
     """
-    unit = _Unit(smallest if published else 1)
+    unit = Unit(smallest if published else 1)
     total: Counter[str] = Counter()
     by_rule: dict[str, dict[str, int]] = {accounts.REFUSED: {}, accounts.REJECTED: {}}
     with reading(engine) as connection:
@@ -113,7 +114,7 @@ def privacy(
         as_of: Its last day.
         published: Round every count down to a multiple of k, and leave out ages.
     """
-    unit = _Unit(settings.smallest_group if published else 1)
+    unit = Unit(settings.smallest_group if published else 1)
     window = exact_window(days, day_number(as_of))
     with reading(engine) as connection:
         counted, people = tallies.newest(connection, tallies.PEOPLE)
@@ -149,7 +150,7 @@ def loop(engine: Engine, as_of: datetime, *, smallest: int, published: bool) -> 
         smallest: k.
         published: Round counts down to a multiple of k.
     """
-    unit = _Unit(smallest if published else 1)
+    unit = Unit(smallest if published else 1)
     waiting, oldest = queue.backlog(engine)
     with reading(engine) as connection:
         finished = leases.last_finished(connection)
@@ -171,7 +172,7 @@ def loop(engine: Engine, as_of: datetime, *, smallest: int, published: bool) -> 
 
 
 def _erasures(
-    connection: Connection, since_day: int, as_of: datetime, unit: _Unit, *, published: bool
+    connection: Connection, since_day: int, as_of: datetime, unit: Unit, *, published: bool
 ) -> dict[str, Any]:
     late = micros(as_of) - LATEST_ERASURE_DAYS * MICROS_PER_DAY
     rows = connection.execute(
@@ -226,7 +227,7 @@ def _oldest(connection: Connection, rule: Rule) -> int | None:
 
 
 def _publication(
-    connection: Connection, smallest: int, days: int, as_of: datetime, unit: _Unit
+    connection: Connection, smallest: int, days: int, as_of: datetime, unit: Unit
 ) -> dict[str, Any]:
     today = day_number(as_of)
     window = published_window(connection, days, today)

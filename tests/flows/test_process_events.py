@@ -13,10 +13,11 @@ from sqlalchemy import select
 from flows.process_events import Processed, process_events
 from privacy.sealing import seal
 from schemas.clock import MICROS_PER_DAY, micros
+from schemas.errors import BatchUnusable
 from schemas.events import EventKind
 from schemas.tables import events, rejected, staged
 from tests.histories import admit, make_row, stage, tables
-from warehouse import accounts
+from warehouse import accounts, validations
 from warehouse.engine import reading
 from warehouse.keyfile import day_key, days_with_keys
 from warehouse.leases import PROCESS_EVENTS, lease
@@ -130,4 +131,47 @@ def test_person_sees_the_counts_by_rule_and_no_value(engine: Engine, found: Sett
         logs = client._client.post("/logs/filter", json={"limit": 200}).json()
     text = msgspec.json.encode([shown, logs]).decode()
     assert "rating: must be at least 1 and at most 5" in text
+    assert found.validation_page in text
     assert "314159" not in text
+
+
+def test_validation_is_kept_by_rule_and_no_value_nor_id(engine: Engine, found: Settings) -> None:
+    admit(engine, [1, 2])
+    poisoned = _row(EventKind.FEEDBACK, figures={"rating": 314159})
+    stolen = _sealed(found, TODAY - 3, [TEXT], subject=2)
+    stage(engine, [poisoned, _row(EventKind.VIEWED), stolen | {"sealed": b"x" * 40}])
+
+    process_events()
+
+    kept = validations.directory(found)
+    figures = validations.read(kept, 1, datetime.now(UTC), smallest=10, published=False)
+    staged_found, texts_found = (
+        figures["suites"][name] for name in ("staged_events", "anonymised_events")
+    )
+    rule = "rating: must be at least 1 and at most 5"
+    assert staged_found["days"][0]["rows"] == 3
+    assert staged_found["days"][0]["broken"] == {rule: 1}
+    assert staged_found["rules"]["event_id: must be staged once"]["rows"] == 0
+    assert texts_found["days"][0]["broken"] == {"sealed: must open with the key of its day": 1}
+    written = b"".join(path.read_bytes() for path in kept.rglob("*") if path.is_file())
+    for secret in (b"314159", b"Camille", poisoned["event_id"].hex().encode()):
+        assert secret not in written
+
+
+def test_partition_that_is_refused_as_a_whole_is_kept_and_fails_the_run(
+    engine: Engine, found: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, [1])
+    stage(engine, [_row(EventKind.VIEWED)])
+
+    def refuse(*_: object) -> None:
+        raise BatchUnusable("staged_events", "row: must have the types of its table")
+
+    monkeypatch.setattr("tasks.events.broken_events", refuse)
+    with pytest.raises(BatchUnusable):
+        process_events()
+
+    kept = validations.directory(found)
+    figures = validations.read(kept, 1, datetime.now(UTC), smallest=10, published=False)
+    assert figures["suites"]["staged_events"]["days"][0]["unusable"] == 1
+    assert tables(engine)["staged"] == [(1,)]

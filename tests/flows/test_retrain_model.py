@@ -18,7 +18,7 @@ from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.tables import published_weights, subjects, training_sets
 from tests.flows.conftest import stage_rounds
-from warehouse import shadow_prices
+from warehouse import shadow_prices, validations
 from warehouse.engine import reading, writing
 
 if TYPE_CHECKING:
@@ -58,6 +58,12 @@ def test_decisions_become_a_promoted_version_that_scores(
     assert {price["model_version"] for price in prices.values()} == {"2"}
     assert all(0 <= price["cost"] <= 1 for price in prices.values())
     assert (learned["version"], learned["outcome"]) == ("2", "promoted")
+    checked = validations.read(
+        validations.directory(installed), 1, datetime.now(UTC), smallest=10, published=False
+    )["suites"]["training_set"]
+    assert checked["days"][0]["rows"] >= retrained.decisions
+    assert not checked["days"][0]["broken"]
+    assert "match_score: must be known" in checked["rules"]
     assert learned["rows"] >= retrained.decisions
 
 

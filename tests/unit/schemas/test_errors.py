@@ -7,12 +7,14 @@ import pickle
 import pytest
 
 from schemas import errors
-from schemas.errors import InvalidInput, SmartMatchError
+from schemas.errors import BatchUnusable, InvalidInput, SmartMatchError
 
 ONE_SENTENCE = [
     kind
     for kind in vars(errors).values()
-    if isinstance(kind, type) and issubclass(kind, SmartMatchError) and kind is not InvalidInput
+    if isinstance(kind, type)
+    and issubclass(kind, SmartMatchError)
+    and kind not in {InvalidInput, BatchUnusable}
 ]
 
 
@@ -28,3 +30,10 @@ def test_field_and_rule_travel_between_processes() -> None:
 
     assert (found.field, found.rule) == ("rating", "must be at most 5")
     assert str(found) == "rating: must be at most 5"
+
+
+def test_suite_and_rule_travel_between_processes() -> None:
+    found = pickle.loads(pickle.dumps(BatchUnusable("training_set", "accepted: must be there")))
+
+    assert (found.suite, found.rule) == ("training_set", "accepted: must be there")
+    assert str(found) == "training_set: accepted: must be there"

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from dashboard import learned, outcomes, upkeep
+from dashboard import learned, outcomes, upkeep, validation
 from dashboard.drawing import visible
 from dashboard.language import LANGUAGES, Language
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from dashboard.views import Section, Tile
 
 WINDOWS = (7, 30, 90)
 _HERE = Path(__file__).parent
@@ -38,6 +40,20 @@ class _Link:
 class _Links:
     windows: tuple[_Link, ...]
     languages: tuple[_Link, ...]
+    other: _Link
+
+
+@dataclass(frozen=True)
+class _Page:
+    """What differs from page to page."""
+
+    title: str
+    heading: str
+    covers: str
+    foot: str
+    links: _Links | None
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
 
 
 def policy() -> str:
@@ -58,31 +74,64 @@ def render(figures: Mapping[str, Any], code: str, *, linked: bool) -> str:
         linked: Whether it links to its other windows and languages, as a file cannot.
     """
     language = Language(code)
+    sections = (
+        outcomes.acceptance(figures, language),
+        outcomes.journey(figures, language),
+        learned.constraints(figures, language),
+        learned.drift(figures, language),
+        upkeep.quality(figures, language),
+        upkeep.privacy(figures, language),
+        upkeep.loop(figures, language),
+    )
+    page = _Page(
+        title=language.say("title"),
+        heading=language.say("heading"),
+        covers=_covers(figures, language),
+        foot=language.say("explained"),
+        links=_links(figures["days"], language, "dashboard/validation", "to_validation")
+        if linked
+        else None,
+        tiles=outcomes.tiles(figures, language),
+        sections=sections,
+    )
+    return _fill(page, figures, language)
+
+
+def render_validation(figures: Mapping[str, Any], code: str) -> str:
+    """Return the page of validation over time, which fetches nothing either.
+
+    Args:
+        figures: As ``warehouse.validations.read`` gives them.
+        code: ``en`` or ``fr``.
+    """
+    language = Language(code)
+    page = _Page(
+        title=language.say("validation_title"),
+        heading=language.say("validation_heading"),
+        covers=language.days(figures["days"]),
+        foot=language.say("validation_note"),
+        links=_links(figures["days"], language, "../dashboard", "to_figures"),
+        tiles=(),
+        sections=validation.suites(figures, language),
+    )
+    return _fill(page, figures, language)
+
+
+def _fill(page: _Page, figures: Mapping[str, Any], language: Language) -> str:
     published, k = figures["published"], figures["k"]
     told = "published_told" if published else "exact_told"
-    page: str = _template().render(
+    text: str = _template().render(
+        page=page,
         language=language,
         say=language.say,
         policy=policy(),
         style=Markup(_style()),  # noqa: S704  # our own file
         at=language.moment(figures["as_of"]),
-        covers=_covers(figures, language),
         published=published,
         badge=language.say("published_badge" if published else "exact_badge"),
         told=language.say(told, k=language.number(k)),
-        links=_links(figures["days"], language) if linked else None,
-        tiles=outcomes.tiles(figures, language),
-        sections=(
-            outcomes.acceptance(figures, language),
-            outcomes.journey(figures, language),
-            learned.constraints(figures, language),
-            learned.drift(figures, language),
-            upkeep.quality(figures, language),
-            upkeep.privacy(figures, language),
-            upkeep.loop(figures, language),
-        ),
     )
-    return page
+    return text
 
 
 def _covers(figures: Mapping[str, Any], language: Language) -> str:
@@ -96,7 +145,7 @@ def _covers(figures: Mapping[str, Any], language: Language) -> str:
     return f"{length} ({span})"
 
 
-def _links(days: int, language: Language) -> _Links:
+def _links(days: int, language: Language, other: str, phrase: str) -> _Links:
     return _Links(
         tuple(
             _Link(
@@ -110,6 +159,12 @@ def _links(days: int, language: Language) -> _Links:
         tuple(
             _Link(f"?days={days}&lang={code}", _NAMES[code], code, code == language.code)
             for code in LANGUAGES
+        ),
+        _Link(
+            f"{other}?days={days}&lang={language.code}",
+            language.say(phrase),
+            language.code,
+            current=False,
         ),
     )
 

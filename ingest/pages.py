@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from fastapi import APIRouter, Query, Request, Response
 
@@ -13,6 +13,7 @@ from ingest.figures import Days
 from ingest.openapi import describe
 from ingest.permission import caller_of, needs
 from ingest.replies import NOT_READY, Refused
+from warehouse import validations
 from warehouse.api_keys import Scope
 from warehouse.figures import read_figures
 
@@ -27,6 +28,9 @@ SHARE = 0.2
 
 MOST_WAITING = 4
 """Readers who wait for a page to be drawn; whoever comes then is told to try again."""
+
+FIGURES, VALIDATION = "figures", "validation"
+"""What a page is about."""
 
 _PATIENCE_SECONDS = 5.0
 _MOST_HELD = 16
@@ -53,11 +57,40 @@ def page_routes(service: Service) -> APIRouter:
 
         A key of scope `metrics` sees published figures, `admin` exact ones; the page says which.
         """
-        published = Scope.ADMIN not in caller_of(request).scopes
-        accepted = request.headers.get("accept-language", "")
-        return pages.show(days, accepted, lang, published=published)
+        return pages.show(days, _accepted(request), lang, published=_published(request))
+
+    @router.get(
+        "/dashboard/validation",
+        **describe(
+            Scope.METRICS, reply=str, content_type="text/html", refusals=(422,), browser=True
+        ),
+    )
+    def validation(request: Request, days: Days = 30, lang: Lang = None) -> Response:
+        """Show how many rows broke which rule, day by day; no value of a row, and no id.
+
+        A key of scope `metrics` sees rounded counts, `admin` exact ones; the page says which.
+        """
+        accepted, published = _accepted(request), _published(request)
+        return pages.show(days, accepted, lang, published=published, subject=VALIDATION)
 
     return router
+
+
+def _published(request: Request) -> bool:
+    return Scope.ADMIN not in caller_of(request).scopes
+
+
+def _accepted(request: Request) -> str:
+    return request.headers.get("accept-language", "")
+
+
+class _Which(NamedTuple):
+    """What tells pages apart."""
+
+    subject: str
+    days: int
+    code: str
+    published: bool
 
 
 class Pages:
@@ -71,17 +104,26 @@ class Pages:
         self._service = service
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(MOST_WAITING)
-        self._held: dict[tuple[int, str, bool], tuple[float, str]] = {}
+        self._held: dict[_Which, tuple[float, str]] = {}
         self._rested_at = 0.0
 
-    def show(self, days: int, accepted: str, asked: str | None, *, published: bool) -> Response:
-        """Return the dashboard.
+    def show(
+        self,
+        days: int,
+        accepted: str,
+        asked: str | None,
+        *,
+        published: bool,
+        subject: str = FIGURES,
+    ) -> Response:
+        """Return a page.
 
         Args:
             days: Length of the window, days.
             accepted: Languages that the browser accepts.
             asked: The language that the address asks for.
             published: Show what may be published and nothing else.
+            subject: The dashboard (``figures``) or ``validation`` over time.
 
         Raises:
             Refused: Others are waiting already.
@@ -89,15 +131,15 @@ class Pages:
         from dashboard.language import choose  # with the page: a server starts without it
 
         code = choose(accepted, asked)
-        which = (days, code, published)
+        which = _Which(subject, days, code, published)
         page = self._recent(which) or self._wait_for(which)
         return Response(page, headers=_headers(code), media_type="text/html; charset=utf-8")
 
-    def _recent(self, which: tuple[int, str, bool]) -> str:
+    def _recent(self, which: _Which) -> str:
         made, page = self._held.get(which, (0.0, ""))
         return page if time.monotonic() - made < FRESH_SECONDS else ""
 
-    def _wait_for(self, which: tuple[int, str, bool]) -> str:
+    def _wait_for(self, which: _Which) -> str:
         if not self._places.acquire(blocking=False):
             raise Refused(NOT_READY)
         try:
@@ -111,23 +153,42 @@ class Pages:
         finally:
             self._places.release()
 
-    def _draw(self, which: tuple[int, str, bool]) -> str:
-        from dashboard.page import render
-
+    def _draw(self, which: _Which) -> str:
         time.sleep(min(_PATIENCE_SECONDS, max(0.0, self._rested_at - time.monotonic())))
         begun = time.monotonic()
-        days, code, published = which
-        service = self._service
-        figures = read_figures(
-            service.engine, service.settings, days, datetime.now(UTC), published=published
-        )
-        page = render(figures, code, linked=True)
+        page = self._validation(which) if which.subject == VALIDATION else self._figures(which)
         ended = time.monotonic()
         self._rested_at = ended + (ended - begun) * (1 / SHARE - 1)
         if len(self._held) >= _MOST_HELD:
             self._held.clear()
         self._held[which] = (ended, page)
         return page
+
+    def _figures(self, which: _Which) -> str:
+        from dashboard.page import render
+
+        service = self._service
+        figures = read_figures(
+            service.engine,
+            service.settings,
+            which.days,
+            datetime.now(UTC),
+            published=which.published,
+        )
+        return render(figures, which.code, linked=True)
+
+    def _validation(self, which: _Which) -> str:
+        from dashboard.page import render_validation
+
+        settings = self._service.settings
+        found = validations.read(
+            validations.directory(settings),
+            which.days,
+            datetime.now(UTC),
+            smallest=settings.smallest_group,
+            published=which.published,
+        )
+        return render_validation(found, which.code)
 
 
 def _headers(code: str) -> dict[str, str]:

@@ -53,6 +53,7 @@ ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
     ("POST", "/api/privacy/export"): {PRIVACY},
     ("GET", "/api/runs/none"): {ADMIN, PRIVACY},
     ("GET", "/dashboard"): {METRICS, ADMIN},
+    ("GET", "/dashboard/validation"): {METRICS, ADMIN},
     ("GET", "/docs"): ANY,
     ("GET", "/docs/oauth2-redirect"): ANY,
     ("GET", "/openapi.json"): ANY,

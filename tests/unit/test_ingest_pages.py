@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
 from ingest import pages
-from ingest.pages import Pages
+from ingest.pages import VALIDATION, Pages
 from ingest.replies import Refused
 from ingest.service import Service
+from schemas.clock import micros
 from tests.serving import client_of
 from warehouse.keyfile import make_ring
+from warehouse.validations import Checked, directory, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -115,6 +118,23 @@ def test_exact_page_is_never_handed_to_who_may_see_published_figures(drawn: Page
 
     assert b"Exact figures." in exact
     assert b"Published figures." in published
+
+
+def test_validation_is_told_exactly_or_rounded_and_kept_apart_from_the_dashboard(
+    drawn: Pages, settings: Settings
+) -> None:
+    checked = Checked("staged_events", 4_321, ("rating: must be at most 5",), {})
+    record(directory(settings), micros(datetime.now(UTC)), [checked])
+
+    exact, published = (
+        bytes(drawn.show(30, "en", None, published=flag, subject=VALIDATION).body)
+        for flag in (False, True)
+    )
+
+    assert b"4,321" in exact
+    assert b"4,321" not in published
+    assert b"4,320 or more" in published
+    assert b"Validation over time</h1>" not in drawn.show(30, "en", None, published=False).body
 
 
 def test_drawing_leaves_most_of_the_time_to_others(drawn: Pages) -> None:

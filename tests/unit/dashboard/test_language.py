@@ -71,7 +71,7 @@ def test_phrase_is_there_in_both_languages_with_the_same_places_and_is_used(name
     assert set(said) == set(LANGUAGES)
     english, french = (set(re.findall(r"\{(\w+)\}", said[code])) for code in LANGUAGES)
     assert english == french
-    stem = re.sub(r"^(flow|feature|step|purpose)_.*", r"\1_", name)
+    stem = re.sub(r"^(flow|feature|step|purpose|suite)_.*", r"\1_", name)
     stem = re.sub(r"^(refused|rejected)_(rules|caption)$", r"_\2", stem)
     assert stem in SOURCES or name in FATES
 

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from prefect_api import FlowRun
     from schemas.settings import Settings
 
-NIGHTLY = frozenset({"aggregate_metrics", "purge_expired", "watch_drift", "retrain_model"})
+NIGHTLY = frozenset(
+    {"aggregate_metrics", "purge_expired", "watch_drift", "retrain_model", "verify_ledgers"}
+)
 NIGHT_HOURS = 26.0
 """A nightly flow that has not ended well for longer missed a night."""
 

@@ -45,7 +45,14 @@ LATEST_ERASURE_DAYS = 30
 GRACE_DAYS = 2
 """A purge runs nightly: so many days past its retention a row is overdue."""
 
-FLOWS = ("process_events", "aggregate_metrics", "retrain_model", "watch_drift", "purge_expired")
+FLOWS = (
+    "process_events",
+    "aggregate_metrics",
+    "retrain_model",
+    "watch_drift",
+    "purge_expired",
+    "verify_ledgers",
+)
 """Flows with a schedule, in the order of the loop."""
 
 _FIRST_BY_KEY = {staged.name: staged.c.seq, rejected.name: rejected.c.seq}

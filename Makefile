@@ -27,7 +27,7 @@ test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; under 30 minutes.
-	$(BIN)/python -m pytest tests/faults --campaign
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/faults --campaign
 
 lint: $(READY)  ## Check format, style and types.
 	$(BIN)/ruff format --check .

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.promise("a killed flow changes nothing but time")
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=2, full=30)
+@pytest.mark.trials(short=2, full=15)
 def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     flow: str,
     kind: str,

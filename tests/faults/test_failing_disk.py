@@ -128,7 +128,7 @@ def _make_room(settings: Settings, client: httpx.Client, leaver: str) -> str | N
     if asked.status_code != 202:
         return f"an erasure cannot be asked for: {asked.status_code}"
     engine = connect(settings.url)
-    everything = Rule("staged", staged, now() + MICROS_PER_DAY, "received_at")
+    everything = Rule("staged", now() + MICROS_PER_DAY, staged, "received_at")
     try:
         for request in pending_erasures(engine):
             with lease(engine, "erase_subject", 60) as held:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -84,7 +85,8 @@ def running(tmp_path: Path) -> Iterator[Running]:
         found.process.kill()
     for pid in found.everything():
         if psutil.pid_exists(pid):
-            os.kill(pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def gone(pids: list[int], seconds: float = 30) -> bool:

@@ -1,4 +1,8 @@
-"""A zombie cannot write: a flow is stopped past its lease, another finishes, the first wakes."""
+"""Flows that are killed or stopped at their step boundaries, and what the next run makes of it.
+
+A killed flow changes nothing but time; one that is stopped past its lease and wakes when another
+has finished, a zombie, cannot write.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Tally
 
-pytestmark = pytest.mark.promise("a zombie cannot write")
 
 LEASE_SECONDS = 1
 # One partition: beside a second thread a process could be stopped inside a transaction.
@@ -27,6 +30,39 @@ SETTINGS = {
     "SMARTMATCH_LEASE_SECONDS": str(LEASE_SECONDS),
     "SMARTMATCH_PARTITION_EVENTS": "10000",
 }
+
+
+@pytest.mark.promise("a killed flow changes nothing but time")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("flow", sorted(STATES))
+@pytest.mark.trials(short=2, full=15)
+def test_rerun_after_a_kill_leaves_what_one_run_leaves(
+    flow: str,
+    kind: str,
+    tally: Tally,
+    make_worlds: Callable[[str, Any], Worlds],
+    run_flow: Callable[..., FlowRun],
+) -> None:
+    copies = make_worlds(kind, STATES[flow]).copies()
+    url = next(copies)
+    boundaries, _ = run_flow(flow, url).passed()
+    expected = left_by(url)
+    assert expected["balanced"]
+
+    for at in _chosen(boundaries, tally.planned):
+        url = next(copies)
+        assert run_flow(flow, url, at=at).wait() == -signal.SIGKILL
+        assert run_flow(flow, url).wait() == 0
+        different = differences(expected, left_by(url))
+        tally.count(f"{flow}, killed at boundary {at}: {different} differ" if different else None)
+    copies.close()
+    assert tally.failures == []
+
+
+def _chosen(boundaries: int, trials: int) -> list[int]:
+    """Choose boundaries: all of them where there are no more than trials."""
+    every = range(1, boundaries + 1)
+    return sorted(random.Random(boundaries).sample(every, min(trials, boundaries)))
 
 
 class Graveyard:
@@ -59,6 +95,7 @@ class Graveyard:
         return self._run_flow(self._flow, url, settings=SETTINGS, between=True, **more)
 
 
+@pytest.mark.promise("a zombie cannot write")
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("flow", sorted(STATES))
 @pytest.mark.trials(short=1, full=4)
@@ -77,6 +114,7 @@ def test_fence_refuses_a_run_that_wakes_too_late(
     assert tally.failures == []
 
 
+@pytest.mark.promise("a zombie cannot write")
 def test_run_without_a_fence_is_caught(
     tally: Tally, make_worlds: Callable[[str, Any], Worlds], run_flow: Callable[..., FlowRun]
 ) -> None:

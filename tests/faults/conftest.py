@@ -32,6 +32,7 @@ class Tally:
     Attributes:
         promise: The promise, as a sentence.
         planned: How many trials to make.
+        full: Whether that is the full size.
         trials: How many were made.
         failures: What broke the promise, a line each.
         mutant_caught: Whether a planted fault was seen; None where this test plants none.
@@ -39,6 +40,7 @@ class Tally:
 
     promise: str
     planned: int
+    full: bool = False
     trials: int = 0
     failures: list[str] = field(default_factory=list)
     mutant_caught: bool | None = None
@@ -69,7 +71,7 @@ def tally(request: pytest.FixtureRequest, campaign: bool) -> Tally:
     marker = request.node.get_closest_marker("promise")
     sizes = request.node.get_closest_marker("trials")
     planned = sizes.kwargs["full" if campaign else "short"] if sizes else 1
-    counted = Tally(marker.args[0], planned)
+    counted = Tally(marker.args[0], planned, campaign)
     request.node.stash[_TALLY] = counted
     return counted
 

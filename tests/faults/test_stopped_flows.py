@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from tests.faults.conftest import Tally
 
 
+SHORT = {("process_events", "sqlite"), ("purge_expired", "postgresql")}
+"""What the short form tries; each trial is two or three whole runs of a flow."""
+
 LEASE_SECONDS = 1
 # One partition: beside a second thread a process could be stopped inside a transaction.
 SETTINGS = {
@@ -43,6 +46,8 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     make_worlds: Callable[[str, Any], Worlds],
     run_flow: Callable[..., FlowRun],
 ) -> None:
+    if not tally.full and (flow, kind) not in SHORT:
+        pytest.skip("in `make faults` only: each trial is two or three runs of a flow")
     copies = make_worlds(kind, STATES[flow]).copies()
     url = next(copies)
     boundaries, _ = run_flow(flow, url).passed()
@@ -106,6 +111,8 @@ def test_fence_refuses_a_run_that_wakes_too_late(
     make_worlds: Callable[[str, Any], Worlds],
     run_flow: Callable[..., FlowRun],
 ) -> None:
+    if not tally.full and (flow, kind) not in SHORT:
+        pytest.skip("in `make faults` only: each trial is two or three runs of a flow")
     graveyard = Graveyard(make_worlds(kind, STATES[flow]).copies(), flow, run_flow)
     # The first transaction takes the lease; the last fenced one is the last that can be refused.
     stops = range(2, graveyard.fenced + 1)

@@ -15,6 +15,7 @@ import pytest
 from sqlalchemy import select
 
 from schemas.clock import micros
+from schemas.errors import SumsDiffer
 from schemas.tables import events, metric_sums, subjects
 from tests.serving import client_of, proposed
 from warehouse import batches
@@ -171,13 +172,14 @@ def test_flow_that_trusts_what_it_read_is_caught(
 ) -> None:
     ask = batches._consents
 
-    def trust(*arguments: Any) -> Any:
-        _, known = ask(*arguments)
-        return known, known
+    def trust(*arguments: Any, **more: Any) -> Any:
+        found = ask(*arguments, **more)
+        found[:, 1] = 1
+        return found
 
     monkeypatch.setattr(batches, "_consents", trust)
     try:
         tally.mutant_caught = race(settings, engine, 40, seed=1) != []
-    except Exception:  # noqa: BLE001  # the recount may be the one that notices
+    except SumsDiffer:
         tally.mutant_caught = True
     assert tally.mutant_caught

@@ -16,6 +16,8 @@ from typing import Any
 DEPLOYMENT = "smartmatch"
 """Name of every deployment; with its flow's it is `retrain-model/smartmatch`."""
 ANSWER_SECONDS = 3.0
+CREATE_SECONDS = 10.0
+"""A run that the server creates after we gave it up would be run twice: be patient."""
 ENDED_BADLY = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 ENDED = ENDED_BADLY | {"COMPLETED"}
 _NEWEST = [*sorted(ENDED - {"CANCELLED"}), "RUNNING"]
@@ -49,12 +51,14 @@ def create_run(api: str, flow: str) -> str | None:
     Returns:
         None where the server does not answer, or knows no deployment of the flow.
     """
-    found = ask(f"{api}/deployments/name/{_named(flow)}/{DEPLOYMENT}")
+    named = f"{api}/deployments/name/{_named(flow)}/{DEPLOYMENT}"
+    found = ask(named, timeout_seconds=CREATE_SECONDS)
     if not found:
         return None
     made = ask(
         f"{api}/deployments/{found['id']}/create_flow_run",
         {"state": {"type": "SCHEDULED", "message": "Asked for over HTTP"}},
+        timeout_seconds=CREATE_SECONDS,
     )
     return str(made["id"]) if made else None
 

@@ -17,7 +17,8 @@ from schemas.clock import MICROS_PER_DAY, moment
 from schemas.errors import NotReady, SumsDiffer
 from schemas.retention import rules
 from schemas.settings import Settings
-from tests.histories import NOW, TODAY, admit, history, stage, tables
+from tests.histories import NOW, TODAY, history, stage, tables
+from tests.population import answer
 from warehouse import batches, erasure
 from warehouse.audit import balance
 from warehouse.engine import connect, writing
@@ -52,15 +53,16 @@ RETRIES = 3
 
 def busy_market(engine: Engine) -> None:
     """Stage events of old and of new matches, and let a person ask to be erased."""
-    admit(engine, range(1, PEOPLE + 1), improvement=True)
+    people = [answer(engine, str(n), "analytics", "improvement") for n in range(PEOPLE)]
     rows = history(23, length=220, subjects=PEOPLE, matches=30)
     for row in rows:
+        row["subject"] = people[row["subject"] - 1]
         if row["match_key"] % 3 == 0:
             row["occurred_at"] -= OLD_DAYS * MICROS_PER_DAY
     stage(engine, rows[:60])
     process(engine)
     stage(engine, rows[60:])
-    begin(engine, ERASED, moment(NOW))
+    begin(engine, people[ERASED], moment(NOW))
 
 
 def process(engine: Engine) -> None:

@@ -92,7 +92,8 @@ def _document(weights: list[dict[str, Any]]) -> str:
 
 def _version(version: str, as_of: int) -> dict[str, Any]:
     evidence = {"digest": "", "consent_digest": "", "outcome": "promoted", "reason": ""}
-    return {"version": version, "rows": 1, "subjects": 1, "as_of": as_of, **evidence}
+    read = {"as_of": as_of, "since": 0, "consent_seq": 2, "event_seq": 3}
+    return {"version": version, "rows": 1, "subjects": 1, **read, **evidence}
 
 
 def copy_of(engine: Engine, person: int, keys: Path) -> dict[str, Any]:

@@ -51,7 +51,8 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -
 
     drawn = Table(title=title, title_justify="left", box=SIMPLE, padding=(0, 1, 0, 0))
     for name in header:
-        drawn.add_column(name, justify="left" if name == header[0] else "right")
+        first = name == header[0]
+        drawn.add_column(name, justify="left" if first else "right", no_wrap=first)
     for row in rows:
         # As text, so that a name in brackets is no markup.
         drawn.add_row(*(Text(str(cell)) for cell in row))

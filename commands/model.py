@@ -18,6 +18,7 @@ from commands.shared import (
 from console import result, say, steps, table, working
 
 if TYPE_CHECKING:
+    from matching.backtest import Backtest
     from matching.explanation import Explanation
 
 
@@ -85,7 +86,41 @@ def backtest(
         )
     if figure:
         backtest_figure(found).savefig(figure, dpi=150)
-    result(found.to_dict(), as_json=as_json)
+    if as_json:
+        result(found.to_dict(), as_json=True)
+    else:
+        _show_evenings(found)
+
+
+def _show_evenings(found: Backtest) -> None:
+    counted = ("pairs", "random", "static", "champion", "learned", "oracle")
+    worth = ("log_loss", "auc", "calibration_error")
+    shown = ("log_loss", "calibration_error")
+    evenings = found.evenings.to_dict("records")
+    rows: list[dict[Any, Any]] = [*evenings, {"round": "all", **found.totals}]
+    table(
+        "Mutual matches of each policy, and how well `learned` foresaw decisions",
+        ("evening", *counted, "log loss", "ECE"),
+        [
+            (
+                row["round"],
+                *(
+                    f"{row[name]:,.1f}" if name == "random" else f"{row[name]:,.0f}"
+                    for name in counted
+                ),
+                *(f"{row[name]:.3f}" for name in shown),
+            )
+            for row in rows
+        ],
+    )
+    result(
+        {
+            "champion": {name: found.totals[f"champion_{name}"] for name in worth},
+            "promotions": int(found.totals["promotions"]),
+            "out_of_fold": found.out_of_fold,
+        },
+        as_json=False,
+    )
 
 
 @click.command()
@@ -183,9 +218,9 @@ def ope(file: Path, policy: str | None, seed: int, *, as_json: bool) -> None:
         [
             (
                 one.estimator,
-                f"{one.value:.4f}",
-                f"{one.lower:.4f} to {one.upper:.4f}",
-                f"{one.bootstrap_lower:.4f} to {one.bootstrap_upper:.4f}",
+                f"{one.value:#.4g}",
+                f"{one.lower:#.4g} to {one.upper:#.4g}",
+                f"{one.bootstrap_lower:#.4g} to {one.bootstrap_upper:#.4g}",
             )
             for one in found.estimates
         ],

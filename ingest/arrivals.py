@@ -87,6 +87,8 @@ class Intake:
             self._renew(ring, now)
         user_id = event.user_id
         candidates = tuple([subject_pseudonym(secret, user_id) for secret in self._secrets])
+        # The count first: what is held after it is at least as new.
+        withdrawals = self._watch.withdrawals
         subject = self._watch.consents.get(candidates[0]) if fresh else None
         if subject == REFUSED:
             raise ConsentRequired("Consent required for tracking")
@@ -112,7 +114,8 @@ class Intake:
             sealed_day,
         )
         digest = content_digest(ring.digest_key, _encode_content(event))
-        return Arrival(row, digest, candidates, event.event_id is None, self._key_id)
+        named_here = event.event_id is None
+        return Arrival(row, digest, candidates, named_here, self._key_id, withdrawals)
 
     def _was_erased(self, candidates: tuple[bytes, ...], occurred_at: int) -> bool:
         """Tell whether this happened before its person was erased: a new consent is not for it."""

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         default=0.5,
         ge=0,
         le=5,
-        description="Oldest consent state a server process may act on, seconds.",
+        description="Age of what a server process knows of consents; a withdrawal counts at once.",
     )
 
     # Flows

@@ -9,7 +9,7 @@ from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import moment
 from schemas.consents import Options
 from tests.histories import NOW, make_row
-from warehouse import accounts, batches, consents, staging
+from warehouse import accounts, batches, consents, staging, withdrawals
 from warehouse.engine import writing
 from warehouse.leases import PROCESS_EVENTS, lease
 from warehouse.notices import Notice
@@ -40,10 +40,14 @@ def event(kind: str, subject: int, match_key: int, **given: Any) -> dict[str, An
 
 def arrive(engine: Engine, rows: Iterable[Mapping[str, Any]]) -> None:
     """Stage events as the server does, with their receipts and in the books."""
-    arrivals = [
-        staging.Arrival(staging.Staged(**row), bytes(row["event_id"][:16]), ()) for row in rows
-    ]
     with writing(engine) as connection:
+        count = withdrawals.stand(connection)
+        arrivals = [
+            staging.Arrival(
+                staging.Staged(**row), bytes(row["event_id"][:16]), (), withdrawals=count
+            )
+            for row in rows
+        ]
         outcomes = staging.stage(connection, arrivals, NOW)
         accounts.add(connection, staging.counts(outcomes))
 

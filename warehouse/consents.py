@@ -21,7 +21,7 @@ from schemas.clock import micros, moment
 from schemas.consents import Options
 from schemas.errors import ConsentRequired, SmartMatchError
 from schemas.tables import consents, subjects, versions
-from warehouse import lineage
+from warehouse import lineage, withdrawals
 from warehouse.engine import add_to, reading
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ def record(connection: Connection, person: Person, entry: Entry) -> State:
     known = find(connection, person.candidates)
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
+    if known is not None and known.options.analytics and not entry.options.analytics:
+        withdrawals.count_up(connection)
     if known is not None and known.options.improvement and not entry.options.improvement:
         lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
     subject = known.subject if known else secrets.randbits(63) or 1

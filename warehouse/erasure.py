@@ -32,6 +32,7 @@ from warehouse.engine import add_to, reading, writing
 from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
 from warehouse.subtraction import subtract_subject
+from warehouse.withdrawals import wait_for_storing
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,7 +96,8 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
     """Delete everything about the subject and take it out of the sums, in one transaction.
 
     The link between pseudonym and number goes last, so that the ledger's entries, which stay,
-    lead nowhere.
+    lead nowhere. Before anything else it waits for the transactions that may still store an event
+    of theirs (``withdrawals.py``), so that none appears afterwards.
 
     Args:
         engine: The database.
@@ -106,6 +108,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
     Raises:
         OverMatch: More than one row would go where there is one a person; nothing is deleted.
     """
+    wait_for_storing(engine)
     with writing(engine) as connection:
         lease.check(connection)
         erasure = read_in(connection, request)

@@ -12,6 +12,7 @@ from sqlalchemy import select, true, update
 from schemas.clock import micros
 from schemas.errors import SmartMatchError
 from schemas.tables import erasures, subjects, versions
+from warehouse import withdrawals
 from warehouse.case_file import CaseFile, merged, read_case, write_case
 from warehouse.consents import CHANGES, NoSuchPerson
 from warehouse.engine import add_to, reading, writing
@@ -80,7 +81,9 @@ def begin(engine: Engine, subject: int, now: datetime) -> str:
 
 def open_request(connection: Connection, subject: int, now: datetime) -> str:
     """Do what ``begin`` does, in a transaction that others write in as well."""
-    # Whoever holds the subject's row decides; a second call waits here and finds the first.
+    # First of all, as answers do: a second call waits here and finds the first.
+    connection.execute(add_to(connection, versions, ["name"]), [{"name": CHANGES, "value": 1}])
+    withdrawals.count_up(connection)
     connection.execute(update(subjects).where(subjects.c.subject == subject).values(erasing=true()))
     opened = connection.execute(
         select(erasures.c.request).where(erasures.c.subject == subject, erasures.c.state != DONE)
@@ -93,7 +96,6 @@ def open_request(connection: Connection, subject: int, now: datetime) -> str:
             request=request, subject=subject, state=REQUESTED, requested_at=micros(now)
         )
     )
-    connection.execute(add_to(connection, versions, ["name"]), [{"name": CHANGES, "value": 1}])
     return request
 
 

@@ -18,3 +18,13 @@ def consented(purpose: Purpose) -> ColumnElement[bool]:
     Joined with ``subjects`` it fails closed: without a subject's row there is no row.
     """
     return and_(subjects.c[purpose.value], not_(subjects.c.erasing))
+
+
+def consented_sql(purpose: Purpose, subject: str = "subjects") -> str:
+    """Return the same condition as SQL, for statements that are texts.
+
+    Args:
+        purpose: What rows are read for.
+        subject: The name under which the statement joins ``subjects``.
+    """
+    return f"({subject}.{purpose.value} AND NOT {subject}.erasing)"

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from warehouse import accounts, bulk
+from schemas.purposes import Purpose
+from warehouse import accounts, bulk, withdrawals
 from warehouse.engine import reading, writing
+from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -20,6 +22,7 @@ _MOVED = (
     "event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload,"
     " sealed, sealed_day"
 )
+_ALLOWED = f"subject IN (SELECT subject FROM subjects WHERE {consented_sql(Purpose.ANALYTICS)})"
 _LISTED = 1_000
 
 
@@ -71,6 +74,8 @@ def list_rejected(engine: Engine, *, limit: int = _LISTED) -> RejectedEvents:
 def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
     """Move rejected events back to staging, where the next run judges them anew.
 
+    Those of people who allow it now: what may not be collected may not be collected again.
+
     One transaction: an event is in one of the two tables at any time, and the books follow. It
     gets a new number, at the end of staging: a stretch of staging only ever loses rows.
 
@@ -82,9 +87,10 @@ def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
         How many were moved.
     """
     with writing(engine) as connection:
-        here, which = "seq IS NOT NULL", {}
+        withdrawals.stand(connection)
+        here, which = _ALLOWED, {}
         if seqs is not None:
-            here = bulk.among(connection, "seq", "seqs")
+            here += f" AND {bulk.among(connection, 'seq', 'seqs')}"
             which = {"seqs": bulk.numbers(connection, seqs)}
         groups = bulk.fetch(
             connection,

@@ -15,7 +15,7 @@ from sqlalchemy import select, text, union
 
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import receipts, rejected, staged
-from warehouse import accounts, consents
+from warehouse import accounts, consents, withdrawals
 from warehouse.columns import insert_new, insert_rows
 from warehouse.engine import is_postgres, writing
 from warehouse.keyfile import days_with_keys, destroy_day_key
@@ -68,7 +68,8 @@ class Arrival(NamedTuple):
     """An event as it waits for its commit.
 
     ``candidates`` are the pseudonyms of its person under every usable key, newest first; the
-    subject is looked up by them when the row's is ``UNRESOLVED``.
+    subject is looked up by them when the row's is ``UNRESOLVED``, or when somebody has withdrawn
+    since it was known.
     """
 
     row: Staged
@@ -78,6 +79,8 @@ class Arrival(NamedTuple):
     """Whether the server made the id just now, so that it cannot have been stored before."""
     key_id: str = ""
     """Key of the newest of ``candidates``."""
+    withdrawals: int = 0
+    """Count of withdrawals (``withdrawals.COUNT``) at which the row's subject allowed it."""
 
 
 Lookup: TypeAlias = Callable[
@@ -115,8 +118,11 @@ def stage(
     Returns:
         What became of each, in the same order.
     """
+    if not arrivals:
+        return []
+    count = withdrawals.stand(connection)
     leaders = _leaders(arrivals, now // MICROS_PER_DAY)
-    led = [arrivals[place] for place in leaders.values()]
+    led = [_known(arrivals[place], count) for place in leaders.values()]
     allowed = _allowed(connection, led, lookup or _lookup)
     fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
     sent = [arrival.row.event_id for arrival in allowed if not arrival.named_here]
@@ -126,6 +132,13 @@ def stage(
     if len(rows) == len(arrivals):
         return [Outcome.STORED] * len(arrivals)
     return _verdicts(arrivals, leaders, dict(fresh), known)
+
+
+def _known(arrival: Arrival, count: int) -> Arrival:
+    """Forget whose event it is where that was known at another count of withdrawals."""
+    if arrival.withdrawals == count:
+        return arrival
+    return arrival._replace(row=arrival.row._replace(subject=UNRESOLVED))
 
 
 def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from schemas.errors import KeyMissing, NotReady
-from warehouse import api_keys, consents
+from warehouse import api_keys, consents, withdrawals
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
 from warehouse.witness import TOMBSTONE, Witness, WitnessBroken
@@ -106,6 +106,8 @@ class Watch:
         self._vain_until = 0.0
         self.ring: KeyRing = read_ring(keys)
         self.consents = KnownConsents()
+        self.withdrawals = 0
+        """Count of withdrawals that ``consents`` has followed."""
         self.api_keys: dict[bytes, KeyHash] | None = {}
         """Valid API keys by id; None while none was ever made."""
         self.consents_until = 0.0
@@ -169,6 +171,8 @@ class Watch:
                 if moved == entries:
                     changed = consents.changed_since(connection, before.get(consents.ENTRIES, 0))
                 self.consents.forget(changed, counters[consents.CHANGES])
+            # Last: nothing is held any more that an earlier withdrawal made untrue.
+            self.withdrawals = counters.get(withdrawals.COUNT, 0)
         self._counters = counters
         self.api_keys_until = begun + _KEYS_STALE_SECONDS
         self.consents_until = begun + self._staleness

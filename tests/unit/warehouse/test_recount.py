@@ -173,3 +173,13 @@ def test_stretches_on_one_snapshot_see_nothing_that_came_later(market: Engine) -
 def test_name_that_no_server_gave_out_is_no_snapshot(engine: Engine) -> None:
     with pytest.raises(InvalidInput), reading(engine, "1'; DROP TABLE events; --"):
         pass
+
+
+def test_rejected_event_of_who_has_withdrawn_is_not_collected_again(engine: Engine) -> None:
+    admit(engine, [1, 2])
+    stage(engine, [make_row("match_forgotten", subject=number) for number in (1, 2)])
+    process(engine)
+    consent(engine, 1, analytics=False)
+
+    assert replay_rejected(engine) == 1
+    assert list_rejected(engine).total == 1

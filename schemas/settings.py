@@ -113,7 +113,7 @@ class Settings(BaseSettings):
         default=0.5,
         ge=0,
         le=5,
-        description="Age of what a server process knows of consents; a withdrawal counts at once.",
+        description="Oldest consent that a server acts on, seconds; withdrawals count at once.",
     )
 
     # Flows

@@ -93,8 +93,8 @@ def main() -> None:
 
 
 def _targets(stack: ExitStack, directory: Path, *, postgres: bool) -> Iterator[Target]:
-    yield stack.enter_context(_peer("plain", directory))
-    yield stack.enter_context(_peer("constant", directory))
+    yield stack.enter_context(serve_peer("plain", directory))
+    yield stack.enter_context(serve_peer("constant", directory))
     yield stack.enter_context(serve_ours("SmartMatch on SQLite", directory / "sqlite", None))
     if postgres:
         url = stack.enter_context(_postgres(directory / "postgres-data"))
@@ -122,13 +122,20 @@ def serve_ours(name: str, home: Path, url: str | None) -> Iterator[Target]:
 
 
 @contextmanager
-def _peer(which: str, directory: Path) -> Iterator[Target]:
+def serve_peer(which: str, directory: Path) -> Iterator[Target]:
+    """Serve one of the peers on loopback, with its database in a directory."""
     port = _free_port()
     command = [sys.executable, "-m", "benchmarks.ingest_peers", which, "--port", str(port)]
     command += ["--database", str(directory / f"{which}.db")]
-    names = {"plain": "Plain peer: a commit an event", "constant": "FastAPI, returns a constant"}
     with _process(command, port, dict(os.environ)) as pid:
-        yield Target(names[which], port, pid, batch=False)
+        yield Target(_PEERS[which], port, pid, batch=False)
+
+
+_PEERS = {
+    "plain": "Plain peer: a commit an event",
+    "constant": "FastAPI, returns a constant",
+    "sink": "Nothing but replies",
+}
 
 
 @contextmanager

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import random
 import re
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 import uvloop
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+BEGUN = "begun"
 USERS = 1_000
 """People whose consent is recorded before a measurement."""
 
@@ -59,20 +64,22 @@ def _single(rng: random.Random, number: int) -> bytes:
     return _post(f"/api/tracking/event/{route}?{urlencode(who)}", body)
 
 
-def batches(count: int, size: int, seed: int, *, ndjson: bool = False) -> list[bytes]:
-    """Return requests with many events each, every event with an id of its own."""
+def batches(
+    count: int, size: int, seed: int, *, ndjson: bool = False, named: bool = True
+) -> list[bytes]:
+    """Return requests with many events each, every event with an id of its own if ``named``."""
     rng = random.Random(seed)
-    return [_batch([event(rng) for _ in range(size)], ndjson=ndjson) for _ in range(count)]
+    return [
+        _batch([event(rng, named=named) for _ in range(size)], ndjson=ndjson) for _ in range(count)
+    ]
 
 
-def event(rng: random.Random) -> dict[str, Any]:
-    """Return an event of a batch: two of three are proposals, the rest views and decisions."""
+def event(rng: random.Random, *, named: bool = True) -> dict[str, Any]:
+    """Return an event of a batch: a view, a decision or a proposal."""
     number = rng.getrandbits(62)
-    common = {
-        "event_id": str(_time_ordered(rng)),
-        "user_id": user(rng.randrange(USERS)),
-        "match_id": f"match-{number}",
-    }
+    common = {"user_id": user(rng.randrange(USERS)), "match_id": f"match-{number}"}
+    if named:
+        common["event_id"] = str(_time_ordered(rng))
     kind = rng.randrange(3)
     if kind == 0:
         return {"type": "match_viewed", **common, "view_duration_seconds": 12.4}
@@ -175,7 +182,7 @@ class _Connection(asyncio.Protocol):
 
 
 async def run(
-    port: int, requests: list[bytes], connections: int, seconds: float, pause: float = 0.0
+    port: int, requests: Iterable[bytes], connections: int, seconds: float, pause: float = 0.0
 ) -> dict[str, Any]:
     """Send requests until they or the time run out, and return the figures.
 
@@ -221,13 +228,22 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=0)
     parser.add_argument("--ndjson", action="store_true")
     parser.add_argument("--pause", type=float, default=0.0)
+    parser.add_argument(
+        "--again", action="store_true", help="Send the requests again and again, without ids."
+    )
+    parser.add_argument("--tell", action="store_true", help="Print a line before the first.")
     parser.add_argument("--seed", type=int, default=1)
     given = parser.parse_args()
     if given.batch:
-        requests = batches(given.requests, given.batch, given.seed, ndjson=given.ndjson)
+        requests = batches(
+            given.requests, given.batch, given.seed, ndjson=given.ndjson, named=not given.again
+        )
     else:
         requests = singles(given.requests, given.seed)
-    load = run(given.port, requests, given.connections, given.seconds, given.pause)
+    if given.tell:
+        print(BEGUN, flush=True)
+    supply = itertools.cycle(requests) if given.again else requests
+    load = run(given.port, supply, given.connections, given.seconds, given.pause)
     print(json.dumps(uvloop.run(load)))
 
 

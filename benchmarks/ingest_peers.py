@@ -3,17 +3,21 @@
 * ``constant``: the same framework reads the same request and returns a constant: the limit of a
   plain route.
 * ``plain``: a peer written plainly: a connection and a commit an event, rollback journal.
+* ``sink``: reads how long a request is, drops it and replies: what a load costs its sender.
 """
 # ruff: noqa: ARG001  (what a route declares is read and checked, whether or not it is used)
 
 from __future__ import annotations
 
 import argparse
+import asyncio
+import re
 import sqlite3
 import uuid
 from typing import Any
 
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 from pydantic import BaseModel
 
@@ -82,13 +86,58 @@ def plain(path: str) -> FastAPI:
     return app
 
 
+class Sink(asyncio.Protocol):
+    """A connection whose requests, with a body or without, are answered and dropped."""
+
+    def __init__(self) -> None:
+        self._head = b""
+        self._left = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep what replies are written to."""
+        self._transport: Any = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Answer what has arrived as a whole."""
+        if self._left > len(data):
+            self._left -= len(data)
+            return
+        if self._left:
+            data, self._left = data[self._left :], 0
+            self._transport.write(_REPLY)
+        head, found, body = (self._head + data).partition(b"\r\n\r\n")
+        if not found:
+            self._head = head
+            return
+        self._head = b""
+        length = _LENGTH.search(head)
+        self._left = int(length.group(1)) if length else 0
+        if self._left:
+            self.data_received(body)
+        else:
+            self._transport.write(_REPLY)
+
+
+_LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+_REPLY = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+
+
+async def sink(port: int) -> None:
+    """Serve connections that are answered and dropped."""
+    server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", port)
+    await server.serve_forever()
+
+
 def main() -> None:
     """Serve one of them."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("which", choices=["constant", "plain"])
+    parser.add_argument("which", choices=["constant", "plain", "sink"])
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--database", default="")
     given = parser.parse_args()
+    if given.which == "sink":
+        uvloop.run(sink(given.port))
+        return
     app = constant() if given.which == "constant" else plain(given.database)
     uvicorn.run(app, host="127.0.0.1", port=given.port, access_log=False, log_level="warning")
 

@@ -4,9 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DATA ?=
+SIZE ?= full
+BENCHES := bench-ingest bench-purge bench-pipeline bench-learning bench-learning-speed bench-gate bench-redaction \
+           bench-canaries bench-assignment bench-ope
 
-.PHONY: help setup demo test faults lint format lock clean bench-ingest bench-purge bench-pipeline bench-learning \
-        bench-learning-speed bench-gate bench-redaction bench-canaries bench-assignment bench-ope
+.PHONY: help setup demo test faults lint format lock clean bench bench-full $(BENCHES)
 
 help:  ## Say what can be made.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -49,36 +51,43 @@ lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
 		END { printf "%s", plain }' requirements.lock > requirements.txt
 	rm requirements.lock
 
+# One after the other, whatever -j says: they measure.
+bench: $(READY)  ## Run every benchmark small, under 10 minutes; into benchmarks/results.
+	set -e; for one in $(BENCHES); do $(MAKE) $$one SIZE=small; done
+
+bench-full: $(READY)  ## Run every benchmark at size; an hour or more.
+	set -e; for one in $(BENCHES); do $(MAKE) $$one SIZE=full; done
+
 bench-ingest: $(READY)  ## Measure the endpoint beside its peers, its limits and a flood.
-	$(BIN)/python -m benchmarks.ingest
-	$(BIN)/python -m benchmarks.ingest_overload
+	$(BIN)/python -m benchmarks.ingest --size $(SIZE)
+	$(BIN)/python -m benchmarks.ingest_overload --size $(SIZE)
 
 bench-purge: $(READY)  ## Measure a writer alone and beside a purge.
-	$(BIN)/python -m benchmarks.purge
+	$(BIN)/python -m benchmarks.purge --size $(SIZE)
 
 bench-pipeline: $(READY)  ## Measure the flow from staged to committed.
-	$(BIN)/python -m benchmarks.pipeline
+	$(BIN)/python -m benchmarks.pipeline --size $(SIZE)
 
 bench-learning: $(READY)  ## Measure the regret of learned matching in the simulated market.
-	$(BIN)/python -m benchmarks.learning
+	$(BIN)/python -m benchmarks.learning --size $(SIZE)
 
 bench-learning-speed: $(READY)  ## Measure CPU time of retraining, updating and scoring.
-	$(BIN)/python -m benchmarks.learning_speed
+	$(BIN)/python -m benchmarks.learning_speed --size $(SIZE)
 
 bench-gate: $(READY)  ## Judge 1,000 worse or poisoned challengers; none may be promoted.
-	$(BIN)/python -m benchmarks.gate
+	$(BIN)/python -m benchmarks.gate --size $(SIZE)
 
 bench-redaction: $(READY)  ## Measure recall and precision of the redaction.
-	$(BIN)/python -m benchmarks.redaction
+	$(BIN)/python -m benchmarks.redaction --size $(SIZE)
 
 bench-canaries: $(READY)  ## Plant personal data through every route and flow, and look for it in every byte.
-	$(BIN)/python -m benchmarks.canaries
+	$(BIN)/python -m benchmarks.canaries --size $(SIZE)
 
 bench-assignment: $(READY)  ## Measure the assignment beside scipy's own.
-	$(BIN)/python -m benchmarks.assignment
+	$(BIN)/python -m benchmarks.assignment --size $(SIZE)
 
 bench-ope: $(READY)  ## Measure how often off-policy intervals cover the truth.
-	$(BIN)/python -m benchmarks.ope_coverage
+	$(BIN)/python -m benchmarks.ope_coverage --size $(SIZE)
 
 clean:  ## Remove the environment and the caches; data and models stay.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

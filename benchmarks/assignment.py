@@ -4,7 +4,7 @@ Both solve the same instance to the same optimum (checked); the ratio is scipy's
 ours, so above 1 we are faster. Scores are of two kinds: uniform, and like those of a
 platform (a few latent traits, sought-after people). Run with
 
-    python -m benchmarks.assignment [--small] [--large]
+    python -m benchmarks.assignment [--size small] [--large]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
 from matching.assignment import Constraints, assign
 
 REPEATS = 3
@@ -140,8 +141,8 @@ def best_time(run: Callable[[], float], repeats: int) -> tuple[float, float]:
     return seconds, found
 
 
-def measure(instance: Instance, repeats: int) -> str:
-    """Solve one instance both ways and write a row of the table."""
+def measure(instance: Instance, repeats: int) -> dict[str, Cell]:
+    """Solve one instance both ways; give a row of the table."""
     solved = assign(instance.utilities, instance.constraints)
     ours, utility = best_time(
         lambda: assign(instance.utilities, instance.constraints).utility, repeats
@@ -149,22 +150,36 @@ def measure(instance: Instance, repeats: int) -> str:
     theirs, reference = best_time(instance.by_scipy, repeats)
     if abs(utility - reference) > 1e-6 * max(1.0, abs(reference)):
         raise SystemExit(f"{instance.name}: {utility} is not scipy's optimum {reference}")
-    return (
-        f"| {instance.name} | {solved.solver} | {1e3 * ours:,.1f} | {1e3 * theirs:,.1f} "
-        f"| {theirs / ours:.1f} |"
-    )
+    print(f"{instance.name}: {theirs / ours:.1f}", flush=True)
+    return {
+        "instance": instance.name,
+        "solver": solved.solver,
+        "CPU ms": 1e3 * ours,
+        "scipy CPU ms": 1e3 * theirs,
+        "scipy / ours": theirs / ours,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="instances of a second or less")
+    add_size(parser)
     parser.add_argument("--large", action="store_true", help="also those of half a minute")
     asked = parser.parse_args()
-    print("| instance | solver | CPU ms | scipy CPU ms | scipy / ours |")
-    print("|---|---|---|---|---|")
-    for make in instances(small=asked.small, large=asked.large):
-        instance = make()
-        print(measure(instance, 1 if asked.large else REPEATS), flush=True)
+    rows = [
+        measure(make(), 1 if asked.large else REPEATS)
+        for make in instances(small=asked.size == "small", large=asked.large)
+    ]
+    ratios = {str(row["instance"]): float(row["scipy / ours"] or 0) for row in rows}
+    publish(
+        Result(
+            name="assignment",
+            title="Assignment: scipy's CPU time over ours, the same optimum",
+            size=asked.size,
+            tables=[Rows(rows)],
+            draw=bars(ratios, "scipy / ours, above 1 we are faster", reach=1, log=True),
+            packages=("numpy", "scipy"),
+        )
+    )
 
 
 if __name__ == "__main__":

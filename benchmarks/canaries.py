@@ -22,6 +22,7 @@ import httpx
 
 from benchmarks.canary_requests import Campaign
 from benchmarks.canary_scan import Hit, scan, writings
+from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -160,19 +161,37 @@ def report(hits: Iterable[Hit], directory: Path) -> None:
 def main() -> None:
     """Run the campaign, and fail where a canary is left."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subjects", type=int, default=200)
-    subjects = parser.parse_args().subjects
+    add_size(parser)
+    size = parser.parse_args().size
+    subjects = 40 if size == "small" else 200
     with tempfile.TemporaryDirectory(prefix="smartmatch-canaries-") as name:
         directory = Path(name)
         campaign = Campaign(f"q{secrets.token_hex(6)}z", subjects)
         missed = prove(directory, campaign.canaries)
-        print(f"kinds looked for: {len(campaign.canaries)}; planted and missed: {missed}")
         home = Home(directory)
         answers, codes, hits = campaign_in(home, campaign)
         read = sum(path.stat().st_size for path in home.files())
-        print(f"answers by status: {dict(sorted(answers.items()))}")
-        print(f"exit codes: {codes}")
-        print(f"files: {len(home.files())}, megabytes: {read / 1e6:.1f}, hits: {len(hits)}")
+        figures: dict[str, Cell] = {
+            "kinds of canary": len(campaign.canaries),
+            "planted by hand and missed": missed,
+            "files read": len(home.files()),
+            "megabytes read": read / 1e6,
+            "canaries found": len(hits),
+        }
+        publish(
+            Result(
+                name="canaries",
+                title="Canaries: personal data sent through every route, looked for in every byte",
+                size=size,
+                tables=[Rows([{"what": what, "count": n} for what, n in figures.items()])],
+                draw=bars({str(k): float(n) for k, n in sorted(answers.items())}, "answers"),
+                notes=[
+                    f"Answers by status: {dict(sorted(answers.items()))}.",
+                    f"Exit codes: {codes}.",
+                ],
+                packages=("fastapi", "prefect", "mlflow"),
+            )
+        )
         report(hits, directory)
         sys.exit(bool(hits or missed))
 

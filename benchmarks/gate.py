@@ -1,9 +1,9 @@
-"""Worse and poisoned challengers at the gate: `python -m benchmarks.gate [--rounds 1000]`.
+"""Worse and poisoned challengers at the gate: `python -m benchmarks.gate [--size small]`.
 
-Each of 1,000 simulated rounds has a history of its own, and a sound champion that was learned
-from its first rounds. In most a challenger is spoiled in one of several ways; in the others
-the newest decisions are poisoned, and the usual candidates learn from them. Counted is how
-many are promoted; none may be. With `--sound` nothing is spoiled, and counted is how many
+Each of 1,000 (small: 60) simulated rounds has a history of its own, and a sound champion that
+was learned from its first rounds. In most a challenger is spoiled in one of several ways; in
+the others the newest decisions are poisoned, and the usual candidates learn from them. Counted
+is how many are promoted; none may be. With `--sound` nothing is spoiled, and counted is how many
 newer fits the gate lets through.
 """
 
@@ -20,6 +20,7 @@ import pandas as pd
 from rich.progress import track
 from scipy.special import expit
 
+from benchmarks.results import Result, Rows, Size, add_size, bars, publish
 from matching.candidates import Candidate, Fitting
 from matching.evaluation import canonical
 from matching.features import with_context
@@ -136,8 +137,8 @@ def judge_one(number: int, how: str) -> Verdict:
     return retrain(both, champion, seed=number, offered=offered).verdict
 
 
-def run(rounds: int, *, sound: bool = False) -> int:
-    """Judge that many challengers; print and return how many were promoted."""
+def run(rounds: int, *, sound: bool = False) -> dict[str, tuple[int, int]]:
+    """Judge that many challengers; return for each way how many were promoted, and of how many."""
     promoted = dict.fromkeys((SOUND,) if sound else (*SPOILT, *POISONED, TURNED), 0)
     ways = list(promoted)
     for number in track(range(rounds), description="Challengers"):
@@ -146,16 +147,43 @@ def run(rounds: int, *, sound: bool = False) -> int:
         promoted[how] += verdict.promote
         if verdict.promote and not sound:
             print(f"round {number}: {how}: {verdict.sentence}", file=sys.stderr)
-    for how, count in promoted.items():
-        print(f"{count} promoted of {len(range(ways.index(how), rounds, len(ways)))}: {how}")
-    return sum(promoted.values())
+    return {
+        how: (count, len(range(ways.index(how), rounds, len(ways))))
+        for how, count in promoted.items()
+    }
+
+
+def report(found: dict[str, tuple[int, int]], size: Size, *, sound: bool) -> None:
+    """Publish what was promoted."""
+    total, judged = (sum(counts) for counts in zip(*found.values(), strict=True))
+    kind = "sound" if sound else "spoilt"
+    publish(
+        Result(
+            name=f"gate-{kind}" if sound else "gate",
+            title=f"The gate: promoted of {kind} challengers",
+            size=size,
+            tables=[
+                Rows(
+                    [
+                        {"how": how, "judged": of, "promoted": count}
+                        for how, (count, of) in found.items()
+                    ]
+                )
+            ],
+            draw=bars({how: count / of for how, (count, of) in found.items()}, "share promoted"),
+            notes=[f"{total} of {judged} promoted."],
+            packages=("numpy", "scipy", "scikit-learn"),
+        )
+    )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=1000)
+    add_size(parser)
+    parser.add_argument("--rounds", type=int, help="instead of the size's")
     parser.add_argument("--sound", action="store_true")
     asked = parser.parse_args()
-    found = run(asked.rounds, sound=asked.sound)
-    print(f"{found} of {asked.rounds} challengers promoted")
-    sys.exit(1 if found and not asked.sound else 0)
+    rounds = asked.rounds or (60 if asked.size == "small" else 1_000)
+    found = run(rounds, sound=asked.sound)
+    report(found, asked.size, sound=asked.sound)
+    sys.exit(1 if any(count for count, _ in found.values()) and not asked.sound else 0)

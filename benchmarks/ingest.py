@@ -1,9 +1,8 @@
 """Durable acknowledgements a second, beside the limits and a plain peer, in one run.
 
-``python -m benchmarks.ingest [--small]`` starts every server itself, on loopback and in
-directories of its own, and sends from another process. It prints a table with p50, p99 and CPU
-an event, writes it with the figures as JSON into ``benchmarks/results/``, and says how the
-ratios stand to what is to be reached.
+``python -m benchmarks.ingest [--size small]`` starts every server itself, on loopback and in
+directories of its own, and sends from another process. It publishes p50, p99 and CPU an event,
+and how the ratios stand to what is to be reached.
 
 Rounds are interleaved and the median of each is taken, because machines are noisy: compare
 within one run only.
@@ -14,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import shutil
 import sqlite3
 import statistics
@@ -23,9 +21,7 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from importlib.metadata import version
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +30,7 @@ import msgspec
 from pydantic import SecretStr
 
 from benchmarks.ingest_load import USERS, batches, user
+from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
 from schemas.events import Event
 from schemas.settings import CHECKOUT, Settings
 from warehouse.setup import set_up_database
@@ -41,7 +38,6 @@ from warehouse.setup import set_up_database
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-RESULTS = CHECKOUT / "benchmarks" / "results"
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -78,18 +74,16 @@ class Row:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="Seconds instead of minutes.")
+    add_size(parser)
     parser.add_argument("--no-postgres", action="store_true", help="Leave PostgreSQL out.")
     given = parser.parse_args()
-    seconds, rounds = (2.0, 3) if given.small else (6.0, 5)
+    seconds, rounds = (2.0, 3) if given.size == "small" else (6.0, 5)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ingest-")))
         targets = list(_targets(stack, directory, postgres=not given.no_postgres))
         rows = _measure(targets, seconds, rounds)
-        limits = _limits(directory, seconds=1.0 if given.small else 3.0)
-    report = _report(rows, limits)
-    print(report)
-    _write(report, rows, limits)
+        limits = _limits(directory, seconds=1.0 if given.size == "small" else 3.0)
+    publish(_result(rows, limits, given.size))
 
 
 def _targets(stack: ExitStack, directory: Path, *, postgres: bool) -> Iterator[Target]:
@@ -272,27 +266,35 @@ def _rate(once: Callable[[], None], seconds: float) -> float:
     return 1 / statistics.median(times)
 
 
-def _report(rows: list[Row], limits: dict[str, float]) -> str:
-    lines = [
-        "# Ingest: events acknowledged after their commit",
-        "",
-        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {platform.machine()}, {os.cpu_count()} cores, "
-        f"load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}, "
-        f"SQLite {sqlite3.sqlite_version}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("fastapi", "uvicorn", "msgspec")),
-        "",
-        "| what | connections | events/s | p50 ms | p99 ms | CPU us/event | refused |",
-        "|---|---:|---:|---:|---:|---:|---:|",
-    ]
-    lines += [
-        f"| {row.what} | {row.connections} | {row.events_per_second:,.0f} | {row.p50_ms:.1f} |"
-        f" {row.p99_ms:.1f} | {row.cpu_us_per_event:.1f} | {row.refused} |"
+def _result(rows: list[Row], limits: dict[str, float], size: Size) -> Result:
+    table: list[dict[str, Cell]] = [
+        {
+            "what": row.what,
+            "connections": row.connections,
+            "events/s": row.events_per_second,
+            "p50 ms": row.p50_ms,
+            "p99 ms": row.p99_ms,
+            "CPU us/event": row.cpu_us_per_event,
+            "refused": row.refused,
+        }
         for row in rows
     ]
-    lines += ["", "| limit | a second |", "|---|---:|"]
-    lines += [f"| {name} | {value:,.0f} |" for name, value in limits.items()]
-    lines += ["", *_ratios(rows, limits), ""]
-    return "\n".join(lines)
+    return Result(
+        name="ingest",
+        title="Ingest: events acknowledged after their commit",
+        size=size,
+        tables=[
+            Rows(table),
+            Rows([{"limit": name, "a second": value} for name, value in limits.items()]),
+        ],
+        draw=bars(
+            {f"{row.what}, {row.connections}": row.events_per_second for row in rows},
+            "events a second, by connections",
+            log=True,
+        ),
+        notes=list(_ratios(rows, limits)),
+        packages=("fastapi", "uvicorn", "msgspec"),
+    )
 
 
 def _ratios(rows: list[Row], limits: dict[str, float]) -> Iterator[str]:
@@ -303,7 +305,7 @@ def _ratios(rows: list[Row], limits: dict[str, float]) -> Iterator[str]:
         constant = by["FastAPI, returns a constant", connections]
         plain = by["Plain peer: a commit an event", connections]
         yield (
-            f"* {connections} connections on SQLite: "
+            f"{connections} connections on SQLite: "
             f"{ours.events_per_second / constant.events_per_second:.2f} times the constant "
             f"(in CPU an event {constant.cpu_us_per_event / ours.cpu_us_per_event:.2f}), "
             f"{ours.events_per_second / plain.events_per_second:.1f} times the plain peer, "
@@ -311,14 +313,7 @@ def _ratios(rows: list[Row], limits: dict[str, float]) -> Iterator[str]:
         )
     for row in rows:
         if "batches" in row.what:
-            yield f"* {row.what}: {row.events_per_second / bare:.2f} of parse-and-insert alone."
-
-
-def _write(report: str, rows: list[Row], limits: dict[str, float]) -> None:
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "ingest.md").write_text(report)
-    content = {"rows": [asdict(row) for row in rows], "limits": limits}
-    (RESULTS / "ingest.json").write_text(json.dumps(content, indent=1) + "\n")
+            yield f"{row.what}: {row.events_per_second / bare:.2f} of parse-and-insert alone."
 
 
 def _free_port() -> int:

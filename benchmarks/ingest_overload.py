@@ -1,10 +1,10 @@
 """What a flood and slow clients do to everybody else's requests, in one run.
 
-``python -m benchmarks.ingest_overload [--small]`` starts a server on loopback in a directory of
-its own and sends normal traffic: 16 connections, each pausing 50 ms on average between requests.
-Its p99 is measured alone, beside floods that never pause, of single events over 160 connections
-and of batches of 1,000 over 20, and beside 500 connections that never finish their request;
-rounds are interleaved and medians taken.
+``python -m benchmarks.ingest_overload [--size small]`` starts a server on loopback in a
+directory of its own and sends normal traffic: 16 connections, each pausing 50 ms on average
+between requests. Its p99 is measured alone, beside floods that never pause, of single events
+over 160 connections and of batches of 1,000 over 20, and beside 500 connections that never
+finish their request; rounds are interleaved and medians taken.
 
 All processes share the machine, so that a flood also takes processor time from the client that
 measures. How much that alone costs is measured as well: beside the same flood of a server of
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -24,14 +23,15 @@ import sys
 import tempfile
 import time
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from benchmarks.ingest import RESULTS, Target, serve_ours, serve_peer
+from benchmarks.ingest import Target, serve_ours, serve_peer
 from benchmarks.ingest_load import BEGUN, singles
+from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
 from schemas.settings import CHECKOUT
 
 if TYPE_CHECKING:
@@ -131,16 +131,12 @@ def overload(home: Path, url: str | None = None, *, seconds: float, rounds: int)
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="Seconds instead of minutes.")
-    given = parser.parse_args()
-    seconds, rounds = (2.0, 3) if given.small else (6.0, 5)
+    add_size(parser)
+    size = parser.parse_args().size
+    seconds, rounds = (2.0, 3) if size == "small" else (6.0, 5)
     with tempfile.TemporaryDirectory(prefix="bench-overload-") as directory:
         found = overload(Path(directory) / "home", seconds=seconds, rounds=rounds)
-    report = _report(found)
-    print(report)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "ingest_overload.md").write_text(report)
-    (RESULTS / "ingest_overload.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
+    publish(_result(found, size))
 
 
 def _measure(target: Target, sink: Target, seconds: float, rounds: int) -> Overload:
@@ -272,25 +268,37 @@ _NAMES = {
 }
 
 
-def _report(found: Overload) -> str:
-    lines = [
-        "# Ingest beside floods and beside slow clients",
-        "",
-        f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}. {_HONEST}",
-        "",
-        "| normal traffic | p50 ms | p99 ms | to alone | to idle flood | refused | flood | shed |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+def _result(found: Overload, size: Size) -> Result:
+    situations: dict[str, Situation] = {
+        name: getattr(found, field) for field, name in _NAMES.items()
+    }
+    rows: list[dict[str, Cell]] = [
+        {
+            "normal traffic": name,
+            "p50 ms": one.p50_ms,
+            "p99 ms": one.p99_ms,
+            "p99 to alone": one.p99_ms / found.alone.p99_ms,
+            "to idle flood": one.p99_ms / found.idle_flood.p99_ms,
+            "refused": one.refused,
+            "flood": one.acknowledged,
+            "shed": one.shed,
+        }
+        for name, one in situations.items()
     ]
-    for field, name in _NAMES.items():
-        one: Situation = getattr(found, field)
-        lines.append(
-            f"| {name} | {one.p50_ms:.1f} | {one.p99_ms:.1f} |"
-            f" {one.p99_ms / found.alone.p99_ms:.2f} | {one.p99_ms / found.idle_flood.p99_ms:.2f} |"
-            f" {one.refused} | {one.acknowledged} | {one.shed} |"
-        )
-    lines += ["", f"* Memory grew at most {found.memory_growth:.3f} times."]
-    lines += [f"* Healthy at most {found.healthy_seconds:.2f} s after a flood.", ""]
-    return "\n".join(lines)
+    ratios = {name: one.p99_ms / found.alone.p99_ms for name, one in situations.items()}
+    return Result(
+        name="ingest_overload",
+        title="Ingest beside floods and beside slow clients",
+        size=size,
+        tables=[Rows(rows)],
+        draw=bars(ratios, "p99 of normal traffic, to its p99 alone"),
+        notes=[
+            _HONEST,
+            f"Memory grew at most {found.memory_growth:.3f} times.",
+            f"Healthy at most {found.healthy_seconds:.2f} s after a flood.",
+        ],
+        packages=("fastapi", "uvicorn", "msgspec"),
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ proposed itself: everybody sees only the decisions on their own proposals. Regre
 expected number of mutual matches that the oracle's assignment has more. Loops that were
 broken on purpose are played too, and must be caught by the checks. Run with
 
-    python -m benchmarks.learning [--small] [--out learning.png]
+    python -m benchmarks.learning [--size small]
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -21,6 +21,7 @@ from rich.progress import track
 from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from benchmarks.results import Cell, Result, Rows, add_size, publish
 from matching.assignment import Assignment, Constraints, assign
 from matching.candidates import Fitting
 from matching.evaluation import canonical
@@ -31,6 +32,9 @@ from matching.market import Market, MarketSettings, hold_round, open_market, pla
 from matching.model import Model, first_champion, score
 from matching.pairing import Pairing, read_pairing
 from matching.rounds import proposals
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 POLICIES = ("random", "static", "greedy", "exploring")
 BUDGET = 0.01
@@ -209,19 +213,22 @@ def regrets(played: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["policy", "turn", "regret", "lower", "upper"])
 
 
-def summary(played: pd.DataFrame) -> str:
-    """Say in Markdown what each policy is short of the oracle, early, late and in total."""
+def summary(played: pd.DataFrame) -> list[dict[str, Cell]]:
+    """Say what each policy is short of the oracle, early, late and in total, a row a policy."""
     last = played["turn"].max()
-    lines = [
-        "| policy | mutual matches a turn | regret, first turn | regret, last turn | regret, all |",
-        "|---|---|---|---|---|",
-        f"| oracle | {played['oracle'].mean():.2f} | 0 | 0 | 0 |",
-    ]
-    for policy in POLICIES:
+    rows: list[dict[str, Cell]] = []
+    for policy in ("oracle", *POLICIES):
         short = (played["oracle"] - played[policy]).to_numpy().reshape(-1, last)
-        cells = [_interval(short[:, 0]), _interval(short[:, -1]), _interval(short.sum(axis=1))]
-        lines.append(f"| {policy} | {played[policy].mean():.2f} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        rows.append(
+            {
+                "policy": policy,
+                "mutual matches a turn": float(played[policy].mean()),
+                "regret, first turn": _interval(short[:, 0]),
+                "regret, last turn": _interval(short[:, -1]),
+                "regret, all": _interval(short.sum(axis=1)),
+            }
+        )
+    return rows
 
 
 def _interval(values: np.ndarray) -> str:
@@ -229,12 +236,8 @@ def _interval(values: np.ndarray) -> str:
     return f"{values.mean():.2f} ± {reach:.2f}"
 
 
-def figure(table: pd.DataFrame, path: Path) -> None:
+def draw(axes: Axes, table: pd.DataFrame) -> None:
     """Draw regret by turn, a line a policy, with its interval."""
-    from matplotlib.figure import Figure  # costs a second that nobody else should wait for
-
-    drawing = Figure(figsize=(8, 4.5), layout="constrained")
-    axes = drawing.subplots()
     for policy, part in table.groupby("policy", sort=False):
         axes.plot(part["turn"], part["regret"], label=policy)
         axes.fill_between(part["turn"], part["lower"], part["upper"], alpha=0.2)
@@ -242,11 +245,10 @@ def figure(table: pd.DataFrame, path: Path) -> None:
     axes.set_ylabel("mutual matches short of the oracle")
     axes.set_ylim(bottom=0)
     axes.legend()
-    drawing.savefig(path, dpi=120)
 
 
-def check_broken(seeds: int, turns: int, settings: MarketSettings) -> str:
-    """Play sound and broken loops; say in Markdown how often the checks catch each."""
+def check_broken(seeds: int, turns: int, settings: MarketSettings) -> list[dict[str, Cell]]:
+    """Play sound and broken loops; say how often the checks catch each, a row a loop."""
     caught: dict[str, list[list[str]]] = {}
     for seed in track(range(seeds), description="Broken loops"):
         market = open_market(settings, seed=seed)
@@ -256,22 +258,19 @@ def check_broken(seeds: int, turns: int, settings: MarketSettings) -> str:
                 each.name for each in check_loop(play(tables, learner, seed)) if not each.passed
             ]
             caught.setdefault(name, []).append(failed)
-    lines = ["| loop | caught | by |", "|---|---|---|"]
+    rows: list[dict[str, Cell]] = []
     for name, failures in caught.items():
         by = sorted({check for failed in failures for check in failed})
         count = sum(bool(failed) for failed in failures)
-        lines.append(f"| {name} | {count} of {len(failures)} | {', '.join(by) or 'none'} |")
-    return "\n".join(lines)
+        rows.append({"loop": name, "played": len(failures), "caught": count, "by": ", ".join(by)})
+    return rows
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, default=50)
-    parser.add_argument("--turns", type=int, default=20)
-    parser.add_argument("--small", action="store_true", help="4 seeds x 8 turns")
-    parser.add_argument("--out", type=Path, help="where the figure goes; none without it")
+    add_size(parser)
     asked = parser.parse_args()
-    seeds, turns = (4, 8) if asked.small else (asked.seeds, asked.turns)
+    seeds, turns = (4, 8) if asked.size == "small" else (50, 20)
     settings = MarketSettings()
     with threadpool_limits(limits=1):
         played = pd.concat(
@@ -282,12 +281,20 @@ def main() -> None:
             ignore_index=True,
         )
         caught = check_broken(min(seeds, 10), turns, settings)
-    print(
-        f"{seeds} markets x {turns} turns, {settings.turnout} + {settings.turnout} people a turn\n"
+    publish(
+        Result(
+            name="learning",
+            title="Learned matching: mutual matches short of the oracle",
+            size=asked.size,
+            tables=[
+                Rows(summary(played), f"{seeds} markets x {turns} turns, 95 % intervals."),
+                Rows(caught, "Loops broken on purpose, and whether the checks catch them."),
+            ],
+            draw=lambda axes: draw(axes, regrets(played)),
+            notes=[f"{settings.turnout} + {settings.turnout} people a turn."],
+            packages=("numpy", "pandas", "scikit-learn", "scipy"),
+        )
     )
-    print(summary(played), caught, sep="\n\n")
-    if asked.out is not None:
-        figure(regrets(played), asked.out)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 One thread. A million decisions are learned from, gate and all; ten thousand new ones update
 the model; a million proposals are scored as a platform does it, through MLflow's pyfunc. Run
 
-    python -m benchmarks.learning_speed [--decisions 1000000] [--skip-retrain]
+    python -m benchmarks.learning_speed [--size small] [--skip-retrain]
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import pandas as pd
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
 from matching.candidates import Fitting
 from matching.evaluation import canonical
 from matching.features import CONTEXT, with_context
@@ -118,21 +119,41 @@ def learning(rows: int) -> list[tuple[str, float]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--decisions", type=int, default=1_000_000)
-    parser.add_argument("--pairs", type=int, default=1_000_000)
+    add_size(parser)
     parser.add_argument("--skip-retrain", action="store_true")
     asked = parser.parse_args()
+    rows = 50_000 if asked.size == "small" else 1_000_000
     with threadpool_limits(limits=1):
         model = Fitting(canonical(decisions(20_000)), Prior()).linear
-        scored = scoring(model, asked.pairs)
-        learned = [] if asked.skip_retrain else learning(asked.decisions)
+        scored = scoring(model, rows)
+        learned = [] if asked.skip_retrain else learning(rows)
     bare = scored[0][1]
-    print(f"{asked.pairs:,} proposals, {model.trained_rows:,} decisions in the model\n")
-    print("| what | CPU s | times the bare product | proposals a second |\n|---|---|---|---|")
-    for what, seconds in scored:
-        print(f"| {what} | {seconds:.3f} | {seconds / bare:.1f} | {asked.pairs / seconds:,.0f} |")
-    for what, seconds in learned:
-        print(f"| {what} | {seconds:.2f} | | |")
+    table: list[dict[str, Cell]] = [
+        {
+            "scoring": what,
+            "CPU s": seconds,
+            "times the bare product": seconds / bare,
+            "proposals a second": rows / seconds,
+        }
+        for what, seconds in scored
+    ]
+    tables = [Rows(table, f"{rows:,} proposals, one thread.")]
+    notes = []
+    if learned:
+        retrained, updated = (seconds for _, seconds in learned)
+        tables.append(Rows([{"learning": what, "CPU s": seconds} for what, seconds in learned]))
+        notes.append(f"An update costs 1/{retrained / updated:.0f} of the full refit.")
+    publish(
+        Result(
+            name="learning_speed",
+            title="CPU seconds of learning and scoring",
+            size=asked.size,
+            tables=tables,
+            draw=bars(dict([*scored, *learned]), "CPU seconds", log=True),
+            notes=notes,
+            packages=("numpy", "pandas", "scikit-learn", "mlflow"),
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ assignments logs, another model's lottery is evaluated. Each replication draws r
 the population, an assignment of each from its lottery, and decisions from their true
 probabilities; the truth is the target's mean reward over the population. Run with
 
-    python -m benchmarks.ope_coverage
+    python -m benchmarks.ope_coverage [--size small]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
+from benchmarks.results import Result, Rows, add_size, bars, publish
 from matching.assignment_log import round_log
 from matching.exploration import Draw, explore
 from matching.ope import evaluate
@@ -123,19 +124,40 @@ def coverage(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--replications", type=int, default=1_000)
+    add_size(parser)
+    parser.add_argument("--replications", type=int, help="instead of the size's")
     parser.add_argument("--rounds", type=int, default=100, help="rounds in each log")
     parser.add_argument("--people", type=int, default=10, help="people of each side in a round")
     parser.add_argument("--population", type=int, default=400, help="rounds that may happen")
     parser.add_argument("--replicates", type=int, default=200, help="of the bootstrap")
     asked = parser.parse_args()
+    replications = asked.replications or (60 if asked.size == "small" else 1_000)
     population = make_population(asked.population, asked.people, seed=0)
-    table = coverage(population, asked.rounds, asked.replications, asked.replicates)
-    print(
-        f"{asked.replications} logs of {asked.rounds} rounds of {asked.people} x {asked.people} "
-        f"people; truth {population.truth:.4f}\n"
+    table = coverage(population, asked.rounds, replications, asked.replicates)
+    publish(
+        Result(
+            name="ope_coverage",
+            title="Off-policy intervals: how often 95 % intervals hold the truth",
+            size=asked.size,
+            tables=[
+                Rows(
+                    [
+                        {"estimator": str(name), **{key: float(row[key]) for key in table.columns}}
+                        for name, row in table.iterrows()
+                    ]
+                )
+            ],
+            draw=bars(
+                {str(name): float(value) for name, value in table["bootstrap coverage"].items()},
+                "share of bootstrap intervals that hold the truth",
+                reach=0.95,
+            ),
+            notes=[
+                f"{replications:,} logs of {asked.rounds} rounds, {asked.people} people a side.",
+                f"Truth: {population.truth:.4f}.",
+            ],
+        )
     )
-    print(table.round(4).to_string())
 
 
 if __name__ == "__main__":

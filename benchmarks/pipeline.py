@@ -1,6 +1,6 @@
 """Measure staged to committed metrics, beside what limits it and what it replaces.
 
-``python benchmarks/pipeline.py --small`` takes a few minutes; without it 100 thousand, one
+``python -m benchmarks.pipeline --size small`` takes a few minutes; without it 100 thousand, one
 million and ten million events. Every figure is measured in a process of its own, so that its
 peak memory is its own. Compare figures of one run only: neighbours make runs differ twofold.
 """
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import resource
 import statistics
 import subprocess
@@ -19,14 +18,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-RESULTS = ROOT / "benchmarks" / "results"
 NOW = 1_794_000_000_000_000
 PARTITION = 100_000
 SMALL, FULL = (20_000, 200_000), (100_000, 1_000_000, 10_000_000)
@@ -232,8 +230,9 @@ def _database(kind: str) -> Iterator[str]:
 def measure(kind: str, subject: str, events: int) -> dict[str, Any]:
     """Run one measurement in a process of its own."""
     with _database(kind) as url:
+        command = [sys.executable, "-m", "benchmarks.pipeline", "--one", subject]
         done = subprocess.run(
-            [sys.executable, __file__, "--one", subject, "--url", url, "--events", str(events)],
+            [*command, "--url", url, "--events", str(events)],
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -256,40 +255,57 @@ def one(subject: str, url: str, events: int) -> None:
     print(json.dumps(found | {"events_per_second": events / found["seconds"], "peak_mb": peak}))
 
 
-def report(rows: list[dict[str, Any]], *, small: bool) -> str:
-    """Return the figures as Markdown."""
-    lines = [
-        "# The pipeline: staged to committed metrics",
-        "",
-        f"{datetime.now(UTC).date()}, {platform.machine()}, Python {platform.python_version()}.",
-        f"Sizes: {'small' if small else 'full'}; partitions of {PARTITION:,}.",
-        "Ratios are to ours at the same size and engine; DuckDB reads Parquet, stores nothing.",
-        "",
-        "| engine | what | events | events/s | us/event | x ours | peak MB |",
-        "|---|---|---|---|---|---|---|",
-    ]
+def result(rows: list[dict[str, Any]], size: Size) -> Result:
+    """Return the figures as they are published."""
     base = {(r["engine"], r["events"]): r["seconds"] for r in rows if r["subject"] == "ours"}
-    for row in rows:
-        ratio = base[row["engine"], row["events"]] / row["seconds"]
-        lines.append(
-            f"| {row['engine']} | {row['subject']} | {row['events']:,} "
-            f"| {row['events_per_second']:,.0f} | {1e6 / row['events_per_second']:.1f} "
-            f"| {ratio:.2f} | {row['peak_mb']} |"
-        )
-    lines += ["", "Metric queries, no HTTP, milliseconds (p50 / p99):", ""]
-    lines += ["| engine | events | " + " | ".join(rows[0]["queries"]) + " |"]
-    lines += ["|---|---|" + "---|" * len(rows[0]["queries"])]
-    for row in rows:
-        if "queries" in row:
-            cells = (f"{q['p50_ms']:.2f} / {q['p99_ms']:.2f}" for q in row["queries"].values())
-            lines.append(f"| {row['engine']} | {row['events']:,} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    table: list[dict[str, Cell]] = [
+        {
+            "engine": row["engine"],
+            "what": row["subject"],
+            "events": row["events"],
+            "events/s": row["events_per_second"],
+            "us/event": 1e6 / row["events_per_second"],
+            "speed to ours": base[row["engine"], row["events"]] / row["seconds"],
+            "peak MB": row["peak_mb"],
+        }
+        for row in rows
+    ]
+    queries: list[dict[str, Cell]] = [
+        {"engine": row["engine"], "events": row["events"]}
+        | {name: f"{q['p50_ms']:.2f} / {q['p99_ms']:.2f}" for name, q in row["queries"].items()}
+        for row in rows
+        if "queries" in row
+    ]
+    most = max(row["events"] for row in rows)
+    return Result(
+        name="pipeline",
+        title="The pipeline: events a second from staged to committed metrics",
+        size=size,
+        tables=[
+            Rows(table),
+            Rows(queries, "Metric queries, no HTTP, milliseconds (p50 / p99):"),
+        ],
+        draw=bars(
+            {
+                f"{row['engine']}: {row['subject']}": row["events_per_second"]
+                for row in rows
+                if row["events"] == min(most, PLAIN_LIMIT)
+            },
+            f"events a second at {min(most, PLAIN_LIMIT):,} events",
+            log=True,
+        ),
+        notes=[
+            f"Partitions of {PARTITION:,} events, two threads.",
+            "DuckDB reads Parquet and stores nothing; the bare insert has no index.",
+        ],
+        packages=("pandas", "pyarrow", "great-expectations", "duckdb", "psycopg"),
+    )
 
 
 def main() -> None:
     """Measure everything and write the report."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="20 and 200 thousand events")
+    add_size(parser)
     parser.add_argument("--engine", choices=["sqlite", "postgresql"], action="append")
     parser.add_argument("--one", choices=SUBJECTS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
@@ -301,14 +317,11 @@ def main() -> None:
     rows = [
         measure(kind, subject, events)
         for kind in given.engine or ["sqlite", "postgresql"]
-        for events in (SMALL if given.small else FULL)
+        for events in (SMALL if given.size == "small" else FULL)
         for subject in SUBJECTS
         if subject != "plain pandas" or events <= PLAIN_LIMIT
     ]
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    name = "pipeline_small" if given.small else "pipeline"
-    (RESULTS / f"{name}.json").write_text(json.dumps(rows, indent=1))
-    (RESULTS / f"{name}.md").write_text(report(rows, small=given.small))
+    publish(result(rows, given.size))
 
 
 if __name__ == "__main__":

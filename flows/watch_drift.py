@@ -10,7 +10,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.events import emit_event
 
 from matching.drift import Drift
-from matching.registry import Registry
 from schemas.clock import day_number, micros
 from schemas.run_events import DRIFTED, RESOURCE
 from schemas.settings import Settings
@@ -56,7 +55,7 @@ def watch_drift() -> DriftWatched:
     settings = Settings()
     opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
-    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    registry = opening.registry_of(settings)
 
     with lease(connect(settings.url), "watch_drift", settings.lease_seconds) as held:
         champion, version = training.read_champion(registry)

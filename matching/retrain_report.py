@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from matching.figures import as_data_uri, gate_figure
-
 if TYPE_CHECKING:
     from matching.refit import RefitDifference
     from matching.training import Retraining
@@ -23,6 +21,9 @@ def retrain_report(
         refit: How learning step by step compares; None after a single round.
         page: Address of the version in the MLflow UI.
     """
+    # They draw with Matplotlib, which takes a second to load.
+    from matching.figures import as_data_uri, gate_figure
+
     verdict = found.verdict
     told = f"Nightly refit: {refit.sentence}." if refit else "Nightly refit: a single round."
     outcome = "Promoted" if recorded.promoted else "Refused: the champion stays"

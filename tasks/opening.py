@@ -1,4 +1,4 @@
-"""Connect for one step, so that a step can run in any process; and open a restored database."""
+"""Open what a step works on: a connection of its own, the registry, a restored database."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from matching.registry import Registry
+    from schemas.settings import Settings
+
 
 @contextmanager
 def opened(url: SecretStr) -> Iterator[Engine]:
@@ -28,6 +31,13 @@ def opened(url: SecretStr) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def registry_of(settings: Settings) -> Registry:
+    """Return the registry of an installation."""
+    from matching.registry import Registry  # imports MLflow, which takes seconds
+
+    return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 
 @io_task

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import FlowRunFilter
@@ -14,13 +13,11 @@ from pydantic import SecretStr
 from schemas.clock import moment
 from schemas.retention import DELETED_RUNS, LOG_FILES, Aged, Rule
 from schemas.settings import Settings
+from tasks.opening import registry_of
 from tasks.policies import io_task
 from warehouse import clock_witness, old_files, retention
 from warehouse.engine import connect
 from warehouse.leases import Lease
-
-if TYPE_CHECKING:
-    from matching.registry import Registry
 
 _PAGE = 200
 
@@ -62,7 +59,7 @@ def count_beside(rule: Aged) -> int:
     if rule.data_class == LOG_FILES:
         return len(old_files.old_files(settings.data / "logs", before))
     if rule.data_class == DELETED_RUNS:
-        return len(_registry(settings).deleted_runs(before)) if _has_registry(settings) else 0
+        return len(registry_of(settings).deleted_runs(before)) if _has_registry(settings) else 0
     with get_client(sync_client=True) as client:
         return client.count_flow_runs(flow_run_filter=_older(before))
 
@@ -75,7 +72,7 @@ def delete_beside(rule: Aged, run: str) -> int:
         deleted = old_files.delete_old_files(settings.data / "logs", before)
     elif rule.data_class == DELETED_RUNS:
         known = _has_registry(settings)
-        deleted = _registry(settings).forget_deleted_runs(before) if known else 0
+        deleted = registry_of(settings).forget_deleted_runs(before) if known else 0
     else:
         deleted = _delete_flow_runs(before)
     retention.note_deleted(connect(settings.url), run, rule.data_class, deleted)
@@ -84,12 +81,6 @@ def delete_beside(rule: Aged, run: str) -> int:
 
 def _has_registry(settings: Settings) -> bool:
     return (settings.mlruns / "mlflow.db").exists()
-
-
-def _registry(settings: Settings) -> Registry:
-    from matching.registry import Registry  # imports MLflow, which takes seconds
-
-    return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 
 def _older(before: datetime) -> FlowRunFilter:

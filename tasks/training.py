@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pydantic import SecretStr
 
-from matching import disposal, insisting, refit
+from matching import insisting, refit
 from matching import training as learning
 from matching.handback import weights_document
 from matching.insisting import RulePrice
 from matching.model import Model
 from matching.refit import RefitDifference
-from matching.registry import Registry
 from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import moment
@@ -19,6 +20,9 @@ from tasks.policies import compute_task, io_task
 from warehouse import decisions, lineage, runs, shadow_prices, training
 from warehouse.engine import connect
 from warehouse.training import TrainingSet
+
+if TYPE_CHECKING:
+    from matching.registry import Registry
 
 
 @io_task
@@ -30,6 +34,8 @@ def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
 @io_task
 def step_back(url: SecretStr, registry: Registry, now: int) -> str | None:
     """Take a champion out of use from whom somebody has left, and publish the one before."""
+    from matching import disposal  # imports MLflow, which takes seconds
+
     with opened(url) as engine:
         version = disposal.step_back(registry, lineage.marked(engine))
     if version is not None:
@@ -40,6 +46,8 @@ def step_back(url: SecretStr, registry: Registry, now: int) -> str | None:
 @io_task
 def dispose(url: SecretStr, registry: Registry, kept_since: int, now: int) -> list[str]:
     """Delete for good the versions that somebody has left, and those past their time."""
+    from matching import disposal  # imports MLflow, which takes seconds
+
     with opened(url) as engine:
         _, champion = registry.champion()
         named = lineage.superseded(engine, champion=champion, before=kept_since)

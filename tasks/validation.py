@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from expectations import training_set
-from expectations.validation import broken_rules, rules_of
 from schemas.errors import BatchUnusable
 from tasks.policies import compute_task, io_task
 from warehouse import validations
@@ -35,6 +33,10 @@ class Judged:
 @compute_task
 def judge(rows: TrainingSet) -> Judged:
     """Say whether a training set can be learned from."""
+    # They import Great Expectations, which takes seconds.
+    from expectations import training_set
+    from expectations.validation import broken_rules, rules_of
+
     accepted = rows.frame["accepted"].dropna()
     if accepted.nunique() < BOTH_KINDS:
         return Judged("a model needs accepted and rejected proposals to learn from")

@@ -79,7 +79,12 @@ HOMES: dict[str, set[str]] = {
     "prefect": {"flows", "tasks", "deployments", "automations"},
     "prefect_dask": {"flows", "tasks"},
     "great_expectations": {"expectations"},
-    "mlflow": {"matching/registry.py", "matching/story.py", "matching/disposal.py"},
+    "mlflow": {
+        "matching/registry.py",
+        "matching/story.py",
+        "matching/disposal.py",
+        "operation/model_server.py",
+    },
     "sqlalchemy": {"schemas/tables.py", "warehouse"},
     "fastapi": {"ingest_api", "ingest"},
     "spacy": {"privacy/recognisers.py"},
@@ -178,3 +183,47 @@ def test_every_room_is_read() -> None:
     rooms = {path.relative_to(ROOT).parts[0].removesuffix(".py") for path in project_files()}
 
     assert rooms >= {"schemas", "warehouse", "privacy", "flows", "tasks", "expectations"}
+
+
+SLOW = ("great_expectations", "mlflow", "matplotlib", "spacy", "presidio_analyzer", "sklearn")
+"""Libraries that take seconds to load, and that only a running step needs."""
+
+
+def loaded_by(module: str, seen: set[str] | None = None) -> set[str]:
+    """Return every module that importing one loads at once: ours, and what they import."""
+    seen = set() if seen is None else seen
+    if module in seen:
+        return seen
+    seen.add(module)
+    path = ROOT / module.replace(".", "/")
+    for file in (path.with_suffix(".py"), path / "__init__.py"):
+        if file.exists():
+            for name in _at_once(file.read_text(encoding="utf-8")):
+                for part in (name, name.rpartition(".")[0], name.partition(".")[0]):
+                    loaded_by(part, seen)
+    return seen
+
+
+def _at_once(source: str) -> set[str]:
+    """Return the names that a source imports before anything of it is called."""
+    found: set[str] = set()
+    for node in _WithoutTypeChecking().visit(ast.parse(source)).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {f"{node.module}.{alias.name}" for alias in node.names} | {node.module}
+    return found
+
+
+@pytest.mark.parametrize("flow", sorted(path.stem for path in (ROOT / "flows").glob("[a-z]*.py")))
+def test_whoever_registers_a_flow_does_not_wait_for_what_its_steps_need(flow: str) -> None:
+    loaded = loaded_by(f"flows.{flow}")
+
+    assert "prefect" in loaded
+    assert "schemas.settings" in loaded
+    assert sorted(loaded.intersection(SLOW)) == []
+
+
+def test_what_a_step_loads_is_seen() -> None:
+    assert "great_expectations" in loaded_by("tasks.partition")
+    assert "mlflow" in loaded_by("matching.disposal")

@@ -167,7 +167,7 @@ def test_partition_that_is_refused_as_a_whole_is_kept_and_fails_the_run(
     def refuse(*_: object) -> None:
         raise BatchUnusable("staged_events", "row: must have the types of its table")
 
-    monkeypatch.setattr("tasks.events.broken_events", refuse)
+    monkeypatch.setattr("expectations.staged_events.broken_events", refuse)
     with pytest.raises(BatchUnusable):
         process_events()
 

@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 DEPLOYMENT = "smartmatch"
@@ -92,13 +93,26 @@ def last_runs(api: str, flows: list[str]) -> dict[str, FlowRun]:
     return found
 
 
-def someone_serves(api: str) -> bool:
-    """Tell whether a process asks the server for runs that are due."""
+def someone_serves(api: str, *, since: datetime | None = None) -> bool:
+    """Tell whether a process asks the server for runs that are due.
+
+    Args:
+        api: API of the server.
+        since: Only who has asked after this time counts: for a while the server takes one that
+            has just ended for ready.
+    """
     found = ask(f"{api}/deployments/filter", {"limit": 50}) or []
     return any(
-        deployment["name"] == DEPLOYMENT and deployment.get("status") == "READY"
+        deployment["name"] == DEPLOYMENT
+        and deployment.get("status") == "READY"
+        and (since is None or _asked_after(deployment, since))
         for deployment in found
     )
+
+
+def _asked_after(deployment: dict[str, Any], since: datetime) -> bool:
+    asked = deployment.get("last_polled")
+    return asked is not None and datetime.fromisoformat(str(asked)) > since
 
 
 def ask(url: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) -> Any:

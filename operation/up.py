@@ -9,11 +9,12 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from operation.parts import ingest_host, parts, prefect_url
 from operation.supervisor import Supervisor
-from prefect_api import answers
+from prefect_api import answers, someone_serves
 from schemas.environment import RUNNING, inherited
 from schemas.errors import NotReady
 from schemas.settings import CHECKOUT
@@ -54,7 +55,9 @@ def run_up(settings: Settings) -> int:
             grace_seconds=settings.stop_seconds,
         )
         announcer = threading.Thread(
-            target=_announce, args=(wanted, supervisor.say, time.monotonic()), daemon=True
+            target=announce,
+            args=(wanted, f"{prefect_url(settings)}/api", supervisor.say),
+            daemon=True,
         )
         with _noted(settings, wanted):
             announcer.start()
@@ -62,19 +65,28 @@ def run_up(settings: Settings) -> int:
     return 0 if supervisor.was_asked else int(supervisor.returncode or 1)
 
 
-def _announce(wanted: list[Part], say: Callable[[str], None], began: float) -> None:
-    """Say what answers where, as soon as all of it does."""
-    waiting = [part for part in wanted if part.health]
+def announce(wanted: list[Part], api: str, say: Callable[[str], None]) -> None:
+    """Say of each part where it answers, as soon as it does, and at last that all of them do.
+
+    Args:
+        wanted: The parts.
+        api: API of their Prefect server, which knows whether somebody runs its flows.
+        say: Called with each line.
+    """
+    began, started = time.monotonic(), datetime.now(UTC)
+    waiting = list(wanted)
     while waiting and time.monotonic() - began < LONGEST_START_SECONDS:
         time.sleep(_LOOK_SECONDS)
-        waiting = [part for part in waiting if not answers(part.health)]
+        for part in waiting.copy():
+            # Nothing answers for the process that runs the flows; its server knows of it.
+            if answers(part.health) if part.health else someone_serves(api, since=started):
+                waiting.remove(part)
+                where = part.address or "runs what is due"
+                say(f"  {part.name:8} {where}  (after {time.monotonic() - began:.0f} s)")
     if waiting:
         say(f"does not answer yet: {', '.join(part.name for part in waiting)}")
-        return
-    say(f"Everything answers after {time.monotonic() - began:.0f} s; Ctrl-C stops it.")
-    for part in wanted:
-        if part.address:
-            say(f"  {part.name:8} {part.address}")
+    else:
+        say("Everything works; Ctrl-C stops it, `smartmatch status` says how it is.")
 
 
 @contextmanager

@@ -6,17 +6,21 @@ import fcntl
 import json
 import shlex
 import socket
+import threading
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 
-from operation.model_server import arguments
-from operation.parts import LOOPBACK, parts
+from operation import up
+from operation.parts import LOOPBACK, Part, parts
 from operation.up import run_up
 from schemas.environment import RUNNING, running_prefect
 from schemas.errors import NotReady
 from schemas.settings import Settings
+from tests.serving import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,10 +32,10 @@ def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) ->
 
     hosts = [
         words[words.index("--host") + 1]
-        for words in (*(shlex.split(part.command) for part in parts(alone)), arguments(alone))
+        for words in (shlex.split(part.command) for part in parts(alone))
         if "--host" in words
     ]
-    assert hosts == [LOOPBACK, LOOPBACK, LOOPBACK]
+    assert hosts == [LOOPBACK, LOOPBACK]
     assert [part.address for part in parts(alone) if part.address] == [
         "http://127.0.0.1:4300",
         "http://127.0.0.1:8100/docs",
@@ -73,3 +77,52 @@ def test_commands_beside_a_running_installation_use_its_server(tmp_path: Path) -
         assert running_prefect(tmp_path) == api
 
     assert running_prefect(tmp_path) == ""
+
+
+class _Answering(BaseHTTPRequestHandler):
+    """A Prefect server on whose deployments somebody asked at a time."""
+
+    asked_at = datetime.now(UTC)
+
+    def do_GET(self) -> None:
+        self._reply(b"{}")
+
+    def do_POST(self) -> None:
+        served = {"name": "smartmatch", "status": "READY", "last_polled": str(self.asked_at)}
+        self._reply(json.dumps([served]).encode())
+
+    def _reply(self, content: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        return None
+
+
+def test_each_part_is_announced_when_it_answers_and_the_flows_when_somebody_serves_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with ThreadingHTTPServer((LOOPBACK, 0), _Answering) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        here = f"http://{LOOPBACK}:{server.server_port}"
+        wanted = [
+            Part("ingest", "", f"{here}/docs", f"{here}/health"),
+            Part("flows", ""),
+            Part("mlflow", "", "", f"http://{LOOPBACK}:{free_port()}/health"),
+        ]
+        said: list[str] = []
+        monkeypatch.setattr(up, "LONGEST_START_SECONDS", 2.0)
+
+        up.announce(wanted, f"{here}/api", said.append)
+        before = [line.split()[0] for line in said]
+        _Answering.asked_at = datetime.now(UTC) + timedelta(minutes=1)
+        up.announce(wanted[:2], f"{here}/api", said.append)
+        server.shutdown()
+
+    # Who asked before the start is a process that has ended.
+    assert before == ["ingest", "does"]
+    assert f"{here}/docs" in said[0]
+    assert said[1] == "does not answer yet: flows, mlflow"
+    assert [line.split()[0] for line in said[2:]] == ["ingest", "flows", "Everything"]

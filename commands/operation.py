@@ -103,7 +103,8 @@ def _show(found: Status) -> None:
             if found.champion
             else "none"
         ),
-        "pseudonym key": f"{found.key['id']}, {found.key['age_days']} days old",
+        "pseudonym key": f"{found.key.key_id}, {found.key.age_days} days old; the next one is due "
+        f"{found.key.due_at.astimezone():%Y-%m-%d}",
         "pending erasures": str(found.pending_erasures),
     }
     result(lines, as_json=False)

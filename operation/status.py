@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import prefect_api
@@ -41,6 +41,25 @@ class FlowState:
 
 
 @dataclass(frozen=True)
+class KeyState:
+    """The key that makes new pseudonyms.
+
+    Attributes:
+        key_id: Its id.
+        since: When it began, or will.
+        age_days: Whole days since then.
+        due_at: When the next one is due, by the settings.
+        kept: Number of keys that exist.
+    """
+
+    key_id: str
+    since: datetime
+    age_days: int
+    due_at: datetime
+    kept: int
+
+
+@dataclass(frozen=True)
 class Status:
     """An installation at a moment.
 
@@ -51,8 +70,7 @@ class Status:
         oldest_waiting_seconds: Age of the oldest of them.
         flows: By name.
         champion: Version that serves, since when; None before the first.
-        key: Id, beginning and age in days of the key that makes new pseudonyms, and the
-            number of keys that are kept.
+        key: The key that makes new pseudonyms.
         pending_erasures: Requests that are not done.
         problems: What wants a person's eye, a sentence each.
     """
@@ -63,7 +81,7 @@ class Status:
     oldest_waiting_seconds: float
     flows: dict[str, FlowState]
     champion: dict[str, Any] | None
-    key: dict[str, Any]
+    key: KeyState
     pending_erasures: int
     problems: list[str] = field(default_factory=list)
 
@@ -107,6 +125,9 @@ def problems(found: Status, settings: Settings) -> list[str]:
             hours = (found.at - flow.ended_well_at).total_seconds() / 3_600
             if hours > NIGHT_HOURS:
                 said.append(f"{name} last ended well {hours:.0f} hours ago")
+    if found.key.due_at < found.at:
+        due = found.key.due_at.date().isoformat()
+        said.append(f"the pseudonym key was due on {due}; `smartmatch pseudonym-keys rotate`")
     if found.champion is None:
         said.append("no champion is published; `smartmatch init` makes the first")
     return said
@@ -132,15 +153,17 @@ def _api(settings: Settings) -> str:
     return prefect_api.configured_api() or f"{prefect_url(settings)}/api"
 
 
-def _key(settings: Settings, now: datetime) -> dict[str, Any]:
+def _key(settings: Settings, now: datetime) -> KeyState:
     ring = read_ring(settings.keys)
     since = moment(ring.current.since)
-    return {
-        "id": ring.current.key_id,
-        "since": since.isoformat(),
-        "age_days": (now - since).days,
-        "kept": len(ring.pseudonym_keys),
-    }
+    return KeyState(
+        key_id=ring.current.key_id,
+        since=since,
+        # One that was just made begins a minute later.
+        age_days=max((now - since).days, 0),
+        due_at=since + timedelta(days=settings.key_rotation_days),
+        kept=len(ring.pseudonym_keys),
+    )
 
 
 def _pending(engine: Engine) -> int:

@@ -172,6 +172,12 @@ class Settings(BaseSettings):
         gt=0,
         description="Age of the oldest unprocessed event beyond which status and alerts complain.",
     )
+    key_rotation_days: int = Field(
+        default=365,
+        ge=1,
+        le=3_650,
+        description="Age at which the key of new pseudonyms is due for the next one, days.",
+    )
 
     # Retention
     events_retention_days: int = Field(

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from cli import main
 from installation import set_up_database
-from operation.status import FlowState, Status, problems, read_status
+from operation.status import FlowState, KeyState, Status, problems, read_status
 from prefect_api import FlowRun
 from schemas.clock import micros
 from schemas.settings import Settings
@@ -35,7 +35,7 @@ WELL = Status(
         "purge_expired": FlowState(None, None),
     },
     champion={"version": "1"},
-    key={},
+    key=KeyState("k1", NOW - timedelta(days=9), 9, NOW + timedelta(days=30), 1),
     pending_erasures=0,
 )
 
@@ -64,6 +64,10 @@ def test_an_installation_at_work_has_no_problem() -> None:
             changed(flows={"retrain_model": FlowState(NOW - timedelta(hours=30), None)}),
             "retrain_model last ended well 30 hours ago",
         ),
+        (
+            changed(key=KeyState("k1", NOW, 9, datetime(2026, 11, 20, tzinfo=UTC), 1)),
+            "the pseudonym key was due on 2026-11-20; `smartmatch pseudonym-keys rotate`",
+        ),
         (changed(champion=None), "no champion is published; `smartmatch init` makes the first"),
     ],
 )
@@ -77,6 +81,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name in ("PORT", "SMARTMATCH_PREFECT_PORT", "SMARTMATCH_MLFLOW_PORT"):
         monkeypatch.setenv(name, str(free_port()))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("SMARTMATCH_KEY_ROTATION_DAYS", "40")
     settings = Settings()
     set_up_database(settings)
     return settings
@@ -94,7 +99,8 @@ def test_status_reads_backlog_champion_and_key(alone: Settings) -> None:
     assert (found.waiting, found.oldest_waiting_seconds) == (1, 300.0)
     assert found.champion is not None
     assert found.champion["version"] == "7"
-    assert found.key["kept"] == 1
+    assert found.key.kept == 1
+    assert found.key.due_at - found.key.since == timedelta(days=40)
     assert found.parts == {"prefect": False, "flows": None, "ingest": False, "mlflow": False}
 
 

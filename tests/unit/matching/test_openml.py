@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import urllib.request
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -218,6 +219,8 @@ def test_without_a_network_the_error_says_so(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setenv(name, "http://127.0.0.1:9")  # nobody listens there
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # urllib keeps the proxies of its first call for all later ones, those of other tests too.
+    monkeypatch.setattr(urllib.request, "_opener", None)
 
     with pytest.raises(NoNetwork, match="no network"):
         fetch_openml_rounds()

@@ -30,6 +30,7 @@ from schemas.tables import (
 )
 from warehouse.engine import reading
 from warehouse.lineage import versions_of
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,6 +66,7 @@ LOGIC = (
 )
 
 
+@on_ground(Ground.ACCESS)
 def export(
     engine: Engine, subject: int, settings: Settings, open_texts: OpenTexts
 ) -> dict[str, Any]:
@@ -139,6 +141,7 @@ def _kept(limit: str, settings: Settings) -> str:
     return f"{getattr(settings, limit)} days" if hasattr(settings, limit) else limit
 
 
+@on_ground(Ground.ACCESS)
 def _rows(
     connection: Connection, table: Table, subject: int, maker: _Maker
 ) -> list[dict[str, Any]]:

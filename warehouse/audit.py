@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from schemas.tables import events, receipts, rejected, staged
 from warehouse import accounts
 from warehouse.engine import reading
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +63,7 @@ class Balance:
         return self.arrivals_agree and self.fates_agree and self.tables_agree
 
 
+@on_ground(Ground.COUNTING)
 def balance(engine: Engine) -> Balance:
     """Read the books and the tables that they speak of, on one snapshot."""
     with reading(engine) as connection:

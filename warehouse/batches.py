@@ -15,12 +15,14 @@ import msgspec
 import numpy as np
 
 from schemas.events import EventKind
+from schemas.purposes import Purpose
 from warehouse import accounts, bulk
 from warehouse.batch_frame import Batch, Partition, build
 from warehouse.contributions import change
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches, write_matches
 from warehouse.matches import CODES, EVENT_COLUMNS, Columns, merge, split_id, take
+from warehouse.purposes import Ground, consented_sql, on_ground
 from warehouse.subtraction import settle
 
 if TYPE_CHECKING:
@@ -63,12 +65,14 @@ class Counts:
         )
 
 
+@on_ground(Ground.COUNTING)
 def count_staged(engine: Engine) -> int:
     """Count the events that wait in staging."""
     with reading(engine) as connection:
         return int(bulk.fetch(connection, "SELECT COUNT(*) FROM staged")[0][0])
 
 
+@on_ground(Ground.COUNTING)
 def plan(engine: Engine, size: int, limit: int | None = None) -> list[Partition]:
     """Cut what is staged now into partitions, oldest first.
 
@@ -95,6 +99,7 @@ def plan(engine: Engine, size: int, limit: int | None = None) -> list[Partition]
     return partitions
 
 
+@on_ground(Ground.JUDGING)
 def read(engine: Engine, partition: Partition, as_of: int) -> Batch:
     """Read a partition as columns; what cannot be read is marked, not refused.
 
@@ -125,7 +130,7 @@ def read_sealed(engine: Engine, partition: Partition) -> list[tuple[int, bytes, 
             "SELECT seq, event_id, sealed, sealed_day FROM staged"
             " JOIN subjects ON subjects.subject = staged.subject"
             " WHERE seq BETWEEN :first AND :last AND sealed IS NOT NULL"
-            " AND analytics AND NOT erasing ORDER BY seq",
+            f" AND {consented_sql(Purpose.ANALYTICS)} ORDER BY seq",
             {"first": partition.first, "last": partition.last},
         )
 
@@ -236,7 +241,7 @@ def _consents(connection: Connection, batch: Batch, *, hold: bool = False) -> ND
     share = " FOR SHARE" if hold else ""
     rows = bulk.fetch(
         connection,
-        "SELECT subject, CASE WHEN analytics AND NOT erasing THEN 1 ELSE 0 END,"
+        f"SELECT subject, CASE WHEN {consented_sql(Purpose.ANALYTICS)} THEN 1 ELSE 0 END,"
         " CASE WHEN counted THEN 1 ELSE 0 END FROM subjects"
         f" WHERE {bulk.among(connection, 'subject', 'subjects')} ORDER BY subject{share}",
         {"subjects": bulk.numbers(connection, np.unique(batch.columns["subject"]))},
@@ -258,6 +263,7 @@ def _hold(connection: Connection, batch: Batch, judged: NDArray[np.int64]) -> No
     settle(connection, held[held[:, 1] != held[:, 2], 0].tolist())
 
 
+@on_ground(Ground.JUDGING)
 def _claim(connection: Connection, batch: Batch) -> NDArray[np.int64]:
     """Claim the events of a partition that are still there; leave those another one holds."""
     here = {"first": batch.partition.first, "last": batch.partition.last}
@@ -279,6 +285,7 @@ def _store_matches(connection: Connection, batch: Batch, accepted: NDArray[np.bo
     events = _events(batch, accepted)
     before = read_matches(
         connection,
+        Purpose.ANALYTICS,
         bulk.among(connection, "m.match_key", "keys"),
         {"keys": bulk.numbers(connection, np.unique(events["match_key"]))},
     )
@@ -322,6 +329,7 @@ def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return _whole(np.rint(seconds * 1_000))
 
 
+@on_ground(Ground.JUDGING)
 def _store_events(
     connection: Connection,
     partition: Partition,
@@ -344,6 +352,7 @@ def _store_events(
     )
 
 
+@on_ground(Ground.JUDGING)
 def _store_rejected(connection: Connection, rejected: Mapping[int, list[str]], as_of: int) -> None:
     """Keep rejected events sealed as they were; without the text where nobody could be asked."""
     rows = [

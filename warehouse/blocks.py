@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from schemas.purposes import Purpose
 from schemas.tables import block_sums, blocks
 from warehouse import bulk, tallies
 from warehouse.contributions import contributions
@@ -23,6 +24,7 @@ from warehouse.engine import reading, writing
 from warehouse.match_rows import read_matches
 from warehouse.matches import ABSENT, UNKNOWN, Columns, take
 from warehouse.publishable import publishable
+from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +58,7 @@ _STANDINGS = (
     "SELECT DISTINCT m.subject, CASE WHEN m.proposed_at IS NULL THEN 'all'"
     " WHEN m.accepted IS NULL THEN 'undecided' WHEN m.accepted THEN 'accepted'"
     " ELSE 'rejected' END FROM matches m JOIN subjects s ON s.subject = m.subject"
-    " WHERE s.counted AND m.day = :day"
+    f" WHERE s.counted AND {consented_sql(Purpose.ANALYTICS, 's')} AND m.day = :day"
 )
 
 
@@ -137,7 +139,11 @@ def _publishable(connection: Connection, block: Block, smallest: int) -> tuple[p
 
 
 def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int, Columns]]:
-    """Yield a day and counted rows of its matches, whole matches, a bounded number at a time."""
+    """Yield a day and the rows of its matches that may be counted now, whole matches at a time.
+
+    Who has withdrawn is left out although the running sums may not have followed yet: a block
+    is sealed for good.
+    """
     chosen = "SELECT match_key FROM matches WHERE day = :day AND match_key > :after"
     for day in range(block.since, block.until):
         after: int | None = -(2**63)
@@ -151,10 +157,11 @@ def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int
             if after is not None:
                 rows = read_matches(
                     connection,
+                    Purpose.ANALYTICS,
                     f"m.match_key IN ({chosen} AND match_key <= :last)",
                     {"day": day, "after": here["after"], "last": after},
                 )
-                yield day, take(rows, rows["counted"])
+                yield day, take(rows, rows["counted"] & rows["allowed"])
 
 
 def _with_pairs(rows: pd.DataFrame) -> pd.DataFrame:

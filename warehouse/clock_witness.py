@@ -19,6 +19,7 @@ from schemas.clock import MICROS_PER_DAY, iso_day
 from schemas.errors import SmartMatchError
 from schemas.tables import consents, events, leases, purges, runs, staged
 from warehouse.engine import reading
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -59,6 +60,7 @@ def _last_purge(connection: Connection) -> int | None:
     return connection.execute(select(func.max(purges.c.finished_at))).scalar()
 
 
+@on_ground(Ground.COUNTING)
 def _last_seen(connection: Connection) -> int | None:
     """Return the newest time that this machine has noted; None in an empty database."""
     found = [

@@ -31,6 +31,7 @@ from warehouse import accounts, lineage, runs
 from warehouse.engine import add_to, reading, writing
 from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
+from warehouse.purposes import Ground, on_ground
 from warehouse.subtraction import subtract_subject
 from warehouse.withdrawals import wait_for_storing
 
@@ -92,6 +93,7 @@ def pending_erasures(engine: Engine) -> list[str]:
         )
 
 
+@on_ground(Ground.ERASURE)
 def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0) -> Erasure:
     """Delete everything about the subject and take it out of the sums, in one transaction.
 
@@ -176,6 +178,7 @@ def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
         return read_in(connection, request)
 
 
+@on_ground(Ground.ERASURE)
 def rows_of(connection: Connection, subject: int) -> dict[str, int]:
     """Count the rows of a subject, by table."""
     return {
@@ -186,6 +189,7 @@ def rows_of(connection: Connection, subject: int) -> dict[str, int]:
     }
 
 
+@on_ground(Ground.ERASURE)
 def _delete_receipts(connection: Connection, subject: int) -> int:
     total = 0
     for table in (staged, rejected, events):

@@ -24,6 +24,7 @@ from schemas.events import EventKind
 from schemas.tables import consents, events, matches, purges, subjects, training_sets
 from warehouse import runs
 from warehouse.engine import reading
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -172,6 +173,7 @@ def _mark(connection: Connection, named: list[str], now: datetime, **values: obj
     )
 
 
+@on_ground(Ground.ACCOUNTABILITY)
 def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
     """Return the versions that learned from a subject, with the entry that allowed it."""
     ledger_id = select(subjects.c.ledger_id).where(subjects.c.subject == subject).scalar_subquery()
@@ -202,6 +204,7 @@ def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
     return [(version, entry_hash) for version, entry_hash in rows]
 
 
+@on_ground(Ground.ACCOUNTABILITY)
 def _purged_since(connection: Connection, subject: int) -> int | None:
     """Return the first answer of a subject of whom a purge may have deleted rows, else None.
 
@@ -218,6 +221,7 @@ def _purged_since(connection: Connection, subject: int) -> int | None:
     return answered if answered is not None and purged is not None and answered < purged else None
 
 
+@on_ground(Ground.ACCOUNTABILITY)
 def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
     learned = _entries(row)
     held = [entry for (entry,) in connection.execute(learned)]
@@ -239,6 +243,7 @@ def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
     )
 
 
+@on_ground(Ground.ACCOUNTABILITY)
 def _entries(version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
     """Select the entries under which a version learned, of those whom the database holds.
 

@@ -12,12 +12,15 @@ from warehouse import bulk
 from warehouse.contributions import KEYS
 from warehouse.engine import add_to, is_postgres
 from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, Columns, split_id
+from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
     from sqlalchemy import Connection
+
+    from schemas.purposes import Purpose
 
 _NO_EVENT = bytes(16)
 _SUMS_LOCK = 0x5341_4D31
@@ -53,32 +56,39 @@ _READ: dict[str, str] = {
     "completion_rate": "m.completion_rate",
     "counted": "CASE WHEN s.counted THEN 1 ELSE 0 END",
 }
-_SELECT = (
-    f"SELECT {', '.join(_READ.values())}"
-    " FROM matches m LEFT JOIN subjects s ON s.subject = m.subject"
-)
+_FROM = " FROM matches m LEFT JOIN subjects s ON s.subject = m.subject"
 _DTYPES = {name: kind for name, (kind, _) in DEFAULTS.items()}
 
 
-def read_matches(connection: Connection, condition: str, parameters: Mapping[str, Any]) -> Columns:
-    """Read match rows.
+def read_matches(
+    connection: Connection, purpose: Purpose, condition: str, parameters: Mapping[str, Any]
+) -> Columns:
+    """Read match rows of subjects who allow a purpose now, and of those whom the sums include.
+
+    Who withdraws is in the sums until that is settled, and has to be read once more to be taken
+    out; afterwards their rows are read no more.
 
     Args:
         connection: The transaction.
+        purpose: What they are read for.
         condition: SQL condition on ``m`` (matches); parameters written ``:name``.
         parameters: Their values.
 
     Returns:
         Columns of ``matches.empty_states``, and ``counted``: whether the sums include the
-        row's subject.
+        row's subject; and ``allowed``: whether they allow the purpose.
     """
+    allowed = f"CASE WHEN {consented_sql(purpose, 's')} THEN 1 ELSE 0 END"
+    # A number, so that the engine looks for the match first and not for everybody who allows it.
+    readable = f"{_READ['counted']} + {allowed} > 0"
+    read = _READ | {"allowed": allowed}
     values = bulk.columns(
         connection,
-        f"{_SELECT} WHERE {condition}",
+        f"SELECT {', '.join(read.values())}{_FROM} WHERE ({condition}) AND {readable}",
         {**parameters, "absent": ABSENT, "no_event": _NO_EVENT},
-        len(_READ),
+        len(read),
     )
-    return _arrays(dict(zip(_READ, values, strict=True)))
+    return _arrays(dict(zip(read, values, strict=True)))
 
 
 def _arrays(values: dict[str, tuple[Any, ...]]) -> Columns:
@@ -90,8 +100,7 @@ def _arrays(values: dict[str, tuple[Any, ...]]) -> Columns:
             arrays[f"{facet}_high"], arrays[f"{facet}_low"] = high, low
         else:
             arrays[name] = np.array(column, dtype=_DTYPES.get(name, np.dtype(np.int64)))
-    arrays["counted"] = arrays["counted"].astype(bool)
-    return arrays
+    return arrays | {name: arrays[name].astype(bool) for name in ("counted", "allowed")}
 
 
 def _plain(rows: Columns, name: str) -> list[Any]:

@@ -29,6 +29,7 @@ from warehouse import accounts, bulk, leases, queue, tallies
 from warehouse import measures as m
 from warehouse.engine import reading
 from warehouse.erasure_requests import DONE
+from warehouse.purposes import Ground, on_ground
 from warehouse.sums import exact_window, published_window
 
 if TYPE_CHECKING:
@@ -213,6 +214,7 @@ def _age(connection: Connection, rule: Rule, as_of: datetime, *, published: bool
     }
 
 
+@on_ground(Ground.COUNTING)
 def _oldest(connection: Connection, rule: Rule) -> int | None:
     """Find the oldest row of a class from one end of an index."""
     if rule.table is metric_sums:

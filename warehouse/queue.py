@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 
 from schemas.tables import staged, versions
 from warehouse.engine import add_to, reading
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -18,6 +19,7 @@ def probe(connection: Connection) -> None:
     connection.execute(add_to(connection, versions, ["name"]), [{"name": "probe", "value": 1}])
 
 
+@on_ground(Ground.COUNTING)
 def backlog(engine: Engine) -> tuple[int, int | None]:
     """Return how many events no run has processed yet, and when the oldest of them came."""
     with reading(engine) as connection:

@@ -11,11 +11,13 @@ import pandas as pd
 
 from schemas.clock import iso_day
 from schemas.errors import SumsDiffer
+from schemas.purposes import Purpose
 from warehouse import bulk
 from warehouse.contributions import KEYS, contributions
 from warehouse.engine import reading
 from warehouse.match_rows import read_matches
 from warehouse.matches import take
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -88,6 +90,7 @@ def reconcile(engine: Engine, since_day: int, *, chunk: int = CHUNK_ROWS) -> Rec
     return compare(engine, [counted], since_day, None)
 
 
+@on_ground(Ground.COUNTING)
 def stretches(engine: Engine, parts: int, snapshot: str | None) -> list[Stretch]:
     """Cut the matches into stretches of about one size, for several workers.
 
@@ -140,11 +143,12 @@ def recount(
     connection: Connection, since_day: int, stretch: Stretch, *, chunk: int = CHUNK_ROWS
 ) -> Recounted:
     """Count the matches of counted subjects in a stretch anew, a chunk at a time."""
-    total = contributions(read_matches(connection, "m.match_key IS NULL", {}))
+    total = contributions(read_matches(connection, Purpose.ANALYTICS, "m.match_key IS NULL", {}))
     rows, after = 0, stretch.after
     while (until := _chunk_end(connection, after, stretch.until, chunk)) is not None:
         part = read_matches(
             connection,
+            Purpose.ANALYTICS,
             "m.match_key > :after AND m.match_key <= :until",
             {"after": after, "until": until},
         )
@@ -165,6 +169,7 @@ def read_sums(connection: Connection, since_day: int) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*KEYS, "value"])
 
 
+@on_ground(Ground.COUNTING)
 def _chunk_end(connection: Connection, after: int, last: int, chunk: int) -> int | None:
     """Return the last key of the next chunk; a match is never cut in two."""
     ends = bulk.fetch(

@@ -11,7 +11,7 @@ import msgspec
 from schemas.purposes import Purpose
 from warehouse import accounts, bulk, withdrawals
 from warehouse.engine import reading, writing
-from warehouse.purposes import consented_sql
+from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,6 +48,7 @@ class RejectedEvents:
         return sum(self.by_rule.values())
 
 
+@on_ground(Ground.COUNTING)
 def list_rejected(engine: Engine, *, limit: int = _LISTED) -> RejectedEvents:
     """Read what was rejected and why.
 

@@ -24,11 +24,13 @@ from sqlalchemy import func, select
 
 from schemas.clock import MICROS_PER_DAY, iso_day
 from schemas.errors import InvalidInput, SmartMatchError
+from schemas.purposes import Purpose
 from schemas.tables import private_releases, versions
 from warehouse import bulk
 from warehouse.blocks import LATE_DAYS
 from warehouse.clock_witness import check_clock
 from warehouse.engine import add_to, reading, writing
+from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +52,7 @@ _EXACT = (
     " ROW_NUMBER() OVER (PARTITION BY m.subject ORDER BY m.proposed_at, m.match_key) AS place"
     " FROM matches m JOIN subjects s ON s.subject = m.subject"
     " WHERE m.day >= :since AND m.day < :until AND m.proposed_at IS NOT NULL"
-    " AND s.analytics AND NOT s.erasing) AS bounded WHERE place <= :rows"
+    f" AND {consented_sql(Purpose.ANALYTICS, 's')}) AS bounded WHERE place <= :rows"
 )
 
 

@@ -11,6 +11,7 @@ from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import matches, purges
 from warehouse import accounts
 from warehouse.engine import is_postgres, reading, writing
+from warehouse.purposes import Ground, on_ground
 from warehouse.subtraction import purge_matches
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ _BOOKED = {
 }
 
 
+@on_ground(Ground.RETENTION)
 def count_expired(engine: Engine, rule: Rule) -> int:
     """Count the rows that ``delete_expired`` would delete."""
     with reading(engine) as connection:
@@ -92,6 +94,7 @@ def note_deleted(engine: Engine, run: str, data_class: str, deleted: int) -> Non
         _add_evidence(connection, run, data_class, deleted)
 
 
+@on_ground(Ground.RETENTION)
 def _delete_oldest(connection: Connection, rule: Rule) -> int:
     """Delete one chunk of a class, and book it."""
     if rule.table is matches:

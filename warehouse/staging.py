@@ -19,6 +19,7 @@ from warehouse import accounts, consents, withdrawals
 from warehouse.columns import insert_new, insert_rows
 from warehouse.engine import is_postgres, writing
 from warehouse.keyfile import days_with_keys, destroy_day_key
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -209,6 +210,7 @@ def counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
     return {key: value for key, value in entries.items() if value}
 
 
+@on_ground(Ground.COUNTING)
 def destroy_idle_day_keys(engine: Engine, directory: Path, now: datetime) -> list[int]:
     """Destroy the keys of past days under which no sealed text is left.
 

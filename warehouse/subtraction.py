@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from schemas.purposes import Purpose
 from warehouse import bulk
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
 from warehouse.matches import take
+from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from sqlalchemy import Connection
 
-_WANTED = "(analytics AND NOT erasing)"
+_WANTED = consented_sql(Purpose.ANALYTICS)
 _CHUNK_SUBJECTS = 500
 
 
@@ -110,15 +112,12 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
         How many rows were deleted.
     """
     lock_sums(connection)
-    oldest = bulk.fetch(
-        connection,
-        "SELECT match_key, subject FROM matches WHERE day < :before ORDER BY day LIMIT :most",
-        {"before": before_day, "most": limit},
-    )
+    oldest = _oldest(connection, before_day, limit)
     if not oldest:
         return 0
-    keys = bulk.numbers(connection, {match_key for match_key, _ in oldest})
-    rows = read_matches(connection, bulk.among(connection, "m.match_key", "keys"), {"keys": keys})
+    keys = bulk.numbers(connection, oldest)
+    wanted = bulk.among(connection, "m.match_key", "keys")
+    rows = read_matches(connection, Purpose.ANALYTICS, wanted, {"keys": keys})
     here = bulk.among(connection, "match_key", "keys")
     gone = rows["day"] < before_day
     deleted = bulk.run(
@@ -132,13 +131,23 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
     return deleted
 
 
+@on_ground(Ground.RETENTION)
+def _oldest(connection: Connection, before_day: int, limit: int) -> set[int]:
+    """Return the keys of the oldest match rows of days before one."""
+    rows = bulk.fetch(
+        connection,
+        "SELECT match_key FROM matches WHERE day < :before ORDER BY day LIMIT :most",
+        {"before": before_day, "most": limit},
+    )
+    return {match_key for (match_key,) in rows}
+
+
 def _recount_matches(connection: Connection, added: list[int], removed: list[int]) -> pd.DataFrame:
     """Change the sums by what some subjects' being counted or not makes of their matches."""
     which = {"subjects": bulk.numbers(connection, [*added, *removed])}
     here = bulk.among(connection, "subject", "subjects")
-    rows = read_matches(
-        connection, f"m.match_key IN (SELECT match_key FROM matches WHERE {here})", which
-    )
+    wanted = f"m.match_key IN (SELECT match_key FROM matches WHERE {here})"
+    rows = read_matches(connection, Purpose.ANALYTICS, wanted, which)
     before, subject = rows["counted"], rows["subject"]
     after = (before | np.isin(subject, added)) & ~np.isin(subject, removed)
     difference = change(take(rows, before), take(rows, after))

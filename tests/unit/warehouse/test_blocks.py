@@ -13,7 +13,7 @@ from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import block_sums, blocks, leases
-from tests.histories import NOW, TODAY, admit, make_row, process, stage
+from tests.histories import NOW, TODAY, admit, consent, make_row, process, stage
 from warehouse import metrics
 from warehouse.blocks import LATE_DAYS, MOST_DAYS, Block, seal
 from warehouse.engine import is_postgres, reading, writing
@@ -148,6 +148,16 @@ def test_people_who_do_not_consent_stand_behind_nothing(engine: Engine) -> None:
     admit(engine, range(10, 30), analytics=False)
     _propose(engine, range(1, 30), TODAY - 5)
     assert _seal(engine) == []
+
+
+def test_block_leaves_out_who_has_withdrawn_before_the_sums_have_followed(engine: Engine) -> None:
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 31), TODAY - LATE_DAYS - 1)
+    for number in range(1, 9):
+        consent(engine, number, analytics=False)
+    assert [block.subjects for block in _seal(engine)] == [22]
+    found = metrics.acceptance(engine, 30, AS_OF, published=True)
+    assert found["total_proposed"] == 22
 
 
 def test_window_is_the_union_of_whole_blocks_and_says_which(engine: Engine) -> None:

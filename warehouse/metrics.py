@@ -43,6 +43,19 @@ _ORPHANS = {
     "completed": m.ORPHAN_COMPLETED,
 }
 
+# What each metric reads: a measure costs a row a day and model version.
+_OF_ACCEPTANCE = (
+    *(m.PROPOSED, m.DECIDED, m.ACCEPTED, m.REJECTED, m.DECIDED_OF, m.DECISION_MS),
+    *(m.MUTUAL, m.PAIRED, m.SCORE, m.SCORE_SQUARES, m.ORPHAN_DECIDED),
+)
+_OF_SATISFACTION = (m.PROPOSED, m.RATED, m.RATED_PROPOSED, m.RATED_OF, *m.RATING)
+_OF_FUNNEL = (
+    *(m.PROPOSED, m.VIEWED, m.VIEWED_OF, m.VIEWS, m.VIEW_MS, m.DECIDED, m.DECIDED_OF),
+    *(m.DECISION_MS, m.ACCEPTED, m.MUTUAL, m.PAIRED, m.RATED_PROPOSED, m.RATED_OF),
+    *(m.COMPLETED, m.ABANDONED, *_ORPHANS.values()),
+)
+_OF_MODELS = (*(m.PROPOSED, m.DECIDED, m.ACCEPTED, m.MUTUAL, m.PAIRED, m.RATED, *m.RATING),)
+
 
 def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
     """Tell how often decided proposals are accepted, by one party and by all parties.
@@ -58,7 +71,7 @@ def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -
         decided; ``mutual`` stands on rows of matches all of whose parties decided.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+        total = Counter(whole_sums(connection, window, _OF_ACCEPTANCE))
     rate = wilson(total[m.ACCEPTED], total[m.DECIDED])
     mutual = wilson(total[m.MUTUAL], total[m.PAIRED])
     return {
@@ -86,7 +99,7 @@ def satisfaction(engine: Engine, days: int, as_of: datetime, *, published: bool)
     rating, whether or not its proposal is known.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+        total = Counter(whole_sums(connection, window, _OF_SATISFACTION))
     counts = {stars: total[name] for stars, name in zip(m.RATINGS, m.RATING, strict=True)}
     stars_sum = sum(stars * count for stars, count in counts.items())
     squares = sum(stars * stars * count for stars, count in counts.items())
@@ -132,7 +145,7 @@ def funnel(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
     ``of``. ``orphans`` count what came for a match whose proposal is not known.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, m.OF_WHOLE))
+        total = Counter(whole_sums(connection, window, _OF_FUNNEL))
     finished = total[m.COMPLETED] + total[m.ABANDONED]
     steps = {
         "viewed": (total[m.VIEWED], _of(total, window, m.VIEWED_OF), "proposed"),
@@ -163,7 +176,7 @@ def models(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
     Arguments as in ``acceptance``.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        found = sums_by_version(connection, window, m.OF_WHOLE)
+        found = sums_by_version(connection, window, _OF_MODELS)
     return {
         "models": {version: _model(Counter(sums)) for version, sums in found.items()},
         "window": window.to_dict() | {"days": days},

@@ -134,8 +134,8 @@ def sums_by_constraint(
 ) -> dict[str, dict[str, int]]:
     """Sum the measures of constraints: ``{constraint: {measure: sum}}``, names in order.
 
-    Each (measure, constraint) is one stretch of the primary key, so that the cost is days
-    times groups of the window, not of the history.
+    Each (measure, constraint) is one stretch of the primary key, summed by itself, so that the
+    cost is days times groups of the window, not of the history, and nothing is sorted.
     """
     listed = list(names)
     measures, parameters = _named(listed)
@@ -151,16 +151,18 @@ def sums_by_constraint(
     facets = _facets(connection)
     if not facets:
         return {}
-    marks = ", ".join(f":facet_{place}" for place in range(len(facets)))
+    named = ", ".join(f"(:{mark})" for mark in parameters)
+    marks = ", ".join(f"(:facet_{place})" for place in range(len(facets)))
     parameters |= {f"facet_{place}": name for place, name in enumerate(facets)}
     rows = bulk.fetch(
         connection,
-        f"SELECT facet, measure, SUM(value) FROM metric_sums WHERE measure IN ({measures})"
-        f" AND facet IN ({marks}) AND {_within(connection, window)}"
-        " GROUP BY facet, measure ORDER BY facet",
+        "SELECT f.column1, m.column1, (SELECT SUM(value) FROM metric_sums"
+        " WHERE measure = m.column1 AND facet = f.column1"
+        f" AND {_within(connection, window)})"
+        f" FROM (VALUES {marks}) AS f CROSS JOIN (VALUES {named}) AS m ORDER BY f.column1",
         {**parameters, **_bounds(connection, window)},
     )
-    return _nested(rows)
+    return _nested(row for row in rows if row[2] is not None)
 
 
 def _facets(connection: Connection) -> list[str]:

@@ -42,8 +42,9 @@ def purge_expired(
 ) -> Purged:
     """Delete what is past its retention, class by class, and keep the evidence.
 
-    Chunks are transactions, so writers go on beside it and a run that was killed is finished by
-    the next one.
+    On PostgreSQL months that are past as a whole are dropped, and the coming ones made ahead.
+    Months and chunks are transactions, so writers go on beside it and a run that was killed is
+    finished by the next one.
 
     Args:
         dry_run: Count what would go, and delete nothing.
@@ -72,6 +73,7 @@ def purge_expired(
     if not clock_is_right:
         retention.check_clock(settings.url, micros(now))
     with lease(connect(settings.url), "purge_expired", settings.lease_seconds) as held:
+        retention.make_months(settings.url, settings.events_retention_days, micros(now))
         run = str(flow_run.id)
         retention.begin_evidence(settings.url, run, (*classes, *beside), micros(now))
         deleted = {

@@ -28,3 +28,14 @@ def day_number(at: datetime | date) -> int:
 def iso_day(number: int) -> str:
     """Return days since 1970 as an ISO date."""
     return date.fromordinal(EPOCH.toordinal() + number).isoformat()
+
+
+def month_of(day: int) -> int:
+    """Return the month of a day: months since the year 0, so that the next one is one more."""
+    at = date.fromordinal(EPOCH.toordinal() + day)
+    return at.year * 12 + at.month - 1
+
+
+def first_day(month: int) -> int:
+    """Return the first day of a month, days since 1970."""
+    return day_number(date(month // 12, month % 12 + 1, 1))

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from schemas.clock import day_number, moment
+from schemas.tables import matches
 from tasks.opening import opened
 from tasks.policies import io_task
 from warehouse import blocks, metrics, recount, tallies
@@ -35,7 +36,7 @@ def count_people(url: SecretStr, lease: Lease, as_of: int) -> dict[str, int]:
 @contextmanager
 def one_snapshot(url: SecretStr) -> Iterator[str | None]:
     """Hold the state of the database of now, for all steps that are given its name."""
-    with opened(url) as engine, shared_snapshot(engine) as snapshot:
+    with opened(url) as engine, shared_snapshot(engine, whole=[matches]) as snapshot:
         yield snapshot
 
 

@@ -10,12 +10,12 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import SecretStr
 
-from schemas.clock import moment
+from schemas.clock import day_number, moment
 from schemas.retention import DELETED_RUNS, LOG_FILES, Aged, Rule
 from schemas.settings import Settings
 from tasks.opening import registry_of
 from tasks.policies import io_task
-from warehouse import clock_witness, old_files, retention
+from warehouse import clock_witness, months, old_files, retention
 from warehouse.engine import connect
 from warehouse.leases import Lease
 
@@ -26,6 +26,13 @@ _PAGE = 200
 def check_clock(url: SecretStr, now: int) -> None:
     """Refuse to go on by a clock that has jumped ahead."""
     clock_witness.check_clock(connect(url), now)
+
+
+@io_task
+def make_months(url: SecretStr, kept_days: int, now: int) -> list[str]:
+    """Make the months of events and matches that are missing, and some ahead."""
+    today = day_number(moment(now))
+    return months.make_months(connect(url), today - kept_days, today)
 
 
 @io_task

@@ -66,7 +66,7 @@ class Balance:
 @on_ground(Ground.COUNTING)
 def balance(engine: Engine) -> Balance:
     """Read the books and the tables that they speak of, on one snapshot."""
-    with reading(engine) as connection:
+    with reading(engine, whole=[events]) as connection:
         books = accounts.read(connection)
         held = {
             table.name: connection.execute(select(func.count()).select_from(table)).scalar_one()

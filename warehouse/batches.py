@@ -187,7 +187,7 @@ def _settle_fate(
     fate = _judge(connection, batch, consents, reasons)
     seq = batch.seq
     accepted = fate == _ACCEPTED
-    _store_events(connection, batch.partition, seq[accepted], seq[~accepted], texts)
+    _store_events(connection, batch, accepted, texts)
     rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
     _store_rejected(connection, rejected, as_of)
     _clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
@@ -332,23 +332,24 @@ def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
 @on_ground(Ground.JUDGING)
 def _store_events(
     connection: Connection,
-    partition: Partition,
-    accepted: NDArray[np.int64],
-    others: NDArray[np.int64],
+    batch: Batch,
+    accepted: NDArray[np.bool_],
     texts: Mapping[int, str],
 ) -> None:
     """Copy the accepted events inside the database, and put their redacted texts beside them."""
-    condition, parameters = _chosen(connection, partition, accepted, others)
+    seq, occurred_at = batch.seq, batch.columns["occurred_at"]
+    condition, parameters = _chosen(connection, batch.partition, seq[accepted], seq[~accepted])
     bulk.run(
         connection,
         f"INSERT INTO events ({COPIED}) SELECT {COPIED} FROM staged WHERE {condition}",
         parameters,
     )
-    kept = set(accepted.tolist())
+    kept = zip(seq[accepted].tolist(), occurred_at[accepted].tolist(), strict=True)
     bulk.run_many(
         connection,
-        "UPDATE events SET texts = :texts WHERE seq = :seq",
-        [{"seq": seq, "texts": one} for seq, one in texts.items() if seq in kept],
+        # With the time, which names the partition.
+        "UPDATE events SET texts = :texts WHERE seq = :seq AND occurred_at = :at",
+        [{"seq": one, "at": at, "texts": texts[one]} for one, at in kept if one in texts],
     )
 
 

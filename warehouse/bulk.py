@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import event
 
+from schemas.errors import NotReady
 from warehouse.engine import is_postgres
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ def among(connection: Connection, column: str, name: str) -> str:
     Pass them with ``numbers``: one parameter, however many they are.
     """
     if is_postgres(connection):
-        return f"{column} = ANY(:{name})"
+        # Behind a query the planner does not look at each number, once a partition.
+        return f"{column} = ANY((SELECT :{name})::bigint[])"
     return f"{column} IN (SELECT value FROM json_each(:{name}))"
 
 
@@ -78,7 +80,8 @@ def run_many(connection: Connection, statement: str, rows: Sequence[Mapping[str,
         return
     if is_postgres(connection):
         statement = _NAMED.sub(r"%(\1)s", statement)
-    _cursor(connection).executemany(statement, rows)
+    with _answered(connection):
+        _cursor(connection).executemany(statement, rows)
 
 
 def append_rows(
@@ -87,12 +90,11 @@ def append_rows(
     """Insert rows whose keys are new."""
     fields = ", ".join(names)
     if is_postgres(connection):
-        with _cursor(connection).copy(f"COPY {table} ({fields}) FROM STDIN") as copy:
-            for row in rows:
-                copy.write_row(row)
+        _copy(connection, table, fields, rows)
         return
     marks = ", ".join("?" * len(names))
-    _cursor(connection).executemany(f"INSERT INTO {table} ({fields}) VALUES ({marks})", rows)
+    with _answered(connection):
+        _cursor(connection).executemany(f"INSERT INTO {table} ({fields}) VALUES ({marks})", rows)
 
 
 def replace_rows(
@@ -122,9 +124,10 @@ def replace_rows(
         )
         return
     marks = ", ".join("?" * len(names))
-    _cursor(connection).executemany(
-        f"INSERT INTO {table} ({fields}) VALUES ({marks}) {upsert}", rows
-    )
+    with _answered(connection):
+        _cursor(connection).executemany(
+            f"INSERT INTO {table} ({fields}) VALUES ({marks}) {upsert}", rows
+        )
 
 
 def copy_to_draft(
@@ -136,14 +139,12 @@ def copy_to_draft(
     """
     draft = f"draft_{table}"
     fields = ", ".join(names)
-    cursor = _cursor(connection)
-    cursor.execute(f"DROP TABLE IF EXISTS {draft}")
-    cursor.execute(
-        f"CREATE TEMP TABLE {draft} ON COMMIT DROP AS SELECT {fields} FROM {table} LIMIT 0"
+    run(connection, f"DROP TABLE IF EXISTS {draft}")
+    run(
+        connection,
+        f"CREATE TEMP TABLE {draft} ON COMMIT DROP AS SELECT {fields} FROM {table} LIMIT 0",
     )
-    with cursor.copy(f"COPY {draft} ({fields}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
+    _copy(connection, draft, fields, rows)
     return draft
 
 
@@ -178,11 +179,35 @@ def without_collection() -> Iterator[None]:
 
 
 def _execute(connection: Connection, statement: str, parameters: Mapping[str, Any] | None) -> Any:
-    if is_postgres(connection):
-        # In binary: bytes come as they are, not as twice as many hexadecimal digits.
-        cursor: Any = connection.connection.cursor(binary=True)
-        return cursor.execute(_NAMED.sub(r"%(\1)s", statement), dict(parameters or {}))
-    return _cursor(connection).execute(statement, dict(parameters or {}))
+    with _answered(connection):
+        if is_postgres(connection):
+            # In binary: bytes come as they are, not as twice as many hexadecimal digits.
+            cursor: Any = connection.connection.cursor(binary=True)
+            return cursor.execute(_NAMED.sub(r"%(\1)s", statement), dict(parameters or {}))
+        return _cursor(connection).execute(statement, dict(parameters or {}))
+
+
+def _copy(connection: Connection, table: str, fields: str, rows: Iterable[tuple[Any, ...]]) -> None:
+    with (
+        _answered(connection),
+        _cursor(connection).copy(f"COPY {table} ({fields}) FROM STDIN") as copy,
+    ):
+        for row in rows:
+            copy.write_row(row)
+
+
+@contextmanager
+def _answered(connection: Connection) -> Iterator[None]:
+    """Raise what the driver says of a database that does not answer as ``NotReady``.
+
+    SQLAlchemy does not see these statements, and so does not say it in its own words.
+    """
+    driver = connection.dialect.dbapi
+    assert driver is not None  # noqa: S101  # a connection that is open has a driver
+    try:
+        yield
+    except driver.OperationalError as error:
+        raise NotReady(f"the database did not answer ({type(error).__name__})") from None
 
 
 def _cursor(connection: Connection) -> Any:

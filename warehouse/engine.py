@@ -21,7 +21,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from schemas.tables import metadata
-from warehouse import revision, triggers
+from warehouse import partitioning, revision, triggers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,12 +110,16 @@ def _begin_immediate(connection: Connection) -> None:
 
 
 @contextmanager
-def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Connection]:
+def reading(
+    engine: Engine, snapshot: str | None = None, *, whole: Sequence[Table] = ()
+) -> Iterator[Connection]:
     """Open a transaction that only reads, on one consistent snapshot.
 
     Args:
         engine: The database.
         snapshot: One that ``shared_snapshot`` named; a snapshot of its own when empty.
+        whole: Tables of which no partition may be dropped meanwhile. A snapshot does not show
+            a dropped table, so whoever compares its rows with another's has to name it here.
 
     Raises:
         NotReady: The database cannot be reached or is locked.
@@ -133,19 +137,24 @@ def reading(engine: Engine, snapshot: str | None = None) -> Iterator[Connection]
             if not _SNAPSHOT.fullmatch(snapshot):
                 raise InvalidInput("snapshot", "must be a name that the server gave out")
             connection.exec_driver_sql(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        if whole and is_postgres(engine):
+            # Before the first query, which takes the snapshot.
+            names = ", ".join(table.name for table in whole)
+            connection.exec_driver_sql(f"LOCK TABLE {names} IN ACCESS SHARE MODE")
         yield connection
 
 
 @contextmanager
-def shared_snapshot(engine: Engine) -> Iterator[str | None]:
+def shared_snapshot(engine: Engine, *, whole: Sequence[Table] = ()) -> Iterator[str | None]:
     """Hold a snapshot that connections of other processes can read as well, and name it.
 
     SQLite has none: there it is None, and who wants one snapshot reads in one transaction.
+    Tables that are ``whole`` are held as ``reading`` holds them.
     """
     if not is_postgres(engine):
         yield None
         return
-    with reading(engine) as connection:
+    with reading(engine, whole=whole) as connection:
         yield str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
 
 
@@ -185,6 +194,7 @@ def create_tables(engine: Engine) -> None:
         NotReady: It has those of an older or a newer schema; says what to run.
     """
     assert triggers.SQLITE  # noqa: S101  # importing them attaches them to the tables
+    assert partitioning.MONTHLY  # noqa: S101
     check_durable(engine)
     with writing(engine) as connection:
         if is_postgres(connection):

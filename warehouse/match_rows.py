@@ -11,13 +11,14 @@ from schemas.tables import metric_sums
 from warehouse import bulk
 from warehouse.contributions import KEYS
 from warehouse.engine import add_to, is_postgres
-from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, Columns, split_id
+from warehouse.matches import ABSENT, DEFAULTS, UNKNOWN, Columns, split_id, take
 from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     import pandas as pd
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
     from schemas.purposes import Purpose
@@ -153,14 +154,40 @@ _WRITE: dict[str, Callable[[Columns, str], list[Any]]] = {
 
 
 def write_matches(connection: Connection, rows: Columns) -> None:
-    """Insert match rows, or replace those of the same (match_key, subject)."""
+    """Insert match rows, or replace those of the same (match_key, subject).
+
+    On PostgreSQL a row lies in the month of its day, and no index spans the months: a row whose
+    day has changed is taken out where it was stored. Whoever writes holds ``lock_sums`` and has
+    read the rows under it, so nobody else can have stored one meanwhile.
+
+    Args:
+        connection: The transaction; it holds ``lock_sums``.
+        rows: Rows as ``matches.merge`` returns them.
+    """
+    keys = ["match_key", "subject"]
+    if is_postgres(connection):
+        keys.append("day")
+        _take_out(connection, take(rows, _moved(rows)))
     columns = [column(rows, name) for name, column in _WRITE.items()]
-    bulk.replace_rows(
+    bulk.replace_rows(connection, "matches", list(_WRITE), keys, zip(*columns, strict=True))
+
+
+def _moved(rows: Columns) -> NDArray[np.bool_]:
+    stored = rows["stored_day"]
+    return np.asarray((stored != ABSENT) & (stored != rows["day"]))
+
+
+def _take_out(connection: Connection, rows: Columns) -> None:
+    """Delete rows where they are stored; PostgreSQL only."""
+    if not len(rows["subject"]):
+        return
+    names = ("match_key", "subject", "stored_day")
+    bulk.run(
         connection,
-        "matches",
-        list(_WRITE),
-        ["match_key", "subject"],
-        zip(*columns, strict=True),
+        "DELETE FROM matches USING unnest(:match_key, :subject, :stored_day)"
+        " AS was (match_key, subject, day) WHERE matches.match_key = was.match_key"
+        " AND matches.subject = was.subject AND matches.day = was.day",
+        {name: bulk.numbers(connection, rows[name]) for name in names},
     )
 
 

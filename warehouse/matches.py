@@ -134,7 +134,8 @@ def merge(states: Columns, events: Columns) -> Columns:
 
     Returns:
         One row a (match_key, subject) that is in either, in that order; ``touched`` marks
-        those that an event belongs to.
+        those that an event belongs to, and ``stored_day`` is the day under which each is
+        stored, or ``ABSENT``.
     """
     match_key, subject, group = _groups(
         np.concatenate([states["match_key"], events["match_key"]]),
@@ -155,8 +156,10 @@ def merge(states: Columns, events: Columns) -> Columns:
     day = np.where(proposed_at != ABSENT, proposed_at, after["first_at"]) // MICROS_PER_DAY
     touched = np.zeros(len(match_key), dtype=bool)
     touched[new] = True
+    stored_day = np.full(len(match_key), ABSENT)
+    stored_day[old] = states["day"]
     keys: Columns = {"match_key": match_key, "subject": subject, "day": day, "touched": touched}
-    return keys | after
+    return keys | {"stored_day": stored_day} | after
 
 
 def _groups(

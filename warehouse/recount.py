@@ -12,6 +12,7 @@ import pandas as pd
 from schemas.clock import iso_day
 from schemas.errors import SumsDiffer
 from schemas.purposes import Purpose
+from schemas.tables import matches
 from warehouse import bulk
 from warehouse.contributions import KEYS, contributions
 from warehouse.engine import reading
@@ -84,7 +85,7 @@ def reconcile(engine: Engine, since_day: int, *, chunk: int = CHUNK_ROWS) -> Rec
     Raises:
         SumsDiffer: Says in how many places, and which days and measures; names no person.
     """
-    with reading(engine) as connection:
+    with reading(engine, whole=[matches]) as connection:
         counted = recount(connection, since_day, WHOLE, chunk=chunk)
         counted = replace(counted, running=read_sums(connection, since_day))
     return compare(engine, [counted], since_day, None)

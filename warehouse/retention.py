@@ -1,18 +1,21 @@
-"""Delete what is past its retention: in chunks, beside writers, with evidence."""
+"""Delete what is past its retention: whole months and chunks, beside writers, with evidence."""
 
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete, func, select, tuple_, update
 
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import matches, purges
-from warehouse import accounts
+from warehouse import accounts, months
 from warehouse.engine import is_postgres, reading, writing
+from warehouse.match_rows import lock_sums
+from warehouse.partitioning import monthly
 from warehouse.purposes import Ground, on_ground
-from warehouse.subtraction import purge_matches
+from warehouse.subtraction import part_from, purge_matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,8 +50,9 @@ def count_expired(engine: Engine, rule: Rule) -> int:
 def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     """Delete the rows of one class that are past their retention.
 
-    Each chunk is one transaction with its evidence, so a run that is killed has deleted whole
-    chunks, says so, and the next one goes on; the lease is checked inside each.
+    Months that are past as a whole are dropped, where the table lies in months; the rest goes
+    in chunks. A month or a chunk is one transaction with its evidence, so a run that is killed
+    has deleted whole ones, says so, and the next one goes on; the lease is checked inside each.
 
     Args:
         engine: The database.
@@ -62,13 +66,50 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     Raises:
         LeaseLost: Another purge has taken over.
     """
-    total = 0
+    total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
     while True:
         deleted = _delete_chunk(engine, rule, lease, run)
         total += deleted
         if not deleted:
             return total
         time.sleep(PAUSE_SECONDS)
+
+
+def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
+    """Drop the months that are past; one that is held all along is left to go in chunks."""
+    one = monthly(rule.table)
+    if one is None:
+        return 0
+    cutoff = rule.cutoff // MICROS_PER_DAY * one.per_day
+    with reading(engine) as connection:
+        past = months.partitions_before(connection, one, cutoff)
+    dropped = (
+        months.patiently(partial(_drop_month, engine, rule, lease, run, part)) for part in past
+    )
+    return sum(rows or 0 for rows in dropped)
+
+
+def _drop_month(  # noqa: PLR0917
+    engine: Engine, rule: Rule, lease: Lease, run: str, part: months.Partition, wait_ms: int
+) -> int:
+    """Drop a month with its evidence, and return how many rows went with it.
+
+    Only late events and erasures write to a month that is past; they wait while its rows are
+    counted. All others wait for the drop alone.
+    """
+    with writing(engine) as connection:
+        lease.check(connection)
+        if rule.table is matches:
+            lock_sums(connection)
+        months.check_free(connection, rule.table, wait_ms)
+        months.run_alone(connection, f"LOCK TABLE {part.name} IN SHARE MODE", wait_ms)
+        if rule.table is matches:
+            part_from(connection, part.first, part.until, rule.cutoff // MICROS_PER_DAY)
+        rows = connection.exec_driver_sql(f"SELECT COUNT(*) FROM {part.name}").scalar_one()
+        _book(connection, rule, rows)
+        _add_evidence(connection, run, rule.data_class, rows)
+        months.run_alone(connection, f"DROP TABLE {part.name}", wait_ms)
+        return int(rows)
 
 
 def _delete_chunk(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
@@ -101,10 +142,16 @@ def _delete_oldest(connection: Connection, rule: Rule) -> int:
         return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, CHUNK_ROWS)
     key = tuple_(*rule.table.primary_key.columns)
     oldest = select(*rule.table.primary_key.columns).where(rule.expired).limit(CHUNK_ROWS)
-    deleted = connection.execute(delete(rule.table).where(key.in_(oldest))).rowcount
+    # Said twice, so that months of young rows are not searched for the keys.
+    statement = delete(rule.table).where(key.in_(oldest), rule.expired)
+    deleted = connection.execute(statement).rowcount
+    _book(connection, rule, deleted)
+    return deleted
+
+
+def _book(connection: Connection, rule: Rule, deleted: int) -> None:
     if rule.data_class in _BOOKED:
         accounts.add(connection, {_BOOKED[rule.data_class]: deleted})
-    return deleted
 
 
 def begin_evidence(engine: Engine, run: str, rules: Iterable[Aged], at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""Make what an installation needs beside the code: the tables and the key file."""
+"""Make what an installation needs beside the code: tables, their months and the key file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
-from schemas.clock import micros
+from schemas.clock import day_number, micros
 from schemas.errors import KeyMissing
 from schemas.tables import subjects
 from warehouse.engine import connect, create_tables, reading
 from warehouse.keyfile import has_ring, make_ring
+from warehouse.months import make_months
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -27,6 +28,8 @@ def set_up_database(settings: Settings) -> None:
     """
     engine = connect(settings.url)
     create_tables(engine)
+    today = day_number(datetime.now(UTC))
+    make_months(engine, today - settings.events_retention_days, today)
     if not has_ring(settings.keys):
         with reading(engine) as connection:
             if connection.execute(select(subjects.c.subject).limit(1)).first():

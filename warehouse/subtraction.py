@@ -16,17 +16,19 @@ from schemas.purposes import Purpose
 from warehouse import bulk
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
-from warehouse.matches import take
+from warehouse.matches import Columns, take
 from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import pandas as pd
+    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
 _WANTED = consented_sql(Purpose.ANALYTICS)
 _CHUNK_SUBJECTS = 500
+_CHUNK_MATCHES = 10_000
 
 
 @dataclass(frozen=True)
@@ -125,10 +127,50 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
         f"DELETE FROM matches WHERE {here} AND day < :before",
         {"keys": keys, "before": before_day},
     )
+    _count_without(connection, rows, gone, before_day)
+    return deleted
+
+
+def part_from(connection: Connection, first_day: int, until_day: int, before_day: int) -> None:
+    """Count anew what younger rows add whose partners are about to go, a month of them at once.
+
+    Args:
+        connection: The transaction; it holds ``lock_sums``.
+        first_day: First day of the rows that go, days since 1970.
+        until_day: The day after their last.
+        before_day: Sums of days before this one stay as they are.
+    """
+    keys = _on_both_sides(connection, first_day, until_day, before_day)
+    wanted = bulk.among(connection, "m.match_key", "keys")
+    for start in range(0, len(keys), _CHUNK_MATCHES):
+        chunk = {"keys": bulk.numbers(connection, keys[start : start + _CHUNK_MATCHES])}
+        rows = read_matches(connection, Purpose.ANALYTICS, wanted, chunk)
+        gone = (rows["day"] >= first_day) & (rows["day"] < until_day)
+        _count_without(connection, rows, gone, before_day)
+
+
+@on_ground(Ground.RETENTION)
+def _on_both_sides(
+    connection: Connection, first_day: int, until_day: int, before_day: int
+) -> list[int]:
+    """Return the keys of matches with a row in some days, and one of a day that is kept."""
+    rows = bulk.fetch(
+        connection,
+        "SELECT DISTINCT gone.match_key FROM matches gone"
+        " JOIN matches young ON young.match_key = gone.match_key"
+        " WHERE gone.day >= :first AND gone.day < :until AND young.day >= :before",
+        {"first": first_day, "until": until_day, "before": before_day},
+    )
+    return [match_key for (match_key,) in rows]
+
+
+def _count_without(
+    connection: Connection, rows: Columns, gone: NDArray[np.bool_], before_day: int
+) -> None:
+    """Let the sums of days that are kept follow from the rows that stay."""
     counted = rows["counted"]
     difference = change(take(rows, counted), take(rows, counted & ~gone))
     add_to_sums(connection, difference[difference["day"] >= before_day])
-    return deleted
 
 
 @on_ground(Ground.RETENTION)

@@ -25,6 +25,7 @@ from warehouse.engine import connect, writing
 from warehouse.erasure import delete_subject, pending_erasures
 from warehouse.erasure_requests import begin
 from warehouse.leases import PROCESS_EVENTS, lease
+from warehouse.months import make_months
 from warehouse.recount import reconcile
 from warehouse.retention import begin_evidence, delete_expired
 from warehouse.subtraction import settle, unsettled
@@ -53,6 +54,7 @@ RETRIES = 3
 
 def busy_market(engine: Engine) -> None:
     """Stage events of old and of new matches, and let a person ask to be erased."""
+    make_months(engine, TODAY - OLD_DAYS - 30, TODAY)
     people = [answer(engine, str(n), "analytics", "improvement") for n in range(PEOPLE)]
     rows = history(23, length=220, subjects=PEOPLE, matches=30)
     for row in rows:

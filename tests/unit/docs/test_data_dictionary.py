@@ -13,6 +13,7 @@ from schemas.data_map import TABLES as TABLES_MAPPED
 from schemas.retention import rules
 from schemas.settings import CHECKOUT, Settings
 from schemas.tables import metadata
+from warehouse.partitioning import monthly
 from warehouse.training import read_training
 
 if TYPE_CHECKING:
@@ -90,6 +91,14 @@ def test_keys_and_constraints_are_those_of_the_table(table: Table) -> None:
     assert said(section, "Unique") == "; ".join(unique)
     assert said(section, "Checked") == "; ".join(checks)
     assert said(section, "Refers") == "; ".join(refers)
+
+
+@pytest.mark.parametrize("table", metadata.tables.values(), ids=str)
+def test_months_are_told_where_a_table_lies_in_them(table: Table) -> None:
+    one = monthly(table)
+    told = f"by `{one.by}`, which is in the key there; " if one else ""
+
+    assert said(TABLES[table.name], "Months on PostgreSQL")[: len(told) or None] == told
 
 
 @pytest.mark.parametrize("table", metadata.tables.values(), ids=str)

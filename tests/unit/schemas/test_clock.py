@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.clock import EPOCH, MICROS_PER_DAY, day_number, iso_day, micros, moment
+from schemas.clock import (
+    EPOCH,
+    MICROS_PER_DAY,
+    day_number,
+    first_day,
+    iso_day,
+    micros,
+    moment,
+    month_of,
+)
 
 AWARE = st.datetimes(
     datetime(1900, 1, 1),  # noqa: DTZ001  # Hypothesis adds the zone
@@ -51,3 +60,17 @@ def test_days_before_1970_are_negative() -> None:
 def test_a_time_without_zone_is_refused() -> None:
     with pytest.raises(TypeError):
         micros(datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+def test_months_begin_with_their_first_day() -> None:
+    assert [iso_day(first_day(month_of(day))) for day in (-1, 0, 20_700)] == [
+        "1969-12-01",
+        "1970-01-01",
+        "2026-09-01",
+    ]
+
+
+def test_every_day_lies_in_its_month() -> None:
+    for day in range(-800, 800):
+        month = month_of(day)
+        assert first_day(month) <= day < first_day(month + 1)

@@ -11,6 +11,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from ingest.bodies import Bodies, ClientGone
 from ingest.gate import Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.permission import CALLER
@@ -24,12 +25,13 @@ from ingest.replies import (
     reply,
 )
 from ingest.turnstile import Turnstile, passing
-from schemas.errors import NotReady, SmartMatchError
+from schemas.errors import NotReady, QueueFull, SmartMatchError
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, MutableMapping
+    from contextlib import AbstractAsyncContextManager
 
     from ingest.access_log import AccessLog
     from ingest.gate import Caller
@@ -50,9 +52,24 @@ PAGES = frozenset(
     }
 )
 WRONG_METHOD = refusal(405, "Method Not Allowed", headers=((b"allow", b"POST"),))
-_MOST_BODIES = 8
-"""Memory for bodies that are still arriving, in largest bodies."""
+_BYTES_A_TURN = 256
+"""A batch takes a turn for so much of its body: about what an event takes."""
 _JSON_TYPES = (b"application/json", *NDJSON)
+
+
+class Ways:
+    """The ways in of one event loop, each with its turnstile.
+
+    Attributes:
+        singles: Single events: enough of them under way to share a commit.
+        batches: Batches; as many events as are worth preparing while others are written.
+        others: All other requests.
+    """
+
+    def __init__(self) -> None:
+        self.singles = Turnstile(48)
+        self.batches = Turnstile(1_500)
+        self.others = Turnstile(16)
 
 
 class Door:
@@ -71,13 +88,13 @@ class Door:
         self._log = log
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
         self._largest = settings.max_body_bytes
-        self._held_bytes = 0
+        self._bodies = Bodies(settings.max_body_bytes)
         self._hot: dict[str, EventRoute | BatchRoute] = {
             EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
         }
         self._hot[BATCH_PATH] = BatchRoute(service)
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._turnstile = Turnstile()
+        self._ways = Ways()
 
     def admit(self, scope: Any) -> Caller:
         """Let a sender of events in, whose body is JSON.
@@ -90,12 +107,12 @@ class Door:
         self._inspect(scope)
         return caller
 
-    def turnstile(self) -> Turnstile:
-        """Return the turnstile of the running event loop."""
+    def ways(self) -> Ways:
+        """Return the ways in of the running event loop."""
         loop = asyncio.get_running_loop()
         if loop is not self._loop:
-            self._loop, self._turnstile = loop, Turnstile()
-        return self._turnstile
+            self._loop, self._ways = loop, Ways()
+        return self._ways
 
     def event_routes(self) -> dict[bytes, tuple[str, EventRoute]]:
         """Return the routes of single events by path, as bytes."""
@@ -147,8 +164,10 @@ class Door:
             demand(caller, Scope.INGEST)
             _demand_post(scope["method"])
             content_type, length = self._inspect(scope)
-            body = await self._read(receive, length)
-            async with passing(self.turnstile(), caller.line, caller.turn):
+            async with (
+                self._bodies.read(receive, length) as body,
+                self._pass(route, caller, scope["client"], len(body)),
+            ):
                 answer = await route.handle(scope["query_string"], body, content_type)
             status = 200
         except Refused as refused:
@@ -162,6 +181,15 @@ class Door:
         await reply(send, status, answer, headers)
         return status
 
+    def _pass(
+        self, route: EventRoute | BatchRoute, caller: Caller, client: Any, size: int
+    ) -> AbstractAsyncContextManager[None]:
+        """Go in with an event or a batch when it is due."""
+        if isinstance(route, EventRoute):
+            return passing(self.ways().singles, caller.singles, caller.singles.turn_of(client))
+        turn = caller.batches.turn_of(client)
+        return passing(self.ways().batches, caller.batches, turn, 1 + size // _BYTES_A_TURN)
+
     async def _answer_cold(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> int:
         path = scope["path"]
         status = GONE
@@ -173,11 +201,20 @@ class Door:
             await send(message)
 
         try:
-            if path not in OPEN_PATHS:
-                scope[CALLER] = self._gate.admit(scope, page=path in PAGES)
+            if path in OPEN_PATHS:
+                self._inspect(scope)
+                await self._cold(scope, receive, send_noted)
+                return status
+            caller = scope[CALLER] = self._gate.admit(scope, page=path in PAGES)
             _, length = self._inspect(scope)
-            body = await self._read(receive, length)
-            await self._cold(scope, _replay(body, receive), send_noted)
+            turn = caller.others.turn_of(scope["client"])
+            async with (
+                self._bodies.read(receive, length) as body,
+                passing(self.ways().others, caller.others, turn),
+            ):
+                await self._cold(scope, _replay(body, receive), send_noted)
+        except QueueFull:
+            await reply(send_noted, *NOT_READY)
         except Refused as refused:
             await reply(send_noted, *refused.refusal)
         except ClientGone:
@@ -200,40 +237,6 @@ class Door:
             raise Refused(UNSUPPORTED_TYPE)
         return content_type, length
 
-    async def _read(self, receive: Any, length: int) -> bytes:
-        if length == 0:
-            return b""
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        body: bytes = message.get("body", b"")
-        if not message.get("more_body"):
-            return body
-        return await self._read_rest(receive, body)
-
-    async def _read_rest(self, receive: Any, body: bytes) -> bytes:
-        """Read a body that comes in parts; together all such bodies are bounded."""
-        parts, size = [body], len(body)
-        self._held_bytes += size
-        try:
-            more = True
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ClientGone
-                part = message.get("body", b"")
-                more = message.get("more_body", False)
-                parts.append(part)
-                size += len(part)
-                self._held_bytes += len(part)
-                if size > self._largest:
-                    raise Refused(TOO_LARGE)
-                if self._held_bytes > _MOST_BODIES * self._largest:
-                    raise Refused(NOT_READY)
-        finally:
-            self._held_bytes -= size
-        return b"".join(parts)
-
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -246,10 +249,6 @@ class Door:
 def _demand_post(method: str) -> None:
     if method != "POST":
         raise Refused(WRONG_METHOD)
-
-
-class ClientGone(Exception):
-    """The client closed the connection before its request was read."""
 
 
 GONE = 499

@@ -16,7 +16,7 @@ from ingest.replies import (
     UNAUTHORIZED_PAGE,
     Refused,
 )
-from ingest.turnstile import Line, Turn
+from ingest.turnstile import Line
 from warehouse.api_keys import KeyHash, Scope, match
 
 if TYPE_CHECKING:
@@ -45,15 +45,16 @@ class Caller:
     """Who sent a request: what it may do, and how fast.
 
     A bucket of tokens is refilled continuously and holds one second's worth. Its requests have
-    a line of their own at the turnstile, and one turn where their connection is not known.
+    lines of their own at the turnstiles.
     """
 
-    __slots__ = ("_at", "_rate", "_tokens", "line", "scopes", "turn")
+    __slots__ = ("_at", "_rate", "_tokens", "batches", "others", "scopes", "singles")
 
     def __init__(self, scopes: frozenset[Scope], rate: int) -> None:
         self.scopes = scopes
-        self.line = Line()
-        self.turn = Turn()
+        self.singles = Line()
+        self.batches = Line()
+        self.others = Line()
         self._rate = rate
         self._tokens = float(rate)
         self._at = time.monotonic()

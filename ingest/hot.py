@@ -6,7 +6,7 @@ Each is documented in OpenAPI from the same types that read it here.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
@@ -34,7 +34,7 @@ BARE = {"match-decision": "reasons", "match-feedback": "specific_aspects"}
 """Fields that the first module sent as the whole body."""
 
 NDJSON = (b"application/x-ndjson", b"application/ndjson", b"application/jsonl")
-_BREATH_EVENTS = 128
+_BREATH_EVENTS = 64
 """A batch lets other requests pass after so many events."""
 
 _decode_event = msgspec.json.Decoder(Event).decode
@@ -113,6 +113,16 @@ def answer(outcome: Outcome, arrival: Arrival) -> bytes:
     return b'{"status":"success","event_id":"%b"}' % _text(arrival.row.event_id)
 
 
+class _Batch(NamedTuple):
+    """A batch that was read: what may be stored with its places in it, and what is refused."""
+
+    received: int
+    events: list[Event]
+    arrivals: list[Arrival]
+    places: list[int]
+    refused: list[RefusedEvent]
+
+
 class BatchRoute:
     """Stores many events; each that is refused is refused by itself.
 
@@ -122,6 +132,8 @@ class BatchRoute:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        # One batch at a time: between two of its pieces the loop does only what others need.
+        self._desk = asyncio.Lock()
 
     async def handle(self, query: bytes, body: bytes, content_type: bytes) -> bytes:
         """Return the reply to a batch: how many were stored, and what was wrong with the rest.
@@ -132,13 +144,16 @@ class BatchRoute:
         """
         if query:
             raise Refused(invalid(InvalidInput("query", "must not have unknown parameters")))
+        async with self._desk:
+            batch = await self._prepare(body, content_type)
+        outcomes = await self._store(batch)
+        return _verdict(batch, outcomes)
+
+    async def _prepare(self, body: bytes, content_type: bytes) -> _Batch:
         parts = _split(body, content_type)
         if len(parts) > self._service.settings.max_batch_events:
             raise Refused(TOO_MANY)
-        events: list[Event] = []
-        places: list[int] = []
-        arrivals: list[Arrival] = []
-        refused: list[RefusedEvent] = []
+        batch = _Batch(len(parts), [], [], [], [])
         arrive = self._service.arriving()
         for index, part in enumerate(parts):
             if index % _BREATH_EVENTS == _BREATH_EVENTS - 1:
@@ -146,23 +161,20 @@ class BatchRoute:
                 arrive = self._service.arriving()
             try:
                 event = _decode(part)
-                arrivals.append(arrive(event))
+                arrival = arrive(event)
             except InvalidInput as error:
-                refused.append(RefusedEvent(index, 422, error.field, error.rule))
-                continue
+                batch.refused.append(RefusedEvent(index, 422, error.field, error.rule))
             except ConsentRequired:
-                refused.append(_forbidden(index))
-                continue
-            events.append(event)
-            places.append(index)
-        outcomes = await self._store(events, arrivals, refused)
-        return _verdict(len(parts), places, outcomes, refused)
+                batch.refused.append(_forbidden(index))
+            else:
+                batch.events.append(event)
+                batch.places.append(index)
+                batch.arrivals.append(arrival)
+        return batch
 
-    async def _store(
-        self, events: list[Event], arrivals: list[Arrival], refused: list[RefusedEvent]
-    ) -> list[Outcome]:
-        outcomes = await self._service.store(events, arrivals) if events else []
-        for one in refused:
+    async def _store(self, batch: _Batch) -> list[Outcome]:
+        outcomes = await self._service.store(batch.events, batch.arrivals)
+        for one in batch.refused:
             # In the books only now: a batch that is sent again is not refused twice.
             rule = RULE_CONSENT if one.status == _CONSENT else f"{one.field}: {one.rule}"
             self._service.committer.refuse(rule)
@@ -211,10 +223,9 @@ def _decode_again(part: Any, error: ValueError | RecursionError) -> Event:
     return event
 
 
-def _verdict(
-    received: int, places: list[int], outcomes: list[Outcome], refused: list[RefusedEvent]
-) -> bytes:
-    for index, outcome in zip(places, outcomes, strict=True):
+def _verdict(batch: _Batch, outcomes: list[Outcome]) -> bytes:
+    refused = batch.refused
+    for index, outcome in zip(batch.places, outcomes, strict=True):
         if outcome is Outcome.DIFFERS:
             rule = "was stored with other content"
             refused.append(RefusedEvent(index, 409, "event_id", rule))
@@ -224,7 +235,7 @@ def _verdict(
     return encode(
         BatchReply(
             status="partial" if refused else "success",
-            received=received,
+            received=batch.received,
             stored=outcomes.count(Outcome.STORED),
             duplicate=outcomes.count(Outcome.DUPLICATE),
             refused=refused,

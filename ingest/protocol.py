@@ -87,7 +87,7 @@ class Exchange:
         protocol = self._protocol
         try:
             caller = protocol.door.admit(protocol.scope)
-            protocol.door.turnstile().enter(self, caller.line, protocol.turn)
+            protocol.door.ways().singles.enter(self, caller.singles, protocol.turn)
         except Refused as refused:
             self._reply(*refused.refusal)
         except SmartMatchError as error:
@@ -96,14 +96,14 @@ class Exchange:
     def proceed(self) -> None:
         """Read the event and hand it to the writer, or refuse it."""
         protocol = self._protocol
-        self._inside = protocol.door.turnstile()
+        self._inside = protocol.door.ways().singles
         if self.disconnected:
             self._reply(GONE, b"")
             return
         try:
             _, arrival = self._route.prepare(self._query, bytes(self.body))
             self.ticket = Ticket((arrival,), waiter=self, since=self._begun)
-            protocol.door.service.submit(self.ticket, protocol.loop)
+            protocol.door.service.submit(protocol.loop, self.ticket)
         except Refused as refused:
             self._reply(*refused.refusal)
         except (SmartMatchError, OSError) as error:
@@ -199,6 +199,8 @@ class EventProtocol(HttpToolsProtocol):
         waits = self.cycle is not None and not self.cycle.response_complete
         if found is None or waits or not self._is_plain():
             super().on_headers_complete()
+            # The rest is read when there is room for it.
+            self.flow.pause_reading()
         else:
             self.cycle = Exchange(self, *found, query)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 SWEEP_SECONDS = 0.5
 _BACKLOG = 2_048
+_RECEIVE_BYTES = 1 << 15
+"""The kernel keeps about twice as much of what a client sends before it is read."""
 _OWN_FILES = 128
 _logger = logging.getLogger("smartmatch")
 
@@ -65,6 +67,8 @@ def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it: what waits in many of them must not become much in memory.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BYTES)
     try:
         listener.bind((settings.host, settings.port))
     except OSError as error:

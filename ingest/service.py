@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
-from warehouse.committer import Committer, Ticket
+from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, connect
 from warehouse.notices import read_notices
@@ -35,6 +35,8 @@ DEADLINE_SECONDS = 1.8
 """Whoever waits for a commit is told to try again after so long, whatever the database does."""
 
 _SWEEP_SECONDS = 0.1
+_TOGETHER = 16
+"""So many are told of their commit at once."""
 
 _READY_EVENTS = 256
 """Who calls itself ready has room for so many more."""
@@ -138,8 +140,7 @@ class Service:
             NotReady: The database did not answer in time; whether they were stored is unknown,
                 and sending them again is safe.
         """
-        ticket = await self._settled(Ticket(arrivals))
-        outcomes = list(ticket.outcomes)
+        outcomes = await self._outcomes(arrivals)
         while Outcome.AGAIN in outcomes:
             await self._store_again(events, arrivals, outcomes)
         return outcomes
@@ -157,9 +158,17 @@ class Service:
             except ConsentRequired:
                 self.committer.refuse(RULE_CONSENT)
                 outcomes[place] = Outcome.FORBIDDEN
-        ticket = await self._settled(Ticket([arrivals[place] for place in places]))
-        for place, outcome in zip(places, ticket.outcomes, strict=True):
+        found = await self._outcomes([arrivals[place] for place in places])
+        for place, outcome in zip(places, found, strict=True):
             outcomes[place] = outcome
+
+    async def _outcomes(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
+        """Store arrivals as tickets that others can go between."""
+        starts = range(0, len(arrivals), TICKET_EVENTS)
+        tickets = [Ticket(arrivals[start : start + TICKET_EVENTS]) for start in starts]
+        if tickets:
+            await self._settled(*tickets)
+        return [outcome for ticket in tickets for outcome in ticket.outcomes]
 
     async def write(self, work: Callable[[Any], Any]) -> Any:
         """Do work in the writer's next transaction and return its result after the commit.
@@ -168,29 +177,33 @@ class Service:
             SmartMatchError: What the work raised; nothing of it is written.
             NotReady: The database did not answer in time.
         """
-        ticket = await self._settled(Ticket(work=work))
+        ticket = Ticket(work=work)
+        await self._settled(ticket)
         return ticket.result
 
-    async def _settled(self, ticket: Ticket) -> Ticket:
+    async def _settled(self, *tickets: Ticket) -> None:
         loop = asyncio.get_running_loop()
-        ticket.waiter = loop.create_future()
-        self.submit(ticket, loop)
-        await ticket.waiter
-        if ticket.error is not None:
-            raise ticket.error
-        return ticket
+        waiters = []
+        for ticket in tickets:
+            ticket.waiter = loop.create_future()
+            waiters.append(ticket.waiter)
+        self.submit(loop, *tickets)
+        await asyncio.wait(waiters)
+        for error in [ticket.waiter.exception() or ticket.error for ticket in tickets]:
+            if error is not None:
+                raise error
 
-    def submit(self, ticket: Ticket, loop: asyncio.AbstractEventLoop) -> None:
-        """Queue a ticket; its waiter, a future or the like of this loop, is told in time.
+    def submit(self, loop: asyncio.AbstractEventLoop, *tickets: Ticket) -> None:
+        """Queue tickets; their waiters, futures or the like of this loop, are told in time.
 
         Raises:
             QueueFull: Too many wait already.
             NotReady: The server is stopping.
         """
-        self.committer.submit(ticket)
+        self.committer.submit(*tickets)
         if loop is not self._loop:
             self._loop, self._waiting, self._sweeping = loop, deque(), False
-        self._waiting.append(ticket)
+        self._waiting.extend(tickets)
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
@@ -220,12 +233,15 @@ def _wake(tickets: list[Ticket]) -> None:
 
 def _wake_in(loop: asyncio.AbstractEventLoop, tickets: list[Ticket]) -> None:
     try:
-        loop.call_soon_threadsafe(_resolve, tickets)
+        loop.call_soon_threadsafe(_resolve, loop, tickets)
     except RuntimeError:
         return  # The loop was closed: nobody waits any more.
 
 
-def _resolve(tickets: list[Ticket]) -> None:
-    for ticket in tickets:
+def _resolve(loop: asyncio.AbstractEventLoop, tickets: list[Ticket]) -> None:
+    """Tell some waiters, and the others after the loop has looked at its sockets."""
+    for ticket in tickets[:_TOGETHER]:
         if not ticket.waiter.done():
             ticket.waiter.set_result(None)
+    if len(tickets) > _TOGETHER:
+        loop.call_soon(_resolve, loop, tickets[_TOGETHER:])

@@ -5,7 +5,7 @@ makes everybody slow. Here few requests are under way at a time; the others wait
 is bounded in number and in time, and whoever has had less than their share passes by it. Shares
 are counted by API key, and within a key by connection: each is served once a round, and one
 that left turns out has some saved up. A new connection begins at the end of a round with none,
-so that opening many gains nothing.
+so that opening many gains nothing. A request that costs as much as many takes as many turns.
 
 References:
     Goyal, P., Vin, H. M., & Cheng, H. (1997). Start-time fair queueing. IEEE/ACM Transactions on
@@ -24,14 +24,13 @@ from typing import TYPE_CHECKING, Protocol
 from schemas.errors import QueueFull
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-MOST_INSIDE = 48
-"""Requests under way, but for those that pass by the line: enough to share a commit."""
+    from collections.abc import AsyncIterator, Hashable
 
 SAVED_ROUNDS = 20
 """So many turns that it did not take may a connection take later, without waiting."""
 
+MOST_TURNS = 8_192
+"""Connections of one line whose turns are remembered."""
 
 MOST_WAITING = 2_000
 PATIENCE_SECONDS = 0.5
@@ -52,8 +51,8 @@ class Passenger(Protocol):
         """Reply that there is no room; it never went in."""
 
 
-_Place = tuple[float, int, Passenger]
-"""In a line: the round in which it is due, and when it came."""
+_Place = tuple[float, int, Passenger, float]
+"""In a line: the round in which it is due, when it came, who, and what it costs."""
 
 
 class Turn:
@@ -75,25 +74,41 @@ class Line:
     which it is served next.
     """
 
-    __slots__ = ("due", "round", "waiting")
+    __slots__ = ("_turns", "due", "round", "waiting")
 
     def __init__(self) -> None:
         self.due = 0.0
         self.round = 0.0
         self.waiting: list[_Place] = []
+        self._turns: dict[Hashable, Turn] = {}
 
-    def count(self, turn: Turn) -> float:
+    def turn_of(self, connection: Hashable) -> Turn:
+        """Return the turn of a connection that is known by its address."""
+        turn = self._turns.get(connection)
+        if turn is None:
+            if len(self._turns) >= MOST_TURNS:
+                self._turns.clear()
+            turn = self._turns[connection] = Turn()
+        return turn
+
+    def count(self, turn: Turn, cost: float) -> float:
         """Count a request of a connection and return the round in which it is due."""
         due = self.round + 1 if turn.due < 0 else max(turn.due, self.round - SAVED_ROUNDS)
-        turn.due = due + 1
+        turn.due = due + cost
         return due
 
 
 class Turnstile:
-    """Lets requests through to the writer. It belongs to one event loop."""
+    """Lets requests through. It belongs to one event loop.
 
-    def __init__(self) -> None:
-        self._inside = 0
+    Args:
+        most_inside: Turns of the requests under way, beyond which the next one waits; whoever
+            passes by the line may take as many again.
+    """
+
+    def __init__(self, most_inside: int) -> None:
+        self._most_inside = most_inside
+        self._inside = 0.0
         self._round = 0.0
         self._number = 0
         self._lines: list[Line] = []
@@ -107,56 +122,59 @@ class Turnstile:
         """Number of requests in all lines."""
         return self._waiting
 
-    def enter(self, passenger: Passenger, line: Line, turn: Turn) -> None:
+    def enter(self, passenger: Passenger, line: Line, turn: Turn, cost: float = 1.0) -> None:
         """Let a request in: now, or when it is due.
 
         Args:
             passenger: The request.
             line: Its caller's.
             turn: Its connection's.
+            cost: Turns that it takes, at least 1.
 
         Raises:
             QueueFull: All lines are full, and everybody in them goes before it.
         """
-        due = line.count(turn)
-        free = self._inside < MOST_INSIDE and not self._waiting
+        due = line.count(turn, cost)
+        free = self._inside < self._most_inside and not self._waiting
         if free or self._goes_first(line, due):
-            self._let_in(passenger, line, due)
+            self._let_in(passenger, line, due, cost)
             return
         self._number += 1
-        self._wait(line, (due, self._number, passenger))
+        self._wait(line, (due, self._number, passenger, cost))
 
-    def leave(self) -> None:
+    def leave(self, cost: float = 1.0) -> None:
         """Say that a request that was let in is over."""
-        self._inside -= 1
+        self._inside -= cost
         if self._waiting and not self._called:
             self._called = True
             asyncio.get_running_loop().call_soon(self._call_in)
 
     def _goes_first(self, line: Line, due: float) -> bool:
         """Tell whether a request has had less than its share, so that it need not wait."""
+        if self._inside >= 2 * self._most_inside:
+            return False
         others = [other.due for other in self._lines if other is not line]
         if others and min(others) <= line.due:
             return False
         return due < line.round or bool(others and not line.waiting)
 
-    def _let_in(self, passenger: Passenger, line: Line, due: float) -> None:
+    def _let_in(self, passenger: Passenger, line: Line, due: float, cost: float) -> None:
         line.round = max(line.round, due)
         self._round = max(self._round, line.due)
-        line.due = self._round + 1
-        self._inside += 1
+        line.due = self._round + cost
+        self._inside += cost
         passenger.proceed()
 
     def _call_in(self) -> None:
         """Let those in who are due, some at a time, so that the loop sees who passes by."""
         self._called = False
         for _ in range(_TOGETHER):
-            if self._inside >= MOST_INSIDE or not self._waiting:
+            if self._inside >= self._most_inside or not self._waiting:
                 return
             line = min(self._lines, key=_due)
             place = line.waiting[0]
             self._take_out(line, 0)
-            self._let_in(place[2], line, place[0])
+            self._let_in(place[2], line, place[0], place[3])
         self._called = True
         asyncio.get_running_loop().call_soon(self._call_in)
 
@@ -209,13 +227,14 @@ class Turnstile:
 class _Visit:
     """A passenger that is awaited."""
 
-    def __init__(self, turnstile: Turnstile) -> None:
+    def __init__(self, turnstile: Turnstile, cost: float) -> None:
         self._turnstile = turnstile
+        self._cost = cost
         self.inside = asyncio.get_running_loop().create_future()
 
     def proceed(self) -> None:
         if self.inside.done():
-            self._turnstile.leave()  # cancelled meanwhile
+            self._turnstile.leave(self._cost)  # cancelled meanwhile
         else:
             self.inside.set_result(None)
 
@@ -225,19 +244,21 @@ class _Visit:
 
 
 @asynccontextmanager
-async def passing(turnstile: Turnstile, line: Line, turn: Turn) -> AsyncIterator[None]:
+async def passing(
+    turnstile: Turnstile, line: Line, turn: Turn, cost: float = 1.0
+) -> AsyncIterator[None]:
     """Go in when it is due, and leave at the end.
 
     Raises:
         QueueFull: There was no room, or not in time.
     """
-    visit = _Visit(turnstile)
-    turnstile.enter(visit, line, turn)
+    visit = _Visit(turnstile, cost)
+    turnstile.enter(visit, line, turn, cost)
     await visit.inside
     try:
         yield
     finally:
-        turnstile.leave()
+        turnstile.leave(cost)
 
 
 def _due(line: Line) -> float:

@@ -1,8 +1,9 @@
 """Commit in groups: one transaction for everything that arrived while the last was written.
 
 One thread owns the connection that a server writes by. The cost of making a commit durable is
-shared by all who wait for it, and a lone event waits for nothing. Whoever waits is told after
-the commit, never before.
+shared by all who wait for it, and a lone event waits for nothing. Short tickets go first, and
+beside them only so much of long ones that nobody waits long. Whoever waits is told after the
+commit, never before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -37,12 +38,20 @@ _logger = logging.getLogger("smartmatch.committer")
 PATIENCE_SECONDS = 1.2
 """So old may a ticket be when the database does not answer; then it is told so."""
 
-LARGEST_COMMIT = 16_384
+LARGEST_COMMIT = 4_096
 """Most events in one transaction: bounds the time that another writer waits for it."""
+
+TICKET_EVENTS = 256
+"""Most events in a ticket, and of long ones in a commit that short ones wait for."""
+
+SHORT_EVENTS = 16
+"""A ticket with more events is a long one."""
 
 _GATHER_SECONDS = 0.001
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
+_REMEMBER_SECONDS = 0.25
+"""Where a short ticket came, another may come so soon."""
 
 
 class Ticket:
@@ -108,7 +117,9 @@ class Committer:
         self._observed = observed
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
-        self._tickets: list[Ticket] = []
+        self._short: deque[Ticket] = deque()
+        self._long: deque[Ticket] = deque()
+        self._short_until = 0.0
         self._waiting = 0
         self._refused: Counter[tuple[str, str]] = Counter()
         self._closing = False
@@ -128,21 +139,21 @@ class Committer:
         """Whether anything that is submitted can still be written."""
         return self._thread.is_alive()
 
-    def submit(self, ticket: Ticket) -> None:
-        """Queue a ticket.
+    def submit(self, *tickets: Ticket) -> None:
+        """Queue tickets, all or none.
 
         Raises:
             QueueFull: As many events wait as may.
             NotReady: The writer has stopped.
         """
-        size = len(ticket.arrivals) or 1
+        size = _size(tickets)
         with self._lock:
             if self._waiting + size > self._limit and self._waiting:
                 raise QueueFull("more was sent than can be made durable now")
             if self._closing:
                 raise NotReady("the server is stopping")
             self._waiting += size
-            self._tickets.append(ticket)
+            (self._short if size <= SHORT_EVENTS else self._long).extend(tickets)
             if self._idle:
                 self._wake.notify()
 
@@ -175,30 +186,30 @@ class Committer:
             self._drop_connection()
             with self._lock:
                 self._closing = True
-                left, self._tickets = self._tickets, []
+                left = [*self._short, *self._long]
+                self._short.clear()
+                self._long.clear()
             self._settle(left, NotReady("the server is stopping"))
 
     def _next(self) -> list[Ticket]:
-        """Wait for tickets and take what is there, oldest first."""
+        """Wait for tickets and take what is there, oldest first, short ones before long ones."""
         with self._lock:
-            if not self._tickets and not self._closing:
+            if not self._short and not self._long and not self._closing:
                 self._idle = True
                 self._wake.wait(_IDLE_SECONDS)
                 self._idle = False
-        if len(self._tickets) < self._together // 2:
+        if not self._long and len(self._short) < self._together // 2:
             # Those whose last event was just committed send their next one now: a moment's
             # patience lets them share the cost of one commit.
             time.sleep(_GATHER_SECONDS)
         with self._lock:
-            tickets, self._tickets = self._tickets, []
-            events = 0
-            for place, ticket in enumerate(tickets):
-                events += len(ticket.arrivals) or 1
-                if events > LARGEST_COMMIT and place:
-                    self._tickets = tickets[place:]
-                    return tickets[:place]
-            self._together = len(tickets)
-            return tickets
+            short = _take(self._short, LARGEST_COMMIT)
+            self._together = len(short)
+            now = time.monotonic()
+            if short:
+                self._short_until = now + _REMEMBER_SECONDS
+            most = TICKET_EVENTS if now < self._short_until else LARGEST_COMMIT
+            return short + _take(self._long, most)
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""
@@ -255,7 +266,7 @@ class Committer:
         if not tickets:
             return
         with self._lock:
-            self._waiting -= sum(len(ticket.arrivals) or 1 for ticket in tickets)
+            self._waiting -= _size(tickets)
         if error is not None:
             for ticket in tickets:
                 ticket.error = error
@@ -274,6 +285,23 @@ class Committer:
             with suppress(SQLAlchemyError):
                 connection.invalidate()
                 connection.close()
+
+
+def _size(tickets: Sequence[Ticket]) -> int:
+    """Return the number of events of tickets; other work counts as one."""
+    return sum([len(ticket.arrivals) or 1 for ticket in tickets])
+
+
+def _take(queue: deque[Ticket], most: int) -> list[Ticket]:
+    """Take tickets with at most so many events from a queue, and at least one."""
+    taken: list[Ticket] = []
+    left = most
+    while queue:
+        left -= len(queue[0].arrivals) or 1
+        if left < 0 and taken:
+            break
+        taken.append(queue.popleft())
+    return taken
 
 
 def _parted(

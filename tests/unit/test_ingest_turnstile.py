@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from ingest import turnstile as module
 from ingest.turnstile import (
-    MOST_INSIDE,
     MOST_WAITING,
     Line,
     Turn,
@@ -22,6 +21,9 @@ from schemas.errors import QueueFull
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+
+
+MOST_INSIDE = 48
 
 
 class Guest:
@@ -42,7 +44,7 @@ class Crowd:
     """A turnstile, and who went in, in order."""
 
     def __init__(self) -> None:
-        self.turnstile = Turnstile()
+        self.turnstile = Turnstile(MOST_INSIDE)
         self.inside: list[str] = []
         self.turns: dict[str, Turn] = {}
         self.lines: dict[str, Line] = {}

@@ -1,0 +1,294 @@
+"""What keeps much from holding little up: pieces, an order, bounded memory; no clock decides."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from ingest import bodies as bodies_module
+from ingest import turnstile as turnstile_module
+from ingest.app import make_door
+from ingest.bodies import Bodies, ClientGone
+from ingest.hot import BatchRoute
+from ingest.replies import Refused
+from ingest.service import Service
+from ingest.turnstile import Line, Turn, Turnstile
+from tests.serving import LOOPBACK, allow, client_of, proposed
+from warehouse import committer as committer_module
+from warehouse.committer import TICKET_EVENTS, Committer, Ticket
+from warehouse.disk import DiskReserve
+from warehouse.keyfile import make_ring
+from warehouse.staging import Arrival, Staged
+from warehouse.watch import KnownConsents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+
+    from schemas.errors import QueueFull
+    from schemas.settings import Settings
+
+PIECE = 64
+
+
+class HeldWriter:
+    """A writer that waits until it is told to go on, and notes what each commit settled."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._commits: list[list[Ticket]] = []
+        self._go_on = threading.Event()
+        self.committer = Committer(
+            engine,
+            KnownConsents(),
+            DiskReserve(engine, 0),
+            queue_events=100_000,
+            settled=self._commits.append,
+            observed=lambda *_: None,
+        )
+        begun = threading.Event()
+
+        def wait(_connection: Any) -> None:
+            begun.set()
+            self._go_on.wait(30)
+
+        self.committer.submit(Ticket(work=wait))
+        assert begun.wait(30)
+
+    def write(self) -> list[list[int]]:
+        """Write what waits and return the sizes of the tickets of each commit."""
+        self._go_on.set()
+        self.committer.close()
+        return [[len(ticket.arrivals) for ticket in commit] for commit in self._commits[1:]]
+
+
+def tickets(*sizes: int) -> list[Ticket]:
+    """Return tickets with events of somebody unknown: they are looked up and not stored."""
+    return [Ticket([_stranger() for _ in range(size)]) for size in sizes]
+
+
+def _stranger() -> Arrival:
+    row = Staged(uuid.uuid4().bytes, "match_viewed", 0, 1, None, 1, 1, b"{}", None, None)
+    return Arrival(row, bytes(16), (b"p" * 32,), key_id="key")
+
+
+@pytest.mark.parametrize(
+    ("remembered", "commits"),
+    [
+        (1e9, [[1, TICKET_EVENTS], [TICKET_EVENTS], [TICKET_EVENTS]]),
+        (0.0, [[1, TICKET_EVENTS, TICKET_EVENTS, TICKET_EVENTS]]),
+    ],
+)
+def test_short_ticket_is_written_first_and_beside_little_where_more_of_them_may_come(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, remembered: float, commits: list[list[int]]
+) -> None:
+    monkeypatch.setattr(committer_module, "_REMEMBER_SECONDS", remembered)
+    writer = HeldWriter(engine)
+
+    writer.committer.submit(*tickets(TICKET_EVENTS, TICKET_EVENTS, TICKET_EVENTS))
+    writer.committer.submit(*tickets(1))
+
+    assert writer.write() == commits
+
+
+def test_batch_of_several_tickets_judges_what_it_repeats(settings: Settings) -> None:
+    events = [proposed(type="match_proposed") for _ in range(2 * TICKET_EVENTS + 90)]
+    events[-1] = events[0]
+    events[-2] = events[1] | {"match_score": 0.25}
+
+    with client_of(settings) as client:
+        allow(client)
+        first = client.post("/api/tracking/events", json=events).json()
+        again = client.post("/api/tracking/events", json=events).json()
+
+    differs = {
+        "index": len(events) - 2,
+        "status": 409,
+        "field": "event_id",
+        "rule": "was stored with other content",
+    }
+    assert (first["stored"], first["duplicate"]) == (len(events) - 2, 1)
+    assert (again["stored"], again["duplicate"]) == (0, len(events) - 1)
+    assert first["refused"] == again["refused"] == [differs]
+
+
+def test_batches_are_read_in_pieces_and_one_at_a_time(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine is not None
+    make_ring(settings.keys, 0)
+    service = Service(settings)
+    read: list[int] = []
+    arrive = service.intake.arrive
+
+    def counted(event: Any, now: int, *, fresh: bool) -> Arrival:
+        read.append(len(read))
+        return arrive(event, now, fresh=fresh)
+
+    monkeypatch.setattr(service.intake, "arrive", counted)
+    bodies = [
+        msgspec.json.encode([proposed(type="match_proposed") for _ in range(5 * PIECE)])
+        for _ in range(3)
+    ]
+
+    async def trial() -> list[int]:
+        route = BatchRoute(service)
+        batches = asyncio.gather(*(route.handle(b"", body, b"") for body in bodies))
+        pieces = []
+        while not batches.done():
+            before = len(read)
+            await asyncio.sleep(0)
+            pieces.append(len(read) - before)
+        await batches
+        return pieces
+
+    try:
+        pieces = asyncio.run(trial())
+    finally:
+        service.close()
+    assert sum(pieces) == 3 * 5 * PIECE
+    assert max(pieces) <= PIECE
+
+
+class Guest:
+    """A request that notes whether it went in."""
+
+    def __init__(self) -> None:
+        self.inside = False
+
+    def proceed(self) -> None:
+        self.inside = True
+
+    def turn_back(self, error: QueueFull) -> None:
+        raise error
+
+
+def test_request_that_costs_as_much_as_many_takes_as_many_turns() -> None:
+    turnstile, line, much, little = Turnstile(10), Line(), Turn(), Turn()
+
+    def enter(turn: Turn, cost: float) -> bool:
+        guest = Guest()
+        turnstile.enter(guest, line, turn, cost)
+        return guest.inside
+
+    async def trial() -> None:
+        assert enter(little, 1)
+        assert enter(much, 9)
+        assert not enter(much, 9)
+        assert not enter(much, 9)
+        turnstile.leave(9)
+        await asyncio.sleep(0)
+        assert turnstile.waiting == 1
+        assert enter(little, 1)  # it had one turn, the others nine each
+
+    asyncio.run(trial())
+
+
+def test_connections_share_a_line_by_their_address() -> None:
+    line = Line()
+
+    assert line.turn_of(("127.0.0.1", 1)) is line.turn_of(("127.0.0.1", 1))
+    assert line.turn_of(("127.0.0.1", 1)) is not line.turn_of(("127.0.0.1", 2))
+
+
+def parts(*sizes: int) -> Any:
+    """Return what hands out a body in parts, as a server does."""
+    supply: Iterator[int] = iter(sizes)
+    left = len(sizes)
+
+    async def receive() -> dict[str, Any]:
+        nonlocal left
+        left -= 1
+        return {"type": "http.request", "body": bytes(next(supply)), "more_body": left > 0}
+
+    return receive
+
+
+def test_bodies_are_bounded_one_by_one_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bodies_module, "PATIENCE_SECONDS", 0.0)
+
+    async def trial() -> None:
+        bodies = Bodies(400)
+        with pytest.raises(Refused) as large:
+            async with bodies.read(parts(300, 101), 401):
+                raise AssertionError
+        assert large.value.refusal.status == 413
+        async with bodies.read(parts(90, 20), -1) as first:
+            assert (len(first), bodies.held) == (110, 110)
+            with pytest.raises(Refused) as full:
+                async with bodies.read(parts(10, 10), 20):
+                    raise AssertionError
+            assert full.value.refusal.status == 503
+            async with bodies.read(parts(10), 10) as short:
+                assert len(short) == 10
+        assert bodies.held == 0
+        async with bodies.read(parts(90, 20), -1) as after:
+            assert len(after) == 110
+
+    asyncio.run(trial())
+
+
+def test_client_that_goes_away_leaves_no_bytes_behind() -> None:
+    async def trial() -> None:
+        bodies = Bodies(400)
+        messages: Iterator[dict[str, Any]] = iter(
+            [
+                {"type": "http.request", "body": b"1234", "more_body": True},
+                {"type": "http.disconnect"},
+            ]
+        )
+
+        async def receive() -> dict[str, Any]:
+            return next(messages)
+
+        with pytest.raises(ClientGone):
+            async with bodies.read(receive, -1):
+                raise AssertionError
+        assert bodies.held == 0
+
+    asyncio.run(trial())
+
+
+def test_health_is_told_while_all_other_routes_have_no_room(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert engine is not None
+    monkeypatch.setattr(turnstile_module, "PATIENCE_SECONDS", 0.0)
+    make_ring(settings.keys, 0)
+    door = make_door(settings, log=None)
+
+    async def get(path: str) -> int:
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": path,
+            "query_string": b"",
+            "headers": [(b"content-length", b"0")],
+            "client": LOOPBACK,
+        }
+        statuses: list[int] = []
+
+        async def send(message: Any) -> None:
+            statuses.append(message.get("status", 0))
+
+        await door(scope, parts(0), send)
+        return statuses[0]
+
+    async def trial() -> list[int]:
+        before = await get("/openapi.json")
+        others = door.ways().others
+        crowd, turn = Line(), Turn()
+        for _ in range(8):
+            others.enter(Guest(), crowd, turn, 2)
+        return [before, await get("/openapi.json"), await get("/health")]
+
+    try:
+        found = asyncio.run(trial())
+    finally:
+        door.service.close()
+    assert found == [200, 503, 200]

@@ -19,7 +19,7 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array, csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
 from matching.assignment import Constraints, assign
 
 REPEATS = 3

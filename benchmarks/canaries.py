@@ -22,7 +22,7 @@ import httpx
 
 from benchmarks.canary_requests import Campaign
 from benchmarks.canary_scan import Hit, scan, writings
-from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

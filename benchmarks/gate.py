@@ -20,7 +20,7 @@ import pandas as pd
 from rich.progress import track
 from scipy.special import expit
 
-from benchmarks.results import Result, Rows, Size, add_size, bars, publish
+from benchmarks.publishing import Result, Rows, Size, add_size, bars, publish
 from matching.candidates import Candidate, Fitting
 from matching.evaluation import canonical
 from matching.features import with_context

@@ -30,7 +30,7 @@ import msgspec
 from pydantic import SecretStr
 
 from benchmarks.ingest_load import USERS, batches, user
-from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, Size, add_size, bars, publish
 from benchmarks.serving import cpu_seconds, free_port, own_environment, started
 from schemas.events import Event
 from schemas.settings import CHECKOUT, Settings

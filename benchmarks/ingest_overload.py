@@ -31,7 +31,7 @@ import httpx
 
 from benchmarks.ingest import Target, serve_ours, serve_peer
 from benchmarks.ingest_load import BEGUN, singles
-from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, Size, add_size, bars, publish
 from schemas.settings import CHECKOUT
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from rich.progress import track
 from scipy import stats
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.results import Cell, Result, Rows, add_size, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, publish
 from matching.assignment import Assignment, Constraints, assign
 from matching.candidates import Fitting
 from matching.evaluation import canonical

@@ -19,7 +19,7 @@ import pandas as pd
 from scipy.special import expit
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
 from matching.candidates import Fitting
 from matching.evaluation import canonical
 from matching.features import CONTEXT, with_context

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.pipeline_market import fill
-from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
 from benchmarks.serving import cpu_seconds, free_port, own_environment, started
 from schemas.settings import Settings
 from tasks import events as steps

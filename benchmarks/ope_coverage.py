@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from rich.progress import track
 
-from benchmarks.results import Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Result, Rows, add_size, bars, publish
 from matching.assignment_log import round_log
 from matching.exploration import Draw, explore
 from matching.ope import evaluate

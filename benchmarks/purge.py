@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks.results import Result, Rows, Size, add_size, bars, publish
+from benchmarks.publishing import Result, Rows, Size, add_size, bars, publish
 
 NOW = 1_794_000_000_000_000
 BATCH, PAUSE_SECONDS, CYCLES = 10, 0.002, 4

@@ -12,10 +12,19 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from benchmarks.publishing import (
+    Cell,
+    Result,
+    Rows,
+    Size,
+    add_size,
+    bars,
+    publish,
+    rows_as_markdown,
+)
 from benchmarks.redaction_corpus import Example, make_corpus
 from benchmarks.redaction_held_out import HELD_OUT
 from benchmarks.redaction_tuning import TUNING
-from benchmarks.results import Cell, Result, Rows, Size, add_size, bars, publish, rows_as_markdown
 from privacy.redaction import Redacted, redact
 from privacy.spans import RANKS, Span
 

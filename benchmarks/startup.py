@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.results import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
 from benchmarks.serving import cpu_seconds, free_port, own_environment, started
 from schemas.settings import CHECKOUT, Settings
 from warehouse.setup import set_up_database

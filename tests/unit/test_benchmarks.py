@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from benchmarks.results import Result, Rows, add_size, bars, markdown, publish, rows_as_markdown
+from benchmarks.publishing import Result, Rows, add_size, bars, markdown, publish, rows_as_markdown
 from schemas.settings import CHECKOUT
 
 if TYPE_CHECKING:
-    from benchmarks.results import Cell, Size
+    from benchmarks.publishing import Cell, Size
 
 
 def a_result(size: Size = "full") -> Result:

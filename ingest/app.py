@@ -1,41 +1,51 @@
-"""Put the routes together: the hot ones at the door, the rest in FastAPI behind it."""
+"""Put the application together: the door, and behind it the routes that are not hot.
+
+Those are loaded when the first of them is asked for, or before that when the server has time:
+events are taken meanwhile.
+"""
 
 from __future__ import annotations
 
-import logging
+import asyncio
+import threading
 from typing import TYPE_CHECKING, Any
 
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from fastapi_offline import FastAPIOffline
-from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
-
 from ingest.access_log import AccessLog
-from ingest.door import PAGE_FILES, Door
-from ingest.figures import metric_routes, model_routes
-from ingest.launcher import Launcher
-from ingest.openapi import document
-from ingest.operation import run_routes, watch_routes
-from ingest.pages import page_routes
-from ingest.people import consent_routes, privacy_routes
-from ingest.replies import NOT_READY, Refusal, Refused, invalid, refusal
+from ingest.door import Door
 from ingest.service import Service
-from schemas.errors import InvalidInput, NotReady, SmartMatchError
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from schemas.settings import Settings
 
-_logger = logging.getLogger("smartmatch")
-VERSION = "1"
-_RULES = {
-    "greater_than_equal": "must be at least {ge}",
-    "int_parsing": "must be a whole number",
-    "less_than_equal": "must be at most {le}",
-    "missing": "is required",
-}
+
+class ColdRoutes:
+    """The routes that are not hot, made once.
+
+    Args:
+        service: What is behind them.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._lock = threading.Lock()
+        self._app: Any = None
+
+    def load(self) -> Any:
+        """Return the application, made in this thread when nobody has made it yet."""
+        with self._lock:
+            if self._app is None:
+                # FastAPI costs half of what a server loads; events do not wait for it.
+                from ingest.cold import cold_routes
+
+                self._app = cold_routes(self._service)
+        return self._app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request."""
+        app = self._app or await asyncio.to_thread(self.load)
+        await app(scope, receive, send)
 
 
 def make_door(settings: Settings, log: TextIO | None) -> Door:
@@ -49,13 +59,16 @@ def make_door(settings: Settings, log: TextIO | None) -> Door:
         SmartMatchError: Something that it needs is absent or unsafe.
     """
     service = Service(settings)
-    return Door(service, _cold(service), AccessLog(log))
+    return Door(service, ColdRoutes(service), AccessLog(log))
 
 
 def open_to_pages(door: Door, origins: tuple[str, ...]) -> Any:
     """Let pages of some origins call; of none when there are none."""
     if not origins:
         return door
+    # Few installations need it, and it takes a while to load.
+    from starlette.middleware.cors import CORSMiddleware
+
     return CORSMiddleware(
         door,
         allow_origins=origins,
@@ -63,82 +76,3 @@ def open_to_pages(door: Door, origins: tuple[str, ...]) -> Any:
         allow_headers=["authorization", "content-type", "x-api-key"],
         max_age=600,
     )
-
-
-def _cold(service: Service) -> FastAPI:
-    # The page's script and style come from the package, so that it works without the internet.
-    app = FastAPIOffline(
-        docs_url="/docs",
-        redoc_url=None,
-        title="SmartMatch",
-        version=VERSION,
-        redirect_slashes=False,
-        openapi_url="/openapi.json",
-        static_url=PAGE_FILES,
-    )
-    launcher = Launcher(service)
-    for router in (
-        consent_routes(service),
-        metric_routes(service),
-        model_routes(service),
-        run_routes(launcher),
-        privacy_routes(service, launcher),
-        watch_routes(service),
-        page_routes(service),
-    ):
-        app.include_router(router)
-    for kind, answer in (
-        (Refused, _refused),
-        (InvalidInput, _invalid),
-        (SmartMatchError, _not_ready),
-        (OSError, _not_ready),
-        (RequestValidationError, _not_valid),
-        (HTTPException, _http),
-    ):
-        app.add_exception_handler(kind, answer)
-    pages: dict[bool, dict[str, Any]] = {}
-
-    def openapi() -> dict[str, Any]:
-        guarded = service.watch.api_keys is not None
-        if guarded not in pages:
-            pages[guarded] = document(app, guarded=guarded)
-        return pages[guarded]
-
-    app.openapi = openapi  # type: ignore[method-assign]
-    return app
-
-
-def _response(found: Refusal) -> Response:
-    headers = {name.decode(): value.decode() for name, value in found.headers}
-    return Response(found.body, found.status, headers, "application/json")
-
-
-def _refused(_request: Request, error: Any) -> Response:
-    return _response(error.refusal)
-
-
-def _invalid(_request: Request, error: Any) -> Response:
-    return _response(invalid(error))
-
-
-def _not_ready(_request: Request, error: Exception) -> Response:
-    if not isinstance(error, NotReady):
-        _logger.error("A request failed", exc_info=error)
-    return _response(NOT_READY)
-
-
-def _not_valid(_request: Request, error: Any) -> Response:
-    """Say which parameter breaks which rule; pydantic's own words repeat what was sent."""
-    found = []
-    for one in error.errors():
-        rule = _RULES.get(one["type"], "is not valid").format(**one.get("ctx", {}))
-        found.append(InvalidInput(str(one["loc"][-1]), rule))
-    return _response(invalid(*found))
-
-
-def _http(_request: Request, error: Any) -> Response:
-    names = {404: "Not Found", 405: "Method Not Allowed"}
-    headers = tuple(
-        (name.encode(), value.encode()) for name, value in (error.headers or {}).items()
-    )
-    return _response(refusal(error.status_code, names.get(error.status_code, "Refused"), headers))

@@ -11,16 +11,18 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from ingest.bodies import Bodies, ClientGone
-from ingest.gate import Gate, demand
+from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
-from ingest.permission import CALLER
 from ingest.replies import (
     NOT_READY,
     TOO_LARGE,
     UNSUPPORTED_CODING,
     UNSUPPORTED_TYPE,
     Refused,
+    encode,
     refusal,
     reply,
 )
@@ -34,12 +36,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from ingest.access_log import AccessLog
+    from ingest.app import ColdRoutes
     from ingest.gate import Caller
     from ingest.service import Service
 
 _logger = logging.getLogger("smartmatch")
 
-OPEN_PATHS = frozenset({"/health", "/ready"})
+HEALTH_PATH, READY_PATH = "/health", "/ready"
+OPEN_PATHS = frozenset({HEALTH_PATH, READY_PATH})
 PAGE_FILES = "/docs-files"
 PAGES = frozenset(
     {
@@ -51,10 +55,19 @@ PAGES = frozenset(
         f"{PAGE_FILES}/favicon.png",
     }
 )
-WRONG_METHOD = refusal(405, "Method Not Allowed", headers=((b"allow", b"POST"),))
+WRONG_METHOD = {
+    allowed: refusal(405, "Method Not Allowed", headers=((b"allow", allowed.encode()),))
+    for allowed in ("GET", "POST")
+}
 _BYTES_A_TURN = 256
 """A batch takes a turn for so much of its body: about what an event takes."""
 _JSON_TYPES = (b"application/json", *NDJSON)
+
+
+class Health(msgspec.Struct, frozen=True):
+    """The server answers: ``ok``, or ``ready`` when it takes events."""
+
+    status: str = "ok"
 
 
 class Ways:
@@ -77,14 +90,14 @@ class Door:
 
     Args:
         service: What is behind the routes.
-        cold: The application of all other routes.
+        cold: The application of all other routes; the server has it loaded once it listens.
         log: Where answers are noted.
     """
 
-    def __init__(self, service: Service, cold: Any, log: AccessLog) -> None:
+    def __init__(self, service: Service, cold: ColdRoutes, log: AccessLog) -> None:
         settings = service.settings
         self.service = service
-        self._cold = cold
+        self.cold = cold
         self._log = log
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
         self._largest = settings.max_body_bytes
@@ -142,13 +155,14 @@ class Door:
             return
         begun = time.perf_counter()
         route = self._hot.get(scope["path"])
-        if route is None:
-            status = await self._answer_cold(scope, receive, send)
-            found = scope.get("route")
-            name = getattr(found, "path", "-")
-        else:
+        name = scope["path"]
+        if route is not None:
             status = await self._answer_hot(route, scope, receive, send)
-            name = scope["path"]
+        elif name in OPEN_PATHS:
+            status = await self._answer_open(scope, send)
+        else:
+            status = await self._answer_cold(scope, receive, send)
+            name = getattr(scope.get("route"), "path", "-")
         self.note(scope["method"], name, status, time.perf_counter() - begun)
 
     async def _answer_hot(
@@ -162,7 +176,7 @@ class Door:
         try:
             caller = self._gate.admit(scope)
             demand(caller, Scope.INGEST)
-            _demand_post(scope["method"])
+            _demand_method(scope, "POST")
             content_type, length = self._inspect(scope)
             async with (
                 self._bodies.read(receive, length) as body,
@@ -190,6 +204,23 @@ class Door:
         turn = caller.batches.turn_of(client)
         return passing(self.ways().batches, caller.batches, turn, 1 + size // _BYTES_A_TURN)
 
+    async def _answer_open(self, scope: MutableMapping[str, Any], send: Any) -> int:
+        """Tell anybody, without a place in line, that the process answers or takes events."""
+        headers: Any = ()
+        status, answer = 200, encode(Health())
+        try:
+            _demand_method(scope, "GET")
+            self._inspect(scope)
+            if scope["path"] == READY_PATH:
+                await self.service.check_ready()
+                answer = encode(Health(status="ready"))
+        except Refused as refused:
+            status, answer, headers = refused.refusal
+        except (SmartMatchError, OSError):
+            status, answer, headers = NOT_READY
+        await reply(send, status, answer, headers)
+        return status
+
     async def _answer_cold(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> int:
         path = scope["path"]
         status = GONE
@@ -201,10 +232,6 @@ class Door:
             await send(message)
 
         try:
-            if path in OPEN_PATHS:
-                self._inspect(scope)
-                await self._cold(scope, receive, send_noted)
-                return status
             caller = scope[CALLER] = self._gate.admit(scope, page=path in PAGES)
             _, length = self._inspect(scope)
             turn = caller.others.turn_of(scope["client"])
@@ -212,7 +239,7 @@ class Door:
                 self._bodies.read(receive, length) as body,
                 passing(self.ways().others, caller.others, turn),
             ):
-                await self._cold(scope, _replay(body, receive), send_noted)
+                await self.cold(scope, _replay(body, receive), send_noted)
         except QueueFull:
             await reply(send_noted, *NOT_READY)
         except Refused as refused:
@@ -246,9 +273,9 @@ class Door:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-def _demand_post(method: str) -> None:
-    if method != "POST":
-        raise Refused(WRONG_METHOD)
+def _demand_method(scope: MutableMapping[str, Any], method: str) -> None:
+    if scope["method"] != method:
+        raise Refused(WRONG_METHOD[method])
 
 
 GONE = 499

@@ -9,8 +9,8 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from ingest.openapi import describe
-from ingest.permission import caller_of, needs
-from ingest.replies import NOT_FOUND, Refused, json_response
+from ingest.permission import caller_of, json_response, needs
+from ingest.replies import NOT_FOUND, Refused
 from warehouse import drift_days, metrics, weights
 from warehouse.api_keys import Scope
 

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
     from warehouse.watch import Watch
 
+CALLER = "smartmatch.caller"
+"""Key of the ASGI scope under which the door leaves who calls."""
+
 EVERYTHING = frozenset(Scope)
 _FORWARDED = frozenset(
     {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from fastapi.openapi.utils import get_openapi
 
+from ingest.door import HEALTH_PATH, READY_PATH, Health
 from ingest.examples import EXAMPLES
 from ingest.hot import BATCH_PATH, EVENT_PATH, BatchReply
 from schemas.events import ROUTES, Event
@@ -123,6 +124,8 @@ def document(app: FastAPI, *, guarded: bool) -> dict[str, Any]:
     )
     paths = {EVENT_PATH + name: {"post": _event_operation(name)} for name in ROUTES}
     paths[BATCH_PATH] = {"post": _batch_operation()}
+    for path, told in _OPEN.items():
+        paths[path] = {"get": _open_operation(path, told)}
     page["paths"] = {**paths, **page["paths"]}
     for path, operations in page["paths"].items():
         for operation in operations.values():
@@ -166,6 +169,24 @@ def _batch_operation() -> dict[str, Any]:
         "security": _security(Scope.INGEST),
         "requestBody": _body(schema, EXAMPLES[BatchReply]),
         "responses": _responses(Scope.INGEST, BatchReply, 200, (422,), _JSON),
+    }
+
+
+_OPEN = {
+    HEALTH_PATH: "Tell that the process answers.",
+    READY_PATH: "Tell that the database takes writes and the queue is not nearly full.",
+}
+
+
+def _open_operation(path: str, told: str) -> dict[str, Any]:
+    name = path.removeprefix("/")
+    return {
+        "tags": ["operation"],
+        "summary": name.title(),
+        "description": told,
+        "operationId": name,
+        "security": [],
+        "responses": _responses(None, Health, 200, (), _JSON),
     }
 
 

@@ -1,4 +1,4 @@
-"""Routes that run the system: start a flow and follow it, health, Prometheus."""
+"""Routes that run the system: start a flow and follow it, Prometheus."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 
 from ingest.observed import CONTENT_TYPE
 from ingest.openapi import describe
-from ingest.permission import needs
-from ingest.replies import NOT_FOUND, NOT_READY, Refused, json_response
+from ingest.permission import json_response, needs
+from ingest.replies import NOT_FOUND, Refused
 from schemas.clock import moment
 from warehouse import queue
 from warehouse.api_keys import Scope
@@ -41,12 +41,6 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     requested_at: str
     finished_at: str | None
     detail: str | None
-
-
-class Health(msgspec.Struct, frozen=True):
-    """The server answers."""
-
-    status: str = "ok"
 
 
 def run_routes(launcher: Launcher) -> APIRouter:
@@ -99,19 +93,6 @@ def run_routes(launcher: Launcher) -> APIRouter:
 def watch_routes(service: Service) -> APIRouter:
     """Return the routes that an operator's machines ask."""
     router = APIRouter(tags=["operation"])
-
-    @router.get("/health", **describe(None, reply=Health))
-    async def health() -> Response:
-        """Tell that the process answers."""
-        return json_response(Health())
-
-    @router.get("/ready", **describe(None, reply=Health))
-    async def ready() -> Response:
-        """Tell that the database takes writes and the queue is not nearly full."""
-        if not service.has_room:
-            raise Refused(NOT_READY)
-        await service.write(queue.probe)
-        return json_response(Health(status="ready"))
 
     @router.get(
         "/metrics",

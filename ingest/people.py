@@ -15,8 +15,8 @@ from ingest import proving
 from ingest.arrivals import pseudonyms
 from ingest.decoding import Form, explain
 from ingest.openapi import describe
-from ingest.permission import needs
-from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused, json_response
+from ingest.permission import json_response, needs
+from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused
 from privacy.pseudonyms import address_hash, subject_pseudonym
 from privacy.sealing import open_texts
 from schemas.clock import moment

@@ -1,20 +1,17 @@
-"""Ask the caller of a route for a scope."""
+"""What the routes of FastAPI share: asking the caller for a scope, and answering in JSON."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Response
 
-from ingest.gate import demand
-from ingest.replies import FORBIDDEN, Refused
+from ingest.gate import CALLER, demand
+from ingest.replies import FORBIDDEN, Refused, encode
 
 if TYPE_CHECKING:
     from ingest.gate import Caller
     from warehouse.api_keys import Scope
-
-CALLER = "smartmatch.caller"
-"""Key of the ASGI scope under which the door leaves who calls."""
 
 
 def needs(*scopes: Scope) -> Any:
@@ -34,3 +31,8 @@ def caller_of(request: Request) -> Caller:
     """Return who sent a request that the door let in."""
     caller: Caller = request.scope[CALLER]
     return caller
+
+
+def json_response(content: Any, status: int = 200) -> Response:
+    """Return what a route of FastAPI answers, encoded like everything else."""
+    return Response(encode(content), status, media_type="application/json")

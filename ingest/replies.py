@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
-from fastapi import Response
 
 from schemas.errors import SmartMatchError
 
@@ -65,11 +64,6 @@ UNAUTHORIZED_PAGE = UNAUTHORIZED._replace(
 )
 UNSUPPORTED_CODING = refusal(415, "The body must not be compressed")
 UNSUPPORTED_TYPE = refusal(415, "The body must be application/json")
-
-
-def json_response(content: Any, status: int = 200) -> Response:
-    """Return what a route of FastAPI answers, encoded like everything else."""
-    return Response(encode(content), status, media_type="application/json")
 
 
 async def reply(send: Any, status: int, body: bytes, headers: _Headers = ()) -> None:

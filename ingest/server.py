@@ -27,6 +27,7 @@ _BACKLOG = 2_048
 _RECEIVE_BYTES = 1 << 15
 """The kernel keeps about twice as much of what a client sends before it is read."""
 _OWN_FILES = 128
+_SETTLED_SECONDS = 0.5
 _logger = logging.getLogger("smartmatch")
 
 
@@ -63,6 +64,13 @@ def serve(settings: Settings) -> None:
     _Server(config, settings, door).run(sockets=[listener])
 
 
+async def _load(door: Door) -> None:
+    """Load the routes that are not hot, when whoever waited for the start has been answered."""
+    await asyncio.sleep(_SETTLED_SECONDS)
+    await asyncio.to_thread(door.cold.load)
+    gc.freeze()
+
+
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     listener = socket.socket(family)
@@ -94,6 +102,7 @@ class _Server(uvicorn.Server):
         self._settings = settings
         self._door = door
         self._sweeper: asyncio.Task[None] | None = None
+        self._loading: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -106,6 +115,7 @@ class _Server(uvicorn.Server):
         _logger.info("Listening on http://%s:%s; %s", host, port, guarded)
         sweep = Sweep(self._settings.header_timeout_seconds, self._settings.body_timeout_seconds)
         self._sweeper = asyncio.create_task(sweep.run(self.server_state.connections))
+        self._loading = asyncio.create_task(_load(self._door))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _logger.info("Stopping: open requests are finished, then what waits is written")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
+from warehouse import queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, connect
@@ -96,6 +97,16 @@ class Service:
         committer = self.committer
         queued = committer.waiting * 10 < self.settings.queue_events * 9
         return committer.alive and queued and self.has_disk
+
+    async def check_ready(self) -> None:
+        """Check that the database takes writes and the queue is not nearly full.
+
+        Raises:
+            NotReady: One of them is not so.
+        """
+        if not self.has_room:
+            raise NotReady("there is no room for events")
+        await self.write(queue.probe)
 
     @property
     def has_disk(self) -> bool:

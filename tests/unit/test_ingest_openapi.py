@@ -114,8 +114,17 @@ def test_swagger_is_served(client: TestClient) -> None:
     assert "swagger-ui" in client.get("/docs").text
 
 
-def test_server_imports_nothing_heavy() -> None:
-    script = f"import sys, ingest_api; print([name for name in {HEAVY!r} if name in sys.modules])"
+@pytest.mark.parametrize(
+    ("modules", "absent"),
+    [
+        ("ingest_api, ingest.cold", HEAVY),
+        ("ingest_api", [*HEAVY, "fastapi", "starlette", "fastapi_offline"]),
+    ],
+)
+def test_server_imports_nothing_heavy_and_listens_before_it_has_its_pages(
+    modules: str, absent: list[str]
+) -> None:
+    script = f"import sys, {modules}; print([name for name in {absent!r} if name in sys.modules])"
     told = subprocess.run(
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=CHECKOUT
     ).stdout

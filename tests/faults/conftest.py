@@ -100,12 +100,18 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture
-def run_flow(
+def run_flow(tmp_path: Path) -> Callable[..., FlowRun]:
+    """Run the steps of a flow in a process of its own, without Prefect."""
+    return partial(FlowRun, forked("tests.faults.flow_jobs"), home=tmp_path)
+
+
+@pytest.fixture
+def run_in_prefect(
     prefect_api: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., FlowRun]:
     """Run a flow in a process of its own."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    return partial(FlowRun, forked("tests.faults.flow_jobs"), home=tmp_path)
+    return partial(FlowRun, forked("tests.faults.flow_jobs"), home=tmp_path, bare=False)
 
 
 @pytest.hookimpl(wrapper=True)

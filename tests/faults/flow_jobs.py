@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-import flows  # noqa: F401  # sets our defaults before Prefect reads its own
 from expectations import staged_events  # noqa: F401  # imports Great Expectations, which takes seconds
-from flows.aggregate_metrics import aggregate_metrics
-from flows.erase_subject import erase_subject
-from flows.process_events import process_events
-from flows.purge_expired import purge_expired
+from tests.faults.bare_flows import run_bare
 from tests.faults.breakpoints import Boundaries
-from warehouse import leases
+from tests.faults.worlds import STATES
+from warehouse import batches, leases
+from warehouse.engine import writing
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Engine
 
-FLOWS = {
-    "process_events": process_events,
-    "aggregate_metrics": aggregate_metrics,
-    "purge_expired": purge_expired,
-    "erase_subject": erase_subject,
-}
+    from warehouse.batches import Counts
+
+
+FLOWS = {name: import_module(f"flows.{name}") for name in STATES}
 
 
 @dataclass(frozen=True)
@@ -40,30 +38,36 @@ class Job:
         environment: Settings, by the names of their variables.
         passed: File that gets, when the flow ends, the number of boundaries and that of the
             last one before its fence was looked at.
+        bare: Without Prefect.
         at: Number of the boundary at which the process gets a signal; 0 for none.
+        after_seconds: Time after which it gets one; 0 for never.
         number: The signal.
         between: Count only the beginnings of transactions, where nothing is locked.
-        mutant: A planted fault: ``unfenced`` lets a run write that lost its lease.
+        mutant: A planted fault: ``unfenced`` lets a run write that lost its lease, ``torn``
+            books what it moved after the commit.
     """
 
     flow: str
     arguments: tuple[str, ...]
     environment: dict[str, str]
     passed: Path
+    bare: bool = True
     at: int = 0
+    after_seconds: float = 0.0
     number: signal.Signals = signal.SIGKILL
     between: bool = False
     mutant: str = ""
 
 
 def run(job: Job) -> None:
-    """Run a flow, and send this process a signal at a step boundary."""
+    """Run a flow, and send this process a signal at a step boundary or a moment."""
     os.environ.update(job.environment)
     act = partial(os.kill, os.getpid(), job.number)
     boundaries = Boundaries(job.at, act, between=job.between)
     boundaries.watch()
+    _plant(job.mutant)
     last_fenced = 0
-    check = _always if job.mutant == "unfenced" else leases.Lease.check
+    check = leases.Lease.check
 
     def noted(lease: leases.Lease, connection: Connection) -> None:
         nonlocal last_fenced
@@ -71,10 +75,32 @@ def run(job: Job) -> None:
         check(lease, connection)
 
     leases.Lease.check = noted  # type: ignore[method-assign]
-    if job.mutant == "unfenced":
-        leases.Lease.renew = _always  # type: ignore[method-assign,assignment]
-    FLOWS[job.flow](*job.arguments)
+    if job.after_seconds:
+        threading.Timer(job.after_seconds, act).start()
+    if job.bare:
+        run_bare(FLOWS[job.flow], job.flow, job.arguments)
+    else:
+        getattr(FLOWS[job.flow], job.flow)(*job.arguments)
     job.passed.write_text(f"{boundaries.passed} {last_fenced}")
+    # Its timer must not kill what is done.
+    os._exit(0)
+
+
+def _plant(mutant: str) -> None:
+    if mutant == "unfenced":
+        leases.Lease.check = _always  # type: ignore[method-assign]
+        leases.Lease.renew = _always  # type: ignore[method-assign,assignment]
+    elif mutant == "torn":
+        commit, book = batches.commit, batches._book
+
+        def commit_first(engine: Engine, *arguments: Any, **more: Any) -> Counts:
+            counts = commit(engine, *arguments, **more)
+            with writing(engine) as connection:
+                book(connection, counts)
+            return counts
+
+        batches._book = lambda *_: None
+        batches.commit = commit_first
 
 
 def _always(_lease: leases.Lease, _connection: Connection) -> None:

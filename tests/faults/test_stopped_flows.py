@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -35,10 +36,37 @@ SETTINGS = {
 }
 
 
-@pytest.mark.promise("a killed flow changes nothing but time")
+KILLED = "a killed flow changes nothing but time"
+
+
+class Mortuary:
+    """Kills runs of one flow in copies of one world, and compares what the next run leaves."""
+
+    def __init__(self, copies: Any, flow: str, run_flow: Callable[..., FlowRun]) -> None:
+        self._copies = copies
+        self._flow = flow
+        self._run_flow = run_flow
+        url = next(copies)
+        begun = time.monotonic()
+        self.boundaries, _ = run_flow(flow, url).passed()
+        self.seconds = time.monotonic() - begun
+        self._expected = left_by(url)
+        assert self._expected["balanced"]
+
+    def kill(self, **when: Any) -> str | None:
+        """Return what differs after a run that was killed and one that was not."""
+        url = next(self._copies)
+        killed = self._run_flow(self._flow, url, **when).wait()
+        assert killed == -signal.SIGKILL or "after_seconds" in when
+        assert self._run_flow(self._flow, url).wait() == 0
+        different = differences(self._expected, left_by(url))
+        return f"{self._flow}, killed at {when}: {different} differ" if different else None
+
+
+@pytest.mark.promise(KILLED)
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=2, full=15)
+@pytest.mark.trials(short=3, full=10)
 def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     flow: str,
     kind: str,
@@ -47,27 +75,47 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     run_flow: Callable[..., FlowRun],
 ) -> None:
     if not tally.full and (flow, kind) not in SHORT:
-        pytest.skip("in `make faults` only: each trial is two or three runs of a flow")
+        pytest.skip("in `make faults` only: each trial is two runs of a flow")
     copies = make_worlds(kind, STATES[flow]).copies()
-    url = next(copies)
-    boundaries, _ = run_flow(flow, url).passed()
-    expected = left_by(url)
-    assert expected["balanced"]
-
-    for at in _chosen(boundaries, tally.planned):
-        url = next(copies)
-        assert run_flow(flow, url, at=at).wait() == -signal.SIGKILL
-        assert run_flow(flow, url).wait() == 0
-        different = differences(expected, left_by(url))
-        tally.count(f"{flow}, killed at boundary {at}: {different} differ" if different else None)
+    mortuary = Mortuary(copies, flow, run_flow)
+    draw = random.Random(flow)
+    every = range(1, mortuary.boundaries + 1)
+    for at in every if tally.full else draw.sample(every, tally.planned):
+        tally.count(mortuary.kill(at=at))
+    for _ in range(tally.planned if tally.full else 1):
+        tally.count(mortuary.kill(after_seconds=draw.uniform(0.001, mortuary.seconds)))
     copies.close()
     assert tally.failures == []
 
 
-def _chosen(boundaries: int, trials: int) -> list[int]:
-    """Choose boundaries: all of them where there are no more than trials."""
-    every = range(1, boundaries + 1)
-    return sorted(random.Random(boundaries).sample(every, min(trials, boundaries)))
+@pytest.mark.promise(KILLED)
+@pytest.mark.parametrize("flow", sorted(STATES))
+@pytest.mark.trials(short=1, full=4)
+def test_rerun_in_prefect_leaves_what_one_run_leaves(
+    flow: str, tally: Tally, make_worlds: Callable[[str, Any], Worlds], request: Any
+) -> None:
+    if not tally.full:
+        pytest.skip("in `make faults` only: each trial is two runs of a flow")
+    copies = make_worlds("sqlite", STATES[flow]).copies()
+    mortuary = Mortuary(copies, flow, request.getfixturevalue("run_in_prefect"))
+    for at in random.Random(flow).sample(range(1, mortuary.boundaries + 1), tally.planned):
+        tally.count(mortuary.kill(at=at))
+    copies.close()
+    assert tally.failures == []
+
+
+@pytest.mark.promise(KILLED)
+def test_flow_that_books_after_its_commit_is_caught(
+    tally: Tally, make_worlds: Callable[[str, Any], Worlds], run_flow: Callable[..., FlowRun]
+) -> None:
+    copies = make_worlds("sqlite", STATES["process_events"]).copies()
+    torn = partial(run_flow, mutant="torn")
+    mortuary = Mortuary(copies, "process_events", torn)
+    # From the end: there the last partition is stored, and not yet booked.
+    every = range(mortuary.boundaries, 0, -1)
+    tally.mutant_caught = any(mortuary.kill(at=at) is not None for at in every)
+    copies.close()
+    assert tally.mutant_caught
 
 
 class Graveyard:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import create_engine
 
-from tests.e2e.test_ingest_kills import Writer
+from tests.faults.writers import Writer
 from tests.serving import allow, server_of
 from warehouse.audit import balance, stored_event_ids
 

@@ -33,13 +33,14 @@ class Boundaries:
         self._lock = threading.Lock()
         self.passed = 0
 
-    def watch(self) -> None:
-        """Watch every connection that this process opens from now on."""
+    def watch(self, engine: Engine | None = None) -> None:
+        """Watch every connection that this process, or one engine of it, opens from now on."""
+        whose = engine if engine is not None else Engine
         if self._between:
-            event.listen(Engine, "begin", self.step)
+            event.listen(whose, "begin", self.step)
             return
-        event.listen(Pool, "connect", self._watch_connection)
-        event.listen(Engine, "commit", self.step)
+        event.listen(engine.pool if engine is not None else Pool, "connect", self._watch_connection)
+        event.listen(whose, "commit", self.step)
 
     def step(self, *_: object) -> None:
         """Pass a boundary."""

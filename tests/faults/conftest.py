@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.faults.flow_runs import FlowRun
 from tests.faults.processes import forked
+from tests.faults.table import add
 from tests.faults.worlds import Worlds
 from tests.serving import free_port
 
@@ -22,7 +23,18 @@ if TYPE_CHECKING:
 
     from _pytest.terminal import TerminalReporter
 
-HEADINGS = ("promise", "trials", "failures", "mutant")
+DEAREST = (
+    "test_stopped_flows",
+    "test_server_death",
+    "test_consent_races",
+    "test_flows_at_once",
+    "test_any_order",
+    "test_phone_home",
+    "test_poison",
+    "test_database_death",
+    "test_contract",
+)
+"""Files of the campaign that take longest, the longest first."""
 
 
 @dataclass
@@ -120,46 +132,28 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
     tally = item.stash.get(_TALLY, None)
-    if tally is not None and call.when == "call":
+    if tally is not None and call.when == "call" and not report.skipped:
         # A test that broke off before it counted is a failure all the same.
         failures = len(tally.failures) or int(report.failed)
-        report.user_properties.append(
-            ("promise", [tally.promise, tally.trials, failures, tally.mutant_caught])
-        )
+        row = (tally.promise, tally.trials, failures, tally.mutant_caught, report.duration)
+        report.user_properties.append(("promise", list(row)))
     return report
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     if not terminalreporter.config.getoption("--campaign", default=False):
         return
-    rows = _rows(terminalreporter)
-    width = max((len(row[0]) for row in rows), default=0)
+    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
+    table = add(
+        row for report in reports for name, row in report.user_properties if name == "promise"
+    )
     terminalreporter.section("promises")
-    terminalreporter.write_line(f"| {HEADINGS[0]:<{width}} | {' | '.join(HEADINGS[1:])} |")
-    terminalreporter.write_line(f"|{'-' * (width + 2)}|---:|---:|---|")
-    for promise, trials, failures, mutant in rows:
-        terminalreporter.write_line(f"| {promise:<{width}} | {trials:,} | {failures} | {mutant} |")
+    terminalreporter.write_line(table)
 
 
-def _rows(reporter: TerminalReporter) -> list[tuple[str, int, int, str]]:
-    """Add up the tests of each promise, in the order of their names."""
-    found: dict[str, list[Any]] = {}
-    for report in [*reporter.stats.get("passed", []), *reporter.stats.get("failed", [])]:
-        for name, told in getattr(report, "user_properties", []):
-            if name != "promise":
-                continue
-            promise, trials, failures, caught = told
-            row = found.setdefault(promise, [0, 0, []])
-            row[0] += trials
-            row[1] += failures
-            row[2] += [] if caught is None else [caught]
-    return [
-        (promise, trials, failures, _caught(caught))
-        for promise, (trials, failures, caught) in sorted(found.items())
-    ]
-
-
-def _caught(seen: list[bool]) -> str:
-    if not seen:
-        return "none planted"
-    return f"caught {sum(seen)} of {len(seen)}"
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let the longest files of the campaign come first, so that no worker ends with one."""
+    if config.getoption("--campaign", default=False):
+        places = {name: place for place, name in enumerate(DEAREST)}
+        items.sort(key=lambda item: places.get(item.path.stem, len(DEAREST)))

@@ -10,8 +10,8 @@ from sqlalchemy.pool import Pool
 
 from ingest import service
 from ingest_api import serve as serve_api
-from tests.e2e import early_server
-from warehouse import engine
+from tests.faults import early_server
+from warehouse import disk, engine
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -24,7 +24,8 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         settings: Of the installation.
         log: The file.
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
-            client wait for a minute, ``careless`` does not wait for the disk.
+            client wait for a minute, ``careless`` does not wait for the disk, ``greedy`` fills it
+            to the last byte.
     """
     _write_to(log)
     if mutant == "early":
@@ -34,7 +35,13 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
     elif mutant == "careless":
         engine.check_durable = lambda _engine: None
         event.listen(Pool, "checkout", _do_not_sync)
+    elif mutant == "greedy":
+        disk.DiskReserve.has_room = _always  # type: ignore[method-assign]
     serve_api(settings)
+
+
+def _always(_reserve: disk.DiskReserve, _events: int) -> bool:
+    return True
 
 
 def _do_not_sync(connection: Any, *_: object) -> None:

@@ -1,14 +1,17 @@
 """Consent withdrawn while an event, a flow or a training is on its way: nothing is seen afterwards.
 
 Every step is the real one: the door, the reading and the commit of a partition, the reading of
-the training set. What is drawn by chance is their order.
+the training set. What is drawn by chance is their order; beside that, somebody withdraws at every
+single statement of the flow and of the reading.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,9 +20,10 @@ from sqlalchemy import select
 from schemas.clock import micros
 from schemas.errors import SumsDiffer
 from schemas.tables import events, metric_sums, subjects
+from tests.faults.breakpoints import Boundaries
 from tests.serving import client_of, proposed
 from warehouse import batches
-from warehouse.engine import reading, writing
+from warehouse.engine import connect, reading, writing
 from warehouse.leases import PROCESS_EVENTS, Lease, lease
 from warehouse.recount import reconcile
 from warehouse.subtraction import settle, unsettled
@@ -109,6 +113,15 @@ class Race:
             batches.commit(self.engine, self.held, self._batch, {}, {}, as_of=_now())
             self._batch = None
 
+    def flow(self) -> None:
+        """Read and commit, on an engine that is watched."""
+        self.read()
+        self.commit()
+
+    def training(self) -> None:
+        """Read the training set, whatever comes of it."""
+        read_training(self.engine, since_day=0, as_of=datetime.now(UTC))
+
     def train(self) -> None:
         now = datetime.now(UTC)
         rows = read_training(self.engine, since_day=0, as_of=now).frame["subject"]
@@ -141,6 +154,56 @@ def race(settings: Settings, engine: Engine, trials: int, seed: int) -> list[str
     return faults
 
 
+def withdraw_within(
+    settings: Settings, engine: Engine, way: str, most: int = 1_000
+) -> tuple[int, list[str]]:
+    """Withdraw at every step boundary of what is under way, in turn; return how many, and faults.
+
+    Args:
+        settings: Of the installation.
+        engine: Its database.
+        way: What is under way: a ``flow`` that moves an event, or the ``training`` set's reading.
+        most: Boundaries to try at most.
+    """
+    faults: list[str] = []
+    at = 0
+    with client_of(settings) as client, lease(engine, PROCESS_EVENTS, 3_600) as held:
+        while at < most:
+            at += 1
+            person = Race(engine, client, held, f"{way}-{at}")
+            person.run(["grant", "event", "decision"] if way == "training" else ["grant"])
+            person.event()
+            watched = connect(settings.url, busy_timeout_ms=30_000)
+            withdrawing = Thread(target=person.withdraw)
+            # Whether the withdrawal was answered before what is under way went on.
+            answered: list[bool] = []
+            boundaries = Boundaries(at, partial(_begin, withdrawing, answered))
+            boundaries.watch(watched)
+            getattr(replace(person, engine=watched), way)()
+            watched.dispose()
+            if boundaries.passed < at:
+                at -= 1
+                _clear(engine)
+                break
+            withdrawing.join()
+            if way == "flow" and answered[0] and _is_seen(engine):
+                faults.append(f"{way}, at boundary {at}: it counts who has withdrawn")
+            person.run([])
+            if _is_seen(engine):
+                faults.append(f"{way}, at boundary {at}: a sum is left of who withdrew")
+            person.train()
+            faults += [f"{way}, at boundary {at}: {fault}" for fault in person.faults]
+            _clear(engine)
+    return at, faults
+
+
+def _begin(withdrawing: Thread, answered: list[bool]) -> None:
+    """Let somebody withdraw; who has to wait for what is under way goes on after it."""
+    withdrawing.start()
+    withdrawing.join(0.15)
+    answered.append(not withdrawing.is_alive())
+
+
 def _is_seen(engine: Engine) -> bool:
     """Tell whether any sum is left; only one person is there at a time."""
     with reading(engine) as connection:
@@ -167,6 +230,17 @@ def test_nothing_is_seen_after_a_withdrawal(
     assert faults == []
 
 
+@pytest.mark.parametrize("way", ["flow", "training"])
+def test_nothing_is_seen_after_a_withdrawal_at_any_statement(
+    settings: Settings, engine: Engine, tally: Tally, way: str
+) -> None:
+    points, faults = withdraw_within(settings, engine, way)
+    tally.count(trials=points)
+    tally.failures += faults
+    assert points > 1
+    assert faults == []
+
+
 def test_flow_that_trusts_what_it_read_is_caught(
     settings: Settings, engine: Engine, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,7 +253,8 @@ def test_flow_that_trusts_what_it_read_is_caught(
 
     monkeypatch.setattr(batches, "_consents", trust)
     try:
-        tally.mutant_caught = race(settings, engine, 40, seed=1) != []
+        _, at_points = withdraw_within(settings, engine, "flow", most=6)
+        tally.mutant_caught = at_points != [] and race(settings, engine, 40, seed=1) != []
     except SumsDiffer:
         tally.mutant_caught = True
     assert tally.mutant_caught

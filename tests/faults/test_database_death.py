@@ -19,9 +19,9 @@ from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from schemas.settings import Settings
-from tests.e2e.test_ingest_kills import Writer
 from tests.faults.processes import ForkedServer, forked
-from tests.serving import allow, proposed
+from tests.faults.writers import started, stopped
+from tests.serving import proposed
 from warehouse.audit import balance, stored_event_ids
 from warehouse.engine import connect, create_tables
 
@@ -101,12 +101,7 @@ def outlive(mortal: Any, home: Path, tally: Tally, *, mutant: str = "") -> set[U
     settings = Settings(home=home, database_url=url)
     context = forked("tests.faults.jobs")
     server = ForkedServer(context, settings, home / "server.log", mutant=mutant)
-    server.start()
-    with httpx.Client(base_url=server.url) as client:
-        allow(client)
-    writers = [Writer(server.port, seed) for seed in range(WRITERS)]
-    for writer in writers:
-        writer.start()
+    writers = started(server, WRITERS)
     chance = random.Random(tally.planned)
     for trial in range(tally.planned):
         time.sleep(chance.uniform(0.1, 0.4))
@@ -117,15 +112,13 @@ def outlive(mortal: Any, home: Path, tally: Tally, *, mutant: str = "") -> set[U
         seconds = _seconds_until_stored(server)
         late = seconds > BACK_SECONDS
         tally.count(f"the first 2xx came after {seconds:.1f} s" if late else None)
-    for writer in writers:
-        writer.stop()
+    acknowledged = stopped(writers)
     server.stop()
     engine.dispose()
     stored = list(stored_event_ids(engine))
     if len(stored) != len(set(stored)) or not balance(engine).agrees:
         tally.count("an event is there twice, or the books do not balance", trials=0)
     engine.dispose()
-    acknowledged = set().union(*(writer.acknowledged for writer in writers))
     assert len(acknowledged) > tally.planned
     return acknowledged - set(stored)
 

@@ -1,11 +1,16 @@
-"""Two process_events, a purge, an erasure and a retrain begun at once leave what a series leaves.
+"""Flows beside each other leave what flows in turn leave: pairs and triples of all five.
 
-The closing run of processing and purge is part of either: a schedule has a next time, too. Sums
-of days past the retention of matches are left out, because nothing recounts or corrects them.
+They begin at random offsets. The closing run of processing and purge is part of either: a
+schedule has a next time, too. Sums of days past the retention of matches are left out, because
+nothing recounts or corrects them. What is sealed is published as it stood, so it is not compared;
+that sealing and recounting agree beside all others is.
 """
 
 from __future__ import annotations
 
+import itertools
+import random
+import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -21,10 +26,11 @@ from tests.histories import NOW, TODAY, history, stage, tables
 from tests.population import answer
 from warehouse import batches, erasure
 from warehouse.audit import balance
+from warehouse.blocks import seal
 from warehouse.engine import connect, writing
 from warehouse.erasure import delete_subject, pending_erasures
 from warehouse.erasure_requests import begin
-from warehouse.leases import PROCESS_EVENTS, lease
+from warehouse.leases import AGGREGATE_METRICS, PROCESS_EVENTS, lease
 from warehouse.months import make_months
 from warehouse.recount import reconcile
 from warehouse.retention import begin_evidence, delete_expired
@@ -42,10 +48,11 @@ if TYPE_CHECKING:
 
     Job = Callable[[Engine], None]
 
-pytestmark = pytest.mark.promise("flows at once leave what flows in turn leave")
+pytestmark = pytest.mark.promise("flows beside each other leave what flows in turn leave")
 
 PEOPLE, PARTITION, WAIT_SECONDS = 12, 23, 60.0
 ERASED = 3
+SMALLEST_GROUP = 3
 OLD_DAYS = 500
 SINCE = TODAY - Settings.model_fields["events_retention_days"].default
 RETRIES = 3
@@ -124,12 +131,20 @@ def again(step: Callable[[], Any]) -> None:
             return
 
 
-ALL: tuple[Job, ...] = (process, process, purge, erase, retrain)
+def aggregate(engine: Engine) -> None:
+    with lease(engine, AGGREGATE_METRICS, WAIT_SECONDS, wait_seconds=WAIT_SECONDS) as held:
+        again(partial(seal, engine, held, TODAY, SMALLEST_GROUP, NOW))
+        again(partial(reconcile, engine, SINCE))
+
+
+FLOWS: tuple[Job, ...] = (process, aggregate, purge, erase, retrain)
+MOST_OFFSET_SECONDS = 0.15
+"""About as long as the longest of them takes here."""
 
 
 def outcome(url: SecretStr, run: Callable[[list[Engine]], None]) -> tuple[Any, str | None]:
     """Run something on engines of its own; return what it left, and what is wrong with that."""
-    engines = [connect(url, busy_timeout_ms=60_000) for _ in ALL]
+    engines = [connect(url, busy_timeout_ms=60_000) for _ in FLOWS]
     try:
         run(engines)
         process(engines[0])
@@ -149,39 +164,51 @@ def in_turn(order: tuple[Job, ...], engines: list[Engine]) -> None:
         job(engines[0])
 
 
-def at_once(engines: list[Engine]) -> None:
-    ready = Barrier(len(ALL))
+def beside(order: tuple[Job, ...], offsets: list[float], engines: list[Engine]) -> None:
+    ready = Barrier(len(order))
 
-    def start(job: Job, engine: Engine) -> None:
+    def start(job: Job, offset: float, engine: Engine) -> None:
         ready.wait()
+        time.sleep(offset)
         job(engine)
 
-    with ThreadPoolExecutor(len(ALL)) as pool:
-        list(pool.map(start, ALL, engines))
+    with ThreadPoolExecutor(len(order)) as pool:
+        list(pool.map(start, order, offsets, engines))
 
 
-def in_series(copies: Iterator[SecretStr]) -> Any:
-    """Return what the flows leave in turn: the same, whichever comes first."""
-    one, _ = outcome(next(copies), partial(in_turn, ALL))
-    other, _ = outcome(next(copies), partial(in_turn, ALL[::-1]))
+def in_series(copies: Iterator[SecretStr], order: tuple[Job, ...]) -> Any:
+    """Return what flows leave in turn: the same, whichever comes first."""
+    one, _ = outcome(next(copies), partial(in_turn, order))
+    other, _ = outcome(next(copies), partial(in_turn, order[::-1]))
     assert one == other
     assert one["matches"]
     assert one["sums"]
     return one
 
 
+def combinations() -> list[tuple[Job, ...]]:
+    """Return all pairs and triples, two of the processing, and all at once."""
+    chosen = [*itertools.combinations(FLOWS, 2), *itertools.combinations(FLOWS, 3)]
+    return [*chosen, (process, process), FLOWS]
+
+
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.trials(short=2, full=100)
-def test_flows_at_once_leave_what_flows_in_turn_leave(
+@pytest.mark.trials(short=3, full=264)
+def test_flows_beside_each_other_leave_what_flows_in_turn_leave(
     kind: str, tally: Tally, make_worlds: Callable[..., Worlds]
 ) -> None:
     copies = make_worlds(kind, busy_market).copies()
-    expected = in_series(copies)
-    for _ in range(tally.planned):
-        left, wrong = outcome(next(copies), at_once)
-        if wrong is None and left != expected:
-            wrong = "other than in turn: " + ", ".join(n for n in left if left[n] != expected[n])
-        tally.count(wrong)
+    draw = random.Random(kind)
+    every = combinations() if tally.full else draw.sample(combinations(), 2)
+    expected = {order: in_series(copies, order) for order in every}
+    for _, order in zip(range(tally.planned), itertools.cycle(every), strict=False):
+        offsets = [draw.uniform(0, MOST_OFFSET_SECONDS) for _ in order]
+        left, wrong = outcome(next(copies), partial(beside, order, offsets))
+        told = [name for name in left if left[name] != expected[order][name]]
+        if wrong is None and told:
+            wrong = "other than in turn: " + ", ".join(told)
+        names = " and ".join(job.__name__ for job in order)
+        tally.count(wrong and f"{names}: {wrong}")
     copies.close()
     assert tally.failures == []
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.promise("nothing phones home")
 
 COMMANDS = {
-    False: [["init"], ["process"]],
+    False: [["init"]],
     True: [["demo", "--turns", "2"], ["purge"], ["retrain"]],
 }
 """In the short form and in the campaign; the demo serves, processes, aggregates and learns."""

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import time
 from typing import TYPE_CHECKING
-from uuid import UUID
 
-import httpx
 import pytest
 from sqlalchemy import func, select
 
 from schemas.tables import staged
-from tests.e2e.test_ingest_kills import Writer
 from tests.faults.processes import ForkedServer, forked
-from tests.serving import allow
+from tests.faults.writers import lose_power
 from warehouse.audit import balance, stored_event_ids
 from warehouse.engine import reading
 
@@ -28,30 +23,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.promise("an acknowledged event survives the server's death")
 
-WRITERS = 8
 
-
-def lose_power(server: ForkedServer, kills: int) -> set[UUID]:
-    """Kill a server again and again under load, and return what it acknowledged."""
-    server.start()
-    with httpx.Client(base_url=server.url) as client:
-        allow(client)
-    writers = [Writer(server.port, seed) for seed in range(WRITERS)]
-    for writer in writers:
-        writer.start()
-    chance = random.Random(kills)
-    for _ in range(kills):
-        time.sleep(chance.uniform(0.05, 0.5))
-        server.kill()
-        server.start()
-    time.sleep(0.2)
-    server.kill()
-    for writer in writers:
-        writer.stop()
-    return set().union(*(writer.acknowledged for writer in writers))
-
-
-@pytest.mark.trials(short=6, full=500)
+@pytest.mark.trials(short=4, full=500)
 def test_kills_lose_nothing_and_store_nothing_twice(
     settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
 ) -> None:
@@ -74,7 +47,7 @@ def test_kills_lose_nothing_and_store_nothing_twice(
     assert tally.failures == []
 
 
-@pytest.mark.trials(short=6, full=20)
+@pytest.mark.trials(short=4, full=20)
 def test_server_that_acknowledges_first_is_caught(
     settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
 ) -> None:

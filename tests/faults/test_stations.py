@@ -6,16 +6,14 @@ import random
 import time
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 from sqlalchemy import delete, func, select
 
 from schemas.tables import staged
-from tests.e2e.test_ingest_kills import Writer
 from tests.faults.processes import ForkedServer, forked
 from tests.faults.worlds import now
+from tests.faults.writers import started, stopped
 from tests.histories import process
-from tests.serving import allow
 from warehouse.audit import balance
 from warehouse.engine import writing
 from warehouse.recount import reconcile
@@ -36,12 +34,7 @@ def test_books_balance_after_every_kill(
     settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
 ) -> None:
     server = ForkedServer(forked("tests.faults.jobs"), settings, tmp_path / "server.log")
-    server.start()
-    with httpx.Client(base_url=server.url) as client:
-        allow(client)
-    writers = [Writer(server.port, seed) for seed in range(4)]
-    for writer in writers:
-        writer.start()
+    writers = started(server, 4)
     chance = random.Random(tally.planned)
     for trial in range(tally.planned):
         time.sleep(chance.uniform(0.05, 0.4))
@@ -51,8 +44,7 @@ def test_books_balance_after_every_kill(
         found = balance(engine)
         tally.count(None if found.agrees else f"after kill {trial}: {found}")
         server.start()
-    for writer in writers:
-        writer.stop()
+    stopped(writers)
     server.stop()
     process(engine, as_of=now(), validate=False)
 
@@ -67,13 +59,9 @@ def test_row_that_goes_missing_is_caught(
     settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
 ) -> None:
     server = ForkedServer(forked("tests.faults.jobs"), settings, tmp_path / "server.log")
-    server.start()
-    with httpx.Client(base_url=server.url) as client:
-        allow(client)
-    writer = Writer(server.port, 1)
-    writer.start()
+    writers = started(server, 1)
     time.sleep(0.5)
-    writer.stop()
+    stopped(writers)
     server.stop()
     assert balance(engine).agrees
     with writing(engine) as connection:

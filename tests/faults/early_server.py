@@ -6,8 +6,6 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ingest.service import Service
-from ingest_api import serve
-from schemas.settings import Settings
 from warehouse.staging import Outcome
 
 if TYPE_CHECKING:
@@ -34,8 +32,3 @@ async def _acknowledge_first(
 def plant() -> None:
     """Plant the fault in this process."""
     Service.store = _acknowledge_first  # type: ignore[method-assign]
-
-
-if __name__ == "__main__":
-    plant()
-    serve(Settings())

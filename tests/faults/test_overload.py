@@ -1,0 +1,74 @@
+"""A flood of ten times what the server takes: others are served, memory stays, health returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from benchmarks import ingest
+from benchmarks.ingest_overload import FLOOD_CONNECTIONS, NORMAL_CONNECTIONS, overload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.ingest_overload import Overload
+    from tests.faults.conftest import Tally
+
+pytestmark = pytest.mark.promise("overload sheds: others are served, memory stays, health returns")
+
+MOST_TIMES_P99 = 2.0
+MOST_MEMORY_GROWTH = 1.1
+HEALTHY_SECONDS = 10.0
+
+
+OPEN = (
+    "from ingest.turnstile import Turnstile;"
+    " Turnstile.enter = lambda self, passenger, *_: passenger.proceed();"
+    " Turnstile.leave = lambda *_: None; serve(Settings())"
+)
+"""A server that lets everybody in at once."""
+
+
+def broken_by(found: Overload) -> list[str]:
+    """Say what an overload broke.
+
+    The measuring client shares the processors with the flood, so its p99 is held against that
+    beside the same flood of a server that does nothing.
+    """
+    broken = []
+    if found.worst_to_idle_flood > MOST_TIMES_P99:
+        broken.append(f"p99 of others is {found.worst_to_idle_flood:.2f} times its own")
+    if found.memory_growth > MOST_MEMORY_GROWTH:
+        broken.append(f"memory grew {found.memory_growth:.2f} times")
+    if found.healthy_seconds > HEALTHY_SECONDS:
+        broken.append(f"healthy after {found.healthy_seconds:.1f} s")
+    return broken
+
+
+def test_flood_costs_others_little_and_is_left_behind(
+    tmp_path: Path, tally: Tally, *, campaign: bool
+) -> None:
+    if not campaign:
+        pytest.skip("in `make faults` only: a flood takes all processors, and times decide")
+    assert FLOOD_CONNECTIONS >= 10 * NORMAL_CONNECTIONS
+    found = overload(tmp_path / "home", seconds=4.0, rounds=5)
+    tally.count(trials=5)
+    tally.failures += broken_by(found)
+    assert tally.failures == []
+
+
+def test_server_without_a_turnstile_is_caught(
+    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch, *, campaign: bool
+) -> None:
+    if not campaign:
+        pytest.skip("in `make faults` only: a flood takes all processors, and times decide")
+    start = ingest._process
+
+    def start_open(command: list[str], *more: Any) -> Any:
+        return start([*command[:-1], command[-1].replace("serve(Settings())", OPEN)], *more)
+
+    monkeypatch.setattr(ingest, "_process", start_open)
+    found = overload(tmp_path / "home", seconds=2.0, rounds=1)
+    tally.mutant_caught = broken_by(found) != []
+    assert tally.mutant_caught

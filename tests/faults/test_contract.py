@@ -42,7 +42,7 @@ def test_generated_requests_and_sequences_find_nothing_undocumented(
     tmp_path: Path, tally: Tally
 ) -> None:
     with documented(tmp_path) as (server, page, key):
-        more = ("--checks", "all", "--exclude-checks", LEFT_OUT, "--max-examples", "40")
+        more = ("--checks", "all", "--exclude-checks", LEFT_OUT, "--max-examples", "15")
         found = schemathesis(server, page, key, *more)
         counted = httpx.get(f"{server.url}/metrics", headers={"x-api-key": key}).text
     generated = sum(map(int, re.findall(r"(\d[\d,]*) generated", found.stdout.replace(",", ""))))

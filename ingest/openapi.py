@@ -84,6 +84,7 @@ def describe(
     status: int = 200,
     refusals: tuple[int, ...] = (),
     content_type: str = _JSON,
+    texts: tuple[str, ...] = (),
     browser: bool = False,
 ) -> dict[str, Any]:
     """Return what a route of FastAPI says about itself.
@@ -95,6 +96,7 @@ def describe(
         status: Of the reply when all is well.
         refusals: Statuses of its own, beside those that every route knows.
         content_type: Of the reply.
+        texts: Other content types that the reply may have on request, each a text.
         browser: Whether it is a page, for which a browser asks for the key.
     """
     extra: dict[str, Any] = {"security": _security(scope, browser=browser)}
@@ -103,7 +105,7 @@ def describe(
     return {
         "response_model": None,
         "status_code": status,
-        "responses": _responses(scope, reply, status, refusals, content_type),
+        "responses": _responses(scope, reply, status, refusals, (content_type, *texts)),
         "openapi_extra": extra,
     }
 
@@ -211,11 +213,18 @@ def _body(schema: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _responses(
-    scope: Scope | None, reply: Any, status: int, refusals: tuple[int, ...], content_type: str
+    scope: Scope | None,
+    reply: Any,
+    status: int,
+    refusals: tuple[int, ...],
+    content_types: tuple[str, ...],
 ) -> dict[int | str, dict[str, Any]]:
-    schema = {"type": "string"} if reply is str else _schema(reply)
+    text = {"type": "string"}
+    first, *others = content_types
+    content = {first: {"schema": text if reply is str else _schema(reply)}}
+    content |= {other: {"schema": text} for other in others}
     answers: dict[int | str, dict[str, Any]] = {
-        status: {"description": "Done.", "content": {content_type: {"schema": schema}}}
+        status: {"description": "Done.", "content": content}
     }
     shared = (401, 403, 413, 415, *_RETRIED) if scope else (413, 415, 503)
     for refused in sorted({*shared, *refusals}):

@@ -179,7 +179,13 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
 
     @router.post(
         EXPORT_PATH,
-        **describe(Scope.PRIVACY, reply=dict[str, Any], request=ExportRequest, refusals=(404, 422)),
+        **describe(
+            Scope.PRIVACY,
+            reply=dict[str, Any],
+            request=ExportRequest,
+            refusals=(404, 422),
+            texts=("text/csv",),
+        ),
     )
     async def export_person(request: Request) -> Response:
         """Give everything that is held about one person, and about nobody else; JSON or CSV."""

@@ -87,6 +87,20 @@ def test_every_route_is_documented_with_its_key(page: dict[str, Any]) -> None:
             assert bool(operation.get("security")) is (path not in ("/health", "/ready"))
 
 
+@pytest.mark.parametrize(("form", "told"), [("json", "application/json"), ("csv", "text/csv")])
+def test_both_forms_of_an_export_are_documented(
+    client: TestClient, page: dict[str, Any], form: str, told: str
+) -> None:
+    allow(client, "candidate-17")
+    path = "/api/privacy/export"
+
+    reply = client.post(path, json={"user_id": "candidate-17", "format": form})
+
+    content = page["paths"][path]["post"]["responses"]["200"]["content"]
+    assert reply.headers["content-type"].split(";")[0] == told
+    assert told in content
+
+
 def test_security_is_optional_only_while_no_key_was_ever_made(
     settings: Settings, engine: Engine
 ) -> None:

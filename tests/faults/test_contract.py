@@ -14,7 +14,7 @@ import pytest
 
 from schemas.settings import Settings
 from tests.e2e.test_ingest_bad_input import right_bodies, send_malformed
-from tests.e2e.test_ingest_contract import documented, schemathesis
+from tests.e2e.test_ingest_contract import STARTS_PROCESSES, documented, schemathesis
 from tests.serving import server_of
 from warehouse.engine import connect, create_tables
 
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.promise("the HTTP contract holds: no 5xx, no undocument
 LEFT_OUT = "positive_data_acceptance"
 """That a time may not lie in the future is a rule that JSON Schema cannot say."""
 
-SEEDS = range(100, 110)
+SEEDS = range(100, 104)
 
 
 @pytest.fixture
@@ -59,7 +59,9 @@ def test_malformed_bodies_are_never_answered_with_5xx(tmp_path: Path, tally: Tal
     create_tables(engine)
     engine.dispose()
     with server_of(settings, tmp_path / "server.log") as server:
-        routes = right_bodies(server)
+        bodies = right_bodies(server)
+        # A right body among the others would start a process.
+        routes = {path: body for path, body in bodies.items() if path not in STARTS_PROCESSES}
         for seed in SEEDS:
             statuses, wrong = send_malformed(server, routes, seed)
             tally.count(trials=sum(count.total() for count in statuses.values()))

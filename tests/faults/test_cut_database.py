@@ -66,7 +66,7 @@ def weather_it(proxied: tuple[Proxy, Settings], log: Path, tally: Tally) -> set[
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-@pytest.mark.trials(short=1, full=20)
+@pytest.mark.trials(short=1, full=10)
 def test_server_refuses_in_time_and_comes_back(
     database_url: SecretStr, proxied: tuple[Proxy, Settings], tmp_path: Path, tally: Tally
 ) -> None:

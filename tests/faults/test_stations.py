@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.promise("nothing is lost between stations: the books balance")
 
 
-@pytest.mark.trials(short=4, full=50)
+@pytest.mark.trials(short=3, full=40)
 def test_books_balance_after_every_kill(
     settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
 ) -> None:

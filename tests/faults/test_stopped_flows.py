@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 SHORT = {("process_events", "sqlite"), ("purge_expired", "postgresql")}
 """What the short form tries; each trial is two or three whole runs of a flow."""
 
+MOST_ON_POSTGRESQL = 40
+
 LEASE_SECONDS = 1
 # One partition: beside a second thread a process could be stopped inside a transaction.
 SETTINGS = {
@@ -80,7 +82,10 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     mortuary = Mortuary(copies, flow, run_flow)
     draw = random.Random(flow)
     every = range(1, mortuary.boundaries + 1)
-    for at in every if tally.full else draw.sample(every, tally.planned):
+    # On PostgreSQL what is sent is the same, but for how: there some are tried.
+    some = MOST_ON_POSTGRESQL if tally.full and kind == "postgresql" else tally.planned
+    in_full = tally.full and kind == "sqlite"
+    for at in every if in_full else draw.sample(every, min(some, len(every))):
         tally.count(mortuary.kill(at=at))
     for _ in range(tally.planned if tally.full else 1):
         tally.count(mortuary.kill(after_seconds=draw.uniform(0.001, mortuary.seconds)))
@@ -90,7 +95,7 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
 
 @pytest.mark.promise(KILLED)
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=1, full=4)
+@pytest.mark.trials(short=1, full=2)
 def test_rerun_in_prefect_leaves_what_one_run_leaves(
     flow: str, tally: Tally, make_worlds: Callable[[str, Any], Worlds], request: Any
 ) -> None:

@@ -154,7 +154,7 @@ def _retention(found: Mapping[str, Any], language: Language) -> Panel:
     for one in found["retention"]:
         state = language.say("overdue" if one["overdue"] else "within")
         oldest = language.say("empty") if one["oldest"] is None else language.day(one["oldest"])
-        cells = [one["data_class"], language.days(one["kept_days"])]
+        cells = [language.say(f"class_{one['data_class']}"), language.days(one["kept_days"])]
         rows.append((*cells, *((oldest,) if exact else ()), state))
     headers = ["data_class", "kept", *(["oldest"] if exact else []), "state"]
     return Panel(

@@ -18,6 +18,7 @@ from warehouse.leases import AGGREGATE_METRICS, LeaseHeld, lease
 from warehouse.recount import Reconciled
 
 REPORT_DAYS = 30
+NOTHING = "nothing yet"
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ def aggregate_metrics() -> Aggregated:
 
     published = metrics.read_published(settings.url, REPORT_DAYS, as_of)
     result = Aggregated(len(sealed), iso_day(agreed.since_day), agreed.matches, agreed.sums)
-    create_markdown_artifact(key="metrics-report", markdown=_report(result, published))
+    create_markdown_artifact(
+        key="metrics-report",
+        description="What was sealed and recounted, and the figures that may be published",
+        markdown=_report(result, published) + f"\n\n[Dashboard]({settings.dashboard_page})",
+    )
     return result
 
 
@@ -106,12 +111,24 @@ def _report(result: Aggregated, published: dict[str, Any]) -> str:
             "|---|---|",
             f"| proposed | {acceptance['total_proposed']} |",
             f"| decided | {acceptance['total_decided']} |",
-            f"| acceptance rate | {acceptance['acceptance_rate']} |",
-            f"| 95 % interval | {acceptance['acceptance_interval']} |",
+            f"| acceptance rate | {_rate(acceptance['acceptance_rate'])} |",
+            f"| 95 % interval | {_interval(acceptance['acceptance_interval'])} |",
             f"| ratings | {satisfaction['total_feedbacks']} |",
-            f"| average rating | {satisfaction['avg_rating']} |",
+            f"| average rating | {_rating(satisfaction['avg_rating'])} |",
         ]
     )
+
+
+def _rate(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1%}"
+
+
+def _interval(bounds: tuple[float, float] | None) -> str:
+    return NOTHING if bounds is None else " to ".join(_rate(bound) for bound in bounds)
+
+
+def _rating(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.2f} of 5"
 
 
 if __name__ == "__main__":

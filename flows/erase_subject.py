@@ -29,7 +29,8 @@ def erase_subject(request: Request) -> Erasure:
     made.
 
     Args:
-        request: Number of the request; a person's id is never a parameter.
+        request: Number of the request, as `smartmatch erase` and `POST /api/privacy/erasure` give
+            it (36 characters); a person's id is never a parameter.
 
     Returns:
         What was deleted, by table, the model versions that had learned from the person, and
@@ -55,7 +56,11 @@ def erase_subject(request: Request) -> Erasure:
         done = erasure.finish(settings.url, settings.keys, request, now)
     engine.dispose()
 
-    create_markdown_artifact(key="erasure", markdown=_report(done))
+    create_markdown_artifact(
+        key="erasure",
+        description="What was deleted of one person, where it was searched for, and what is left",
+        markdown=_report(done),
+    )
     return done
 
 

@@ -59,9 +59,9 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
     but their counts comes back.
 
     Args:
-        limit: Largest number of events to process, oldest first; everything when empty.
-        wait_seconds: How long to wait while another run is at work, seconds; 0 leaves the work
-            to it.
+        limit: Largest number of events to process, 1 or more, oldest first; everything when empty.
+        wait_seconds: How long to wait while another run is at work, 0 to 3,600 seconds; 0 leaves
+            the work to it.
 
     Returns:
         How many events were read, processed, dropped and rejected.

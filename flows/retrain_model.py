@@ -49,8 +49,8 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     run again after a failure at any step.
 
     Args:
-        training_days: Age of the oldest proposal to learn from, days; as in the settings when
-            empty.
+        training_days: Age of the oldest proposal to learn from, 1 to 395 days; as in the settings
+            when empty.
 
     Returns:
         Whether there is a new champion, and why.
@@ -83,9 +83,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
             training.register_refusal(registry, reason, rows)
             training.dispose(settings.url, registry, kept_since, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
-            create_markdown_artifact(
-                key="retrain", markdown=refusal_report(reason, rows.decided, version) + over_time
-            )
+            _show(refusal_report(reason, rows.decided, version) + over_time)
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
         refit = training.compare_refit(rows, champion, found)
@@ -101,10 +99,18 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
 
     page = settings.version_page(recorded.version)
     report = retrain_report(found, recorded, refit, page)
-    create_markdown_artifact(key="retrain", markdown=report + over_time)
+    _show(report + over_time)
     if refit is not None and not refit.within:
         raise RefitDiffers(refit.sentence)
     return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)
+
+
+def _show(report: str) -> None:
+    create_markdown_artifact(
+        key="retrain",
+        description="Promoted or refused, with the gate's plot and each of its checks",
+        markdown=report,
+    )
 
 
 if __name__ == "__main__":

@@ -66,7 +66,11 @@ def verify_ledgers() -> Verified:
     noted = {"ledger": "consents", "seq": seq, "hash": digest, "at": now.isoformat()}
     # As a warning, because that is what is kept of a run's log by default.
     get_run_logger().warning(msgspec.json.encode(noted).decode())
-    create_table_artifact(key="ledger-head", table=[noted], description="Head of the ledger")
+    create_table_artifact(
+        key="ledger-head",
+        table=[noted],
+        description="Newest entry of the consent ledger: everything up to it was found unchanged",
+    )
     return Verified(checked.entries, checked.heads, checked.reports, seq, digest)
 
 

@@ -67,7 +67,11 @@ def watch_drift() -> DriftWatched:
 
     if asked:
         emit_event(DRIFTED, resource=RESOURCE, payload={"version": version})
-    create_markdown_artifact(key="drift", markdown=_report(found))
+    create_markdown_artifact(
+        key="drift",
+        description="How far each day lies from training, and what is beyond its bound",
+        markdown=_report(found),
+    )
     table = found.table
     return DriftWatched(
         version=version,

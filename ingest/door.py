@@ -48,6 +48,7 @@ PAGE_FILES = "/docs-files"
 PAGES = frozenset(
     {
         "/dashboard",
+        "/dashboard/validation",
         "/docs",
         "/openapi.json",
         f"{PAGE_FILES}/swagger-ui-bundle.js",

@@ -201,7 +201,7 @@ class Registry:
         Returns:
             The MLflow run.
         """
-        with self._run(f"{as_of:%Y-%m-%d %H:%M} nothing learned") as run_id:
+        with self._run(f"nothing learned, {as_of:%Y-%m-%d %H:%M}") as run_id:
             mlflow.set_tags(
                 {
                     "training_digest": training_digest,
@@ -298,7 +298,7 @@ class Registry:
                 pip_requirements=[f"{name}=={installed(name)}" for name in PACKAGES],
             )
         if not self._client.search_registered_models(f"name = '{self.model_name}'"):
-            self._client.create_registered_model(self.model_name)
+            self._client.create_registered_model(self.model_name, description=story.MODEL)
         entry = self._client.create_model_version(
             self.model_name,
             logged.model_uri,
@@ -313,7 +313,7 @@ class Registry:
         found = self._client.get_experiment_by_name(self.model_name)
         if found is not None:
             return str(found.experiment_id)
-        # Without its kind the page would open on what language models are traced by.
+        # The list of experiments shows the kind; without it the page asks what it is.
         described = {
             "mlflow.note.content": story.EXPERIMENT,
             "mlflow.experimentKind": "custom_model_development",

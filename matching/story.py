@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 EXPERIMENT = """\
 **What people accept, learned from what they decided.** One run a retraining: promotions and
-refusals alike, newest first. A run's name says when it was, which version it made, what the gate
-said and what was gained over the champion of the day, in nats a decision.
+refusals alike, newest first. A run's name says which version it made, what the gate said, what was
+gained over the champion of the day, in nats a decision, of which kind the version is, and when.
 
 * `verdict.json`, `gate.png`: each check of the gate, what was measured and its bound
 * `calibration.png`, `coefficients.png`, `weights.png`: what the model says, and what it weighs
@@ -34,6 +34,13 @@ said and what was gained over the champion of the day, in nats a decision.
 * metrics `side/...` and `slice/...`: the gain by side and by slice
 
 No row of a person is in here: of the training set only its digest is kept.
+"""
+MODEL = """\
+Says, before a match is proposed, how likely each party is to accept it and how satisfied they will
+be. Each version's page is its model card, and leads to the run with its evidence.
+
+`champion` serves; `previous` is what `smartmatch rollback` puts back; `challenger` is the newest
+candidate that the gate refused. Load what serves as `models:/NAME@champion`.
 """
 TAG_CHARACTERS = 4_900
 """MLflow keeps 5,000 characters of a tag."""
@@ -57,11 +64,11 @@ def parameters(model: Model) -> dict[str, Any]:
 
 
 def run_name(found: Retraining, version: str, as_of: datetime) -> str:
-    """Return a name by which a list of runs tells the story."""
+    """Return a name that tells the story in a list, which may show the beginning alone."""
     outcome = "promoted" if found.verdict.promote else "refused"
     gain = found.metrics.get("gain")
-    told = "" if gain is None or gain != gain else f", gain {gain:+.4f}"  # noqa: PLR0124 - not NaN
-    return f"{as_of:%Y-%m-%d %H:%M} version {version} ({found.model.kind}) {outcome}{told}"
+    told = "" if gain is None or gain != gain else f" {gain:+.4f}"  # noqa: PLR0124 - not NaN
+    return f"v{version} {outcome}{told}, {found.model.kind}, {as_of:%Y-%m-%d %H:%M}"
 
 
 def gate_tags(verdict: Verdict) -> dict[str, str]:

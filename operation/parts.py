@@ -40,8 +40,6 @@ def parts(settings: Settings) -> list[Part]:
     """Return the parts of an installation in the order in which they are started."""
     ingest = f"http://{ingest_host(settings)}:{settings.port}"
     prefect, mlflow = prefect_url(settings), mlflow_url(settings)
-    # Its front page is about language models.
-    versions = f"{mlflow}/#/models/{settings.model_name}"
     scheduled = {"PREFECT_API_URL": f"{prefect}/api"}
     # What a run says is read in the UI; on a terminal its warnings are enough.
     told = scheduled | {"PREFECT_LOGGING_LEVEL": "INFO"}
@@ -61,7 +59,7 @@ def parts(settings: Settings) -> list[Part]:
         Part(
             "mlflow",
             _python("operation.model_server"),
-            versions,
+            settings.model_page,
             f"{mlflow}/health",
             {"PYTHONWARNINGS": "ignore"},
         ),

@@ -315,9 +315,24 @@ class Settings(BaseSettings):
 
     def version_page(self, version: str) -> str:
         """Return where the MLflow UI shows a version of the model."""
-        return f"http://127.0.0.1:{self.mlflow_port}/#/models/{self.model_name}/versions/{version}"
+        return self._model_page(f"/versions/{version}")
+
+    @property
+    def model_page(self) -> str:
+        """Where the MLflow UI lists the versions of the model."""
+        return self._model_page("")
+
+    def _model_page(self, below: str) -> str:
+        # Without its last part the UI opens on what language models are traced by.
+        at = f"http://127.0.0.1:{self.mlflow_port}/#/models/{self.model_name}"
+        return f"{at}{below}?workflowType=machine_learning"
 
     @property
     def validation_page(self) -> str:
         """Where the server shows validation over time."""
-        return f"http://127.0.0.1:{self.port}/dashboard/validation"
+        return f"{self.dashboard_page}/validation"
+
+    @property
+    def dashboard_page(self) -> str:
+        """Where the server shows the figures of the last days."""
+        return f"http://127.0.0.1:{self.port}/dashboard"

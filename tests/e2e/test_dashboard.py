@@ -12,12 +12,14 @@ from click.testing import CliRunner
 
 from cli import main
 from dashboard.language import Language
+from schemas.clock import micros
 from schemas.settings import Settings
 from tests.browsing import Browser, browser
 from tests.furnished import HOSTILE, Size, furnish
 from tests.serving import server_of
 from warehouse.api_keys import Scope, create
 from warehouse.engine import connect, create_tables
+from warehouse.validations import Checked, directory, record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,6 +49,10 @@ class Shown(NamedTuple):
         host = {"admin": "127.0.0.1", "metrics": "localhost"}[scope]
         return f"http://reader:{self.keys[scope]}@{host}:{self.port}/dashboard{query}"
 
+    def validation(self, query: str = "") -> str:
+        """Return the address of the page of validation over time."""
+        return self.address("admin", f"/validation{query}")
+
     def figures(self, scope: str, name: str, days: int = 30) -> dict[str, Any]:
         """Ask the API."""
         answer = httpx.get(
@@ -73,6 +79,8 @@ def shown(page: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     create_tables(engine)
     furnish(engine, SIZE)
     now = datetime.now(UTC)
+    looked = Checked("staged_events", 4_321, (HOSTILE, "rating: must be there"), {HOSTILE: 4_017})
+    record(directory(settings), micros(now), [looked])
     keys = {
         scope.value: create(engine, scope, {scope}, now)[1]
         for scope in (Scope.ADMIN, Scope.METRICS)
@@ -155,10 +163,44 @@ def test_page_fits_its_screen_is_silent_and_alone(
     )
     assert len(charts) >= 8
     assert all(left >= 0 and right <= width and height > 30 for left, right, height in charts)
+    assert_silent_and_alone(page, shown)
+
+
+def assert_silent_and_alone(page: Browser, shown: Shown) -> None:
+    """No complaint in the console, and no request but to the server of the page."""
     asked, complaints = page.reports()
     assert complaints == []
     found = [urlsplit(one) for one in asked if not one.startswith("data:")]
     assert {(one.hostname, one.port) for one in found} == {("127.0.0.1", shown.port)}
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_validation_over_time_fits_its_screen_is_silent_and_alone(
+    page: Browser, shown: Shown, width: int
+) -> None:
+    language = Language("fr")
+    page.resize(width)
+    page.open(shown.validation("?days=90&lang=fr"))
+
+    assert page.run("return document.documentElement.lang") == "fr"
+    assert page.overflow() == 0
+    assert page.table("staged_events-rules")[0][1] == language.number(4_017)
+    assert_silent_and_alone(page, shown)
+
+
+def test_policy_holds_on_validation_over_time_and_its_rules_are_not_obeyed(
+    page: Browser, shown: Shown
+) -> None:
+    page.open(shown.validation())
+    rules = [row[0] for row in page.table("staged_events-rules")]
+    page.run(
+        "const one = document.createElement('script'); one.textContent = 'window.ran = true';"
+        "document.body.append(one)"
+    )
+
+    assert HOSTILE.replace("\u202e", "\ufffd") in rules
+    assert page.run("return window.ran") is None
+    assert [one for one in page.reports()[1] if "script-src" in one or "default-src" in one]
 
 
 def test_policy_stops_what_the_page_does_not_bring(page: Browser, shown: Shown) -> None:

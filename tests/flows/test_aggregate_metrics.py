@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from prefect.client.orchestration import get_client
 
-from flows.aggregate_metrics import Aggregated, aggregate_metrics
+from flows.aggregate_metrics import Aggregated, _interval, _rate, _rating, aggregate_metrics
 from schemas.clock import MICROS_PER_DAY, iso_day, micros, moment
 from schemas.errors import SumsDiffer
 from schemas.events import EventKind
@@ -47,6 +48,12 @@ def market(engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) 
 def test_finished_day_is_sealed_and_the_sums_agree(market: Engine) -> None:
     since = iso_day(NOW // MICROS_PER_DAY - 394)
     outcome = aggregate_metrics()
+    with get_client(sync_client=True) as client:
+        kept = client._client.post("/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
+    report = next(one for one in kept if one["key"] == "metrics-report")
+    assert "| proposed | 12 |" in report["data"]
+    assert "| acceptance rate | nothing yet |" in report["data"]
+    assert report["description"]
     # Proposed, score and its square; and two sums of each of two constraints.
     assert outcome == Aggregated(1, since, 12, 7)
     found = metrics.acceptance(market, 30, moment(NOW), published=True)
@@ -68,3 +75,9 @@ def test_sum_that_drifted_fails_the_run(market: Engine) -> None:
 def test_run_beside_another_leaves_the_work_to_it(market: Engine) -> None:
     with lease(market, AGGREGATE_METRICS, 60):
         assert aggregate_metrics() == Aggregated(skipped=True)
+
+
+def test_figures_of_the_report_are_written_for_a_person() -> None:
+    assert _rate(0.4065934065934066) == "40.7%"
+    assert _interval((0.36911895, 0.44518769)) == "36.9% to 44.5%"
+    assert _rating(2.7488789) == "2.75 of 5"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import pytest
 
 from dashboard.language import LANGUAGES, Language, choose
 from dashboard.words import phrases
-from schemas.settings import CHECKOUT
+from schemas.retention import rules
+from schemas.settings import CHECKOUT, Settings
 
 ENGLISH, FRENCH = (Language(code) for code in LANGUAGES)
 SOURCES = "".join(
@@ -71,9 +73,17 @@ def test_phrase_is_there_in_both_languages_with_the_same_places_and_is_used(name
     assert set(said) == set(LANGUAGES)
     english, french = (set(re.findall(r"\{(\w+)\}", said[code])) for code in LANGUAGES)
     assert english == french
-    stem = re.sub(r"^(flow|feature|step|purpose|suite)_.*", r"\1_", name)
+    stem = re.sub(r"^(flow|feature|step|purpose|suite|class)_.*", r"\1_", name)
     stem = re.sub(r"^(refused|rejected)_(rules|caption)$", r"_\2", stem)
     assert stem in SOURCES or name in FATES
+
+
+def test_every_class_of_data_with_a_retention_has_a_name() -> None:
+    classes = {rule.data_class for rule in rules(Settings(), datetime(2026, 11, 25, tzinfo=UTC))}
+
+    assert {f"class_{name}" for name in classes} == {
+        name for name in phrases() if name.startswith("class_")
+    }
 
 
 FATES = frozenset(

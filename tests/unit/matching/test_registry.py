@@ -100,8 +100,10 @@ def test_a_list_of_runs_and_versions_tells_the_story(
     assert experiment is not None
     assert "One run a retraining" in experiment.tags["mlflow.note.content"]
     gain = f"{found.metrics['gain']:+.4f}"
-    assert run.info.run_name.startswith(f"{AS_OF:%Y-%m-%d %H:%M} version 2 (")
-    assert run.info.run_name.endswith(f") promoted, gain {gain}")
+    assert run.info.run_name.startswith(f"v2 promoted {gain}, ")
+    assert run.info.run_name.endswith(f", {AS_OF:%Y-%m-%d %H:%M}")
+    named = client.get_registered_model(registry.model_name)
+    assert "champion" in named.description
     for tags in (run.data.tags, version.tags):
         assert tags["gate"] == "promoted"
         checks = [name for name in tags if name.startswith("gate.")]

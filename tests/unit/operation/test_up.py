@@ -39,7 +39,7 @@ def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) ->
     assert [part.address for part in parts(alone) if part.address] == [
         "http://127.0.0.1:4300",
         "http://127.0.0.1:8100/docs",
-        "http://127.0.0.1:5100/#/models/smartmatch",
+        "http://127.0.0.1:5100/#/models/smartmatch?workflowType=machine_learning",
     ]
     assert parts(alone)[0].environment["PREFECT_SERVER_UI_API_URL"] == "http://127.0.0.1:4300/api"
     ingest = next(part for part in parts(open_door) if part.name == "ingest")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -108,6 +109,9 @@ def _run_python(home: Home, code: str) -> None:
 
 
 def test_what_was_sent_is_in_the_metric(home: Home, served: str) -> None:
-    shown = home.smartmatch("metrics", "funnel", "--json")
+    shown = home.smartmatch("metrics", "acceptance", "--json")
     assert shown.returncode == 0, shown.stderr
-    assert '"proposed"' in shown.stdout
+    figures = json.loads(shown.stdout)
+    # One by the client, one by curl, which alone is decided.
+    assert (figures["total_proposed"], figures["total_decided"]) == (2, 1)
+    assert (figures["total_accepted"], figures["orphan_decisions"]) == (1, 0)

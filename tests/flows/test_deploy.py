@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID
 
 import pytest
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
-from prefect.events import Event
+from prefect.events import Event, emit_event
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed
 
@@ -17,7 +18,7 @@ from deployments import SCHEDULES, deploy
 from flows import process_events as processing
 from installation import set_up_database
 from schemas.environment import HEARTBEAT_SECONDS
-from schemas.run_events import DECISIONS_COLLECTED
+from schemas.run_events import DECISIONS_COLLECTED, DRIFTED, RESOURCE
 from schemas.settings import Settings
 from tests.flows.conftest import stage_rounds
 from tests.serving import client_of
@@ -28,14 +29,46 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEAD = "SmartMatch: mark dead runs as crashed"
+DRIFT = "SmartMatch: retrain on drift"
+ENOUGH = "SmartMatch: retrain on enough new decisions"
+
+
+class Deployed(NamedTuple):
+    """What two deploys in a row leave on the session's server.
+
+    Attributes:
+        names: Of the deployments and of the automations.
+        before: When each automation was last changed, before the second deploy.
+        after: The same after it.
+    """
+
+    names: dict[str, list[str]]
+    before: dict[str, str]
+    after: dict[str, str]
 
 
 @pytest.fixture(scope="module")
-def deployed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """What two deploys in a row leave on the session's server."""
+def twice(tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    """Deploy, switch an automation off, and deploy again."""
     settings = Settings(home=tmp_path_factory.mktemp("home"), timezone="America/Montreal")
     deploy(settings)
-    return deploy(settings)
+    known: Any = Automation.read(name=DEAD)
+    known.disable()
+    before = {one["name"]: one["updated"] for one in known_automations()}
+    names = deploy(settings)
+    after = {one["name"]: one["updated"] for one in known_automations()}
+    return Deployed(names, before, after)
+
+
+@pytest.fixture(scope="module")
+def deployed(twice: Deployed) -> dict[str, list[str]]:
+    return twice.names
+
+
+def known_automations() -> list[dict[str, Any]]:
+    with get_client(sync_client=True) as client:
+        found: list[dict[str, Any]] = client._client.post("/automations/filter", json={}).json()
+    return found
 
 
 def test_every_flow_is_deployed_once_in_the_operators_time_zone(
@@ -74,50 +107,56 @@ def test_a_form_says_what_each_parameter_means_and_its_bounds(
 
 @pytest.mark.usefixtures("deployed")
 def test_a_silent_run_is_marked_crashed_by_an_automation_that_stands_once() -> None:
-    with get_client(sync_client=True) as client:
-        every = client._client.post("/automations/filter", json={}).json()
+    every = known_automations()
 
-    assert sorted(one["name"] for one in every) == [
-        DEAD,
-        "SmartMatch: retrain on drift",
-        "SmartMatch: retrain on enough new decisions",
-    ]
+    assert sorted(one["name"] for one in every) == [DEAD, DRIFT, ENOUGH]
     dead = next(one for one in every if one["name"] == DEAD)
     assert dead["trigger"]["posture"] == "Proactive"
     assert dead["trigger"]["within"] >= 2 * HEARTBEAT_SECONDS
     assert dead["actions"][0]["state"] == "CRASHED"
 
 
+def test_a_second_deploy_leaves_what_an_automation_waits_for(twice: Deployed) -> None:
+    assert twice.names["automations"][0] == DEAD
+    assert twice.after == twice.before
+
+
 @pytest.mark.usefixtures("deployed")
-def test_a_second_deploy_leaves_what_an_automation_waits_for() -> None:
-    before = updated()
+def test_an_automation_that_was_switched_off_stays_off() -> None:
+    enabled = {one["name"]: one["enabled"] for one in known_automations()}
 
-    deploy(Settings())
-
-    assert updated() == before
+    assert enabled == {DEAD: False, DRIFT: True, ENOUGH: True}
 
 
-def updated() -> dict[str, str]:
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize("event", [DRIFTED, DECISIONS_COLLECTED])
+def test_a_retrain_is_begun_by_drift_and_by_enough_new_decisions(event: str) -> None:
+    before = retrains()
+
+    emit_event(event, resource=RESOURCE, payload={})
+
+    begun = retrains()
+    deadline = time.monotonic() + 60
+    while begun == before and time.monotonic() < deadline:
+        time.sleep(0.2)
+        begun = retrains()
+    assert len(begun - before) == 1
+
+
+def retrains() -> set[str]:
+    """Return the runs of retrain_model that an automation has asked for."""
     with get_client(sync_client=True) as client:
-        every = client._client.post("/automations/filter", json={}).json()
-    return {one["name"]: one["updated"] for one in every}
-
-
-def test_an_automation_that_was_switched_off_stays_off(deployed: dict[str, list[str]]) -> None:
-    known: Any = Automation.read(name=DEAD)
-    known.disable()
-
-    deploy(Settings())
-
-    again: Any = Automation.read(name=DEAD)
-    assert again.enabled is False
-    again.enable()
-    assert deployed["automations"][0] == DEAD
+        asked = client._client.post(
+            "/flow_runs/filter", json={"flows": {"name": {"any_": ["retrain-model"]}}}
+        ).json()
+    return {one["id"] for one in asked if one["created_by"]["type"] == "AUTOMATION"}
 
 
 def test_enough_new_decisions_are_told_once(
-    installed: Settings, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    set_up_database(settings)
     told: list[dict[str, Any]] = []
 
     def listen(event: str, resource: dict[str, str], payload: dict[str, Any]) -> Event | None:
@@ -126,7 +165,7 @@ def test_enough_new_decisions_are_told_once(
 
     monkeypatch.setattr(processing, "emit_event", listen)
     monkeypatch.setenv("SMARTMATCH_RETRAIN_AFTER_DECISIONS", "10")
-    engine = connect(installed.url)
+    engine = connect(settings.url)
     stage_rounds(engine, turns=1, last=datetime.now(UTC).date() - timedelta(days=1))
 
     processing.process_events()

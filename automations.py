@@ -32,7 +32,8 @@ def automations(retrain: UUID) -> list[Automation]:
     return [
         Automation(
             name="SmartMatch: mark dead runs as crashed",
-            description="A run whose process was killed would stay Running for ever.",
+            description="A run whose process was killed would stay Running for ever. One that has "
+            "ended is left as it is: for a run of less than a second the action may fail, rightly.",
             trigger=_dead_run(),
             actions=[
                 ChangeFlowRunState(
@@ -77,7 +78,11 @@ def register(retrain: UUID) -> list[str]:
 
 
 def _dead_run() -> EventTrigger:
-    """Fire when a run that has sent a heartbeat neither sends another one nor ends."""
+    """Fire when a run that has sent a heartbeat neither sends another one nor ends.
+
+    The server may learn of the end of a very short run before it has noted its heartbeat, and
+    then fires for nothing: the run's state is not forced, so what has ended stays ended.
+    """
     return EventTrigger(
         after={"prefect.flow-run.heartbeat"},
         expect={

@@ -101,16 +101,50 @@ def test_reference_is_that_of_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
+def calls(text: str) -> list[str]:
+    """Return what follows `smartmatch` in a page: in a phrase, and on the lines of its code."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)
+    prose = re.sub(r"^```\w*\n.*?^```", "", text, flags=re.MULTILINE | re.DOTALL)
+    phrases = re.findall(r"`smartmatch\s+([^`]+)`", prose)
+    lines = re.findall(r"^(?:\S*/)?smartmatch +(.+)$", "\n".join(fenced), flags=re.MULTILINE)
+    return phrases + [line.partition(" #")[0] for line in lines]
+
+
+def unknown(call: str) -> list[str]:
+    """Name the commands and options of a call that do not exist."""
+    command: click.Command = main
+    words = call.split()
+    while words and isinstance(command, click.Group):
+        names = words.pop(0).split("|")
+        known = {name: one for name, one in command.commands.items() if not one.hidden}
+        if missing := [name for name in names if name not in known]:
+            return missing
+        command = known[names[0]]
+    options = {name for one in command.params for name in (*one.opts, *one.secondary_opts)}
+    given = {word.partition("=")[0].strip("[],;") for word in words if word.startswith("--")}
+    return sorted(given - options - {"--help"})
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("`smartmatch frobnicate`", ["frobnicate"]),
+        ("`smartmatch keys rotatte ID`", ["rotatte"]),
+        ("`smartmatch\nerase --pendingg`", ["--pendingg"]),
+        ("```\n.venv/bin/smartmatch frobnicate  # why\n```\n", ["frobnicate"]),
+        ("```\nsmartmatch keys create --nam x\n```\n", ["--nam"]),
+        ("`smartmatch pseudonym-keys list|rotated|destroy`", ["rotated"]),
+        ("`smartmatch erase --pending`, `smartmatch keys list`", []),
+    ],
+)
+def test_a_planted_command_or_option_is_found(text: str, found: list[str]) -> None:
+    assert [named for one in calls(text) for named in unknown(one)] == found
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_route_and_setting_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    known = {name for name, _ in commands()}
-    groups = {name.rsplit(" ", 1)[0] for name in known} - {"smartmatch"}
-    for first, second in re.findall(r"`smartmatch ([a-z-]+)(?:[ \n]([a-z-]+))?", text):
-        named = f"smartmatch {first}"
-        assert named in known or named in groups, named
-        if named in groups and second:
-            assert f"{named} {second}" in known, f"{named} {second}"
+    assert [named for one in calls(text) for named in unknown(one)] == []
     patterns = [re.sub(r"\{\w+\}", r"[^/\\s`]+", one) for _, one, _ in routes()]
     for named in re.findall(r"(/api/[\w/{}.-]+)", text):
         asked = named.rstrip(".")

@@ -131,6 +131,17 @@ def test_parts_end_by_themselves_when_the_supervisor_is_killed(running: Running)
     assert gone(started)
 
 
+def test_everything_stops_when_the_process_that_keeps_a_part_is_killed(running: Running) -> None:
+    part, _ = running.pids("other")
+    running.pids("needed")
+
+    os.kill(psutil.Process(part).ppid(), signal.SIGKILL)
+
+    running.process.wait(60)
+    assert gone(running.everything())
+    assert "the process that keeps other is gone; everything stops" in running.log.read_text()
+
+
 def test_part_that_does_not_stay_alive_stops_everything(tmp_path: Path) -> None:
     running = Running(tmp_path, command="exit 3")
     running.pids("needed")

@@ -81,15 +81,19 @@ def show_next(demo: Settings, picture: Path) -> None:
     """Say where to look further."""
     say("")
     say(f"Picture:      {picture}")
-    say(f"MLflow UI:    .venv/bin/mlflow ui --backend-store-uri {demo.tracking_uri}")
+    say(
+        f"MLflow UI:    .venv/bin/mlflow ui --port {demo.mlflow_port} --backend-store-uri "
+        f"{demo.tracking_uri}"
+    )
+    say(f"              and then {demo.model_page}")
     say(
         f"Load it:      MLFLOW_TRACKING_URI={demo.tracking_uri}, models:/{demo.model_name}@champion"
     )
     prefect = demo.keys.parent / "prefect"
     say(f"Prefect UI:   PREFECT_HOME={prefect} .venv/bin/prefect server start")
-    say(f"API and docs: SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
+    say(f"Dashboard:    SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
     say(f"              SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch serve")
-    say("              and then http://127.0.0.1:8001/docs")
+    say(f"              and then {demo.dashboard_page}; the API's pages are under /docs")
 
 
 def _acceptance(accepted: int, decided: int) -> str:

@@ -153,7 +153,7 @@ def _event_operation(name: str) -> dict[str, Any]:
         "operationId": name.replace("-", "_"),
         "security": _security(Scope.INGEST),
         "requestBody": _body(_untagged(model), EXAMPLES[model]),
-        "responses": _responses(Scope.INGEST, EventReply, 200, (409, 422), _JSON),
+        "responses": _responses(Scope.INGEST, EventReply, 200, (409, 422), (_JSON,)),
     }
 
 
@@ -170,7 +170,7 @@ def _batch_operation() -> dict[str, Any]:
         "operationId": "events",
         "security": _security(Scope.INGEST),
         "requestBody": _body(schema, EXAMPLES[BatchReply]),
-        "responses": _responses(Scope.INGEST, BatchReply, 200, (422,), _JSON),
+        "responses": _responses(Scope.INGEST, BatchReply, 200, (422,), (_JSON,)),
     }
 
 
@@ -188,7 +188,7 @@ def _open_operation(path: str, told: str) -> dict[str, Any]:
         "description": told,
         "operationId": name,
         "security": [],
-        "responses": _responses(None, Health, 200, (), _JSON),
+        "responses": _responses(None, Health, 200, (), (_JSON,)),
     }
 
 

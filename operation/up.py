@@ -68,25 +68,27 @@ def run_up(settings: Settings) -> int:
 def announce(wanted: list[Part], api: str, say: Callable[[str], None]) -> None:
     """Say of each part where it answers, as soon as it does, and at last that all of them do.
 
+    Returns when all of them do; those that take long are named once meanwhile.
+
     Args:
         wanted: The parts.
         api: API of their Prefect server, which knows whether somebody runs its flows.
         say: Called with each line.
     """
     began, started = time.monotonic(), datetime.now(UTC)
-    waiting = list(wanted)
-    while waiting and time.monotonic() - began < LONGEST_START_SECONDS:
+    waiting, is_late = list(wanted), False
+    while waiting:
         time.sleep(_LOOK_SECONDS)
+        if not is_late and time.monotonic() - began > LONGEST_START_SECONDS:
+            is_late = True
+            say(f"does not answer yet: {', '.join(part.name for part in waiting)}")
         for part in waiting.copy():
             # Nothing answers for the process that runs the flows; its server knows of it.
             if answers(part.health) if part.health else someone_serves(api, since=started):
                 waiting.remove(part)
                 where = part.address or "runs what is due"
                 say(f"  {part.name:8} {where}  (after {time.monotonic() - began:.0f} s)")
-    if waiting:
-        say(f"does not answer yet: {', '.join(part.name for part in waiting)}")
-    else:
-        say("Everything works; Ctrl-C stops it, `smartmatch status` says how it is.")
+    say("Everything works; Ctrl-C stops it, `smartmatch status` says how it is.")
 
 
 @contextmanager

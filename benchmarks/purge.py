@@ -1,5 +1,7 @@
 """Measure a writer alone and beside a purge, on both engines, and whether space is used again.
 
+On PostgreSQL rows go in chunks where they lie in no month of their own, and with their months else.
+
 ``python -m benchmarks.purge`` takes some minutes, ``--size small`` one. The writer commits
 batches of ten staged events, as a quiet server does. Compare ratios only: neighbours make
 times differ.
@@ -20,6 +22,7 @@ from typing import Any
 from benchmarks.publishing import Result, Rows, Size, add_size, bars, publish
 
 NOW = 1_794_000_000_000_000
+LONG_AGO, SPREAD = NOW - 1_100 * 86_400_000_000, 700 * 86_400_000_000
 BATCH, PAUSE_SECONDS, CYCLES = 10, 0.002, 4
 EVENT_NAMES = (
     "seq", "event_id", "kind", "subject", "match_key", "occurred_at", "received_at", "payload",
@@ -27,15 +30,22 @@ EVENT_NAMES = (
 PAYLOAD = b'{"match_score":0.7,"constraint_satisfaction":{"distance":0.75,"language":0.2}}'
 
 
-def measure(url: str, rows: int) -> dict[str, Any]:
+def measure(url: str, rows: int, *, how: str) -> dict[str, Any]:
     """Write alone, then beside a purge of so many events; then purge and fill in turns."""
     from pydantic import SecretStr
 
-    from warehouse.engine import connect, create_tables, is_postgres
+    from schemas.clock import MICROS_PER_DAY
+    from warehouse.engine import connect, create_tables
+    from warehouse.months import make_months
+
+    def fill(first: int) -> None:
+        if how.endswith("months"):
+            make_months(engine, (LONG_AGO - SPREAD) // MICROS_PER_DAY, NOW // MICROS_PER_DAY)
+        _fill(engine, rows, first=first)
 
     engine = connect(SecretStr(url))
     create_tables(engine)
-    _fill(engine, rows, first=1)
+    fill(1)
     # Processes of their own, as in an installation; both have imported before they are timed.
     context = multiprocessing.get_context("spawn")
     ready, go, purged = context.Event(), context.Event(), context.Value("q", 0)
@@ -51,12 +61,12 @@ def measure(url: str, rows: int) -> dict[str, Any]:
     assert purged.value == rows
     sizes = []
     for cycle in range(1, CYCLES + 1):
-        _fill(engine, rows, first=1 + cycle * rows)
+        fill(1 + cycle * rows)
         assert _purge(engine, f"cycle-{cycle}") == rows
         sizes.append(_size(engine))
     engine.dispose()
     return {
-        "engine": "PostgreSQL" if is_postgres(engine) else "SQLite",
+        "engine": how,
         "rows": rows,
         "p99_alone_ms": alone,
         "p99_beside_ms": beside,
@@ -67,17 +77,16 @@ def measure(url: str, rows: int) -> dict[str, Any]:
 
 
 def _fill(engine: Any, rows: int, *, first: int) -> None:
-    """Store events of three years ago, and book them."""
-    from schemas.clock import MICROS_PER_DAY
+    """Store events of two years that ended three years ago, and book them."""
     from warehouse import accounts, bulk
     from warehouse.engine import writing
 
-    long_ago = NOW - 1_100 * MICROS_PER_DAY
-    kind = "match_proposed"
+    kind, step = "match_proposed", SPREAD // rows
     for start in range(first, first + rows, 50_000):
         chunk = [
-            (seq, seq.to_bytes(16, "big"), kind, seq % 997, seq, long_ago, long_ago, PAYLOAD)
+            (seq, seq.to_bytes(16, "big"), kind, seq % 997, seq, at, at, PAYLOAD)
             for seq in range(start, min(start + 50_000, first + rows))
+            for at in [LONG_AGO - step * (seq - first)]
         ]
         with writing(engine) as connection:
             bulk.append_rows(connection, "events", EVENT_NAMES, chunk)
@@ -145,7 +154,9 @@ def _size(engine: Any) -> int:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         # What the server's daemon does by itself, once a minute.
         connection.exec_driver_sql("VACUUM events")
-        found = connection.exec_driver_sql("SELECT pg_total_relation_size('events')")
+        found = connection.exec_driver_sql(
+            "SELECT SUM(pg_total_relation_size(relid)) FROM pg_partition_tree('events')"
+        )
         return int(found.scalar_one())
 
 
@@ -165,11 +176,13 @@ def main() -> None:
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.chmod(0o755)
-        found = [measure(f"sqlite:///{directory / 'purge.db'}", rows)]
+        found = [measure(f"sqlite:///{directory / 'purge.db'}", rows, how="SQLite")]
         server = start_server(directory / "postgres")
         stack.callback(server.cleanup)
-        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        found.append(measure(url, rows))
+        for name in ("chunks", "months"):
+            server.psql(f"CREATE DATABASE {name};")
+            url = server.get_uri(name).replace("postgresql://", "postgresql+psycopg://")
+            found.append(measure(url, rows, how=f"PostgreSQL, {name}"))
     publish(result(found, size))
 
 

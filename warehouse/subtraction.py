@@ -8,7 +8,7 @@ transaction the sums change by the difference.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +16,13 @@ from schemas.purposes import Purpose
 from warehouse import bulk
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
-from warehouse.matches import Columns, take
+from warehouse.matches import take
 from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     import pandas as pd
-    from numpy.typing import NDArray
     from sqlalchemy import Connection
 
 _WANTED = consented_sql(Purpose.ANALYTICS)
@@ -117,18 +116,10 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
     oldest = _oldest(connection, before_day, limit)
     if not oldest:
         return 0
-    keys = bulk.numbers(connection, oldest)
-    wanted = bulk.among(connection, "m.match_key", "keys")
-    rows = read_matches(connection, Purpose.ANALYTICS, wanted, {"keys": keys})
     here = bulk.among(connection, "match_key", "keys")
-    gone = rows["day"] < before_day
-    deleted = bulk.run(
-        connection,
-        f"DELETE FROM matches WHERE {here} AND day < :before",
-        {"keys": keys, "before": before_day},
-    )
-    _count_without(connection, rows, gone, before_day)
-    return deleted
+    which = {"keys": bulk.numbers(connection, oldest), "before": before_day}
+    _part(connection, _younger(connection, here, which), -(2**31), before_day, before_day)
+    return bulk.run(connection, f"DELETE FROM matches WHERE {here} AND day < :before", which)
 
 
 def part_from(connection: Connection, first_day: int, until_day: int, before_day: int) -> None:
@@ -141,12 +132,21 @@ def part_from(connection: Connection, first_day: int, until_day: int, before_day
         before_day: Sums of days before this one stay as they are.
     """
     keys = _on_both_sides(connection, first_day, until_day, before_day)
+    _part(connection, keys, first_day, until_day, before_day)
+
+
+def _part(
+    connection: Connection, keys: list[int], first_day: int, until_day: int, before_day: int
+) -> None:
+    """Let the sums of days that are kept follow from the rows that stay of some matches."""
     wanted = bulk.among(connection, "m.match_key", "keys")
     for start in range(0, len(keys), _CHUNK_MATCHES):
         chunk = {"keys": bulk.numbers(connection, keys[start : start + _CHUNK_MATCHES])}
         rows = read_matches(connection, Purpose.ANALYTICS, wanted, chunk)
+        counted = rows["counted"]
         gone = (rows["day"] >= first_day) & (rows["day"] < until_day)
-        _count_without(connection, rows, gone, before_day)
+        difference = change(take(rows, counted), take(rows, counted & ~gone))
+        add_to_sums(connection, difference[difference["day"] >= before_day])
 
 
 @on_ground(Ground.RETENTION)
@@ -164,13 +164,15 @@ def _on_both_sides(
     return [match_key for (match_key,) in rows]
 
 
-def _count_without(
-    connection: Connection, rows: Columns, gone: NDArray[np.bool_], before_day: int
-) -> None:
-    """Let the sums of days that are kept follow from the rows that stay."""
-    counted = rows["counted"]
-    difference = change(take(rows, counted), take(rows, counted & ~gone))
-    add_to_sums(connection, difference[difference["day"] >= before_day])
+@on_ground(Ground.RETENTION)
+def _younger(connection: Connection, here: str, which: Mapping[str, Any]) -> list[int]:
+    """Return which of some matches have a row of a day that is kept as well."""
+    rows = bulk.fetch(
+        connection,
+        f"SELECT DISTINCT match_key FROM matches WHERE {here} AND day >= :before",
+        which,
+    )
+    return [match_key for (match_key,) in rows]
 
 
 @on_ground(Ground.RETENTION)

@@ -349,3 +349,20 @@ def test_a_reader_that_keeps_the_log_open_is_told_and_the_next_run_succeeds(
         assert forget_bytes(impatient) is False
     assert forget_bytes(impatient) is True
     impatient.dispose()
+
+
+def test_freed_space_is_used_again(sqlite: Engine) -> None:
+    subject = answer(sqlite, "anybody", "analytics")
+    pages = []
+    for cycle in range(3):
+        first = 10_000 * cycle
+        rows = [proposed(subject, first + number, TODAY - 150) for number in range(400)]
+        arrive(sqlite, rows)
+        process(sqlite)
+        assert purge(sqlite, "events") == purge(sqlite, "matches") == 400
+        with writing(sqlite) as connection:
+            connection.exec_driver_sql("DELETE FROM receipts")
+        with reading(sqlite) as connection:
+            pages.append(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+
+    assert max(pages) <= pages[0] * 1.05

@@ -8,16 +8,17 @@ as it stands inside that transaction.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
 import numpy as np
 
 from schemas.events import EventKind
 from schemas.purposes import Purpose
-from warehouse import accounts, bulk
+from warehouse import accounts, batch_rows, bulk
 from warehouse.batch_frame import Batch, Partition, build
+from warehouse.batch_rows import COPIED, UNKNOWN_SUBJECT
 from warehouse.contributions import change
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches, write_matches
@@ -34,9 +35,10 @@ if TYPE_CHECKING:
     from warehouse.leases import Lease
 
 CONSENT = "consent"
-UNKNOWN_SUBJECT = "subject: must exist"
 
-COPIED = "seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload"
+FREE_TRIES = 2
+"""How often the consents may change under a commit, before it makes those who change them wait."""
+
 _ACCEPTED, _REJECTED, _DROPPED, _GONE = range(4)
 _DECISIONS = (CODES[EventKind.ACCEPTED], CODES[EventKind.REJECTED])
 
@@ -158,13 +160,16 @@ def commit(
         LeaseLost: Another run has taken over; nothing was written.
     """
     reasons = _reasons(broken)
-    while True:
-        try:
-            with writing(engine) as connection, bulk.without_collection():
-                lease.check(connection)
-                return _settle_fate(connection, batch, dict(reasons), texts, as_of)
-        except _ConsentChanged:
-            continue
+
+    def move(*, hold: bool) -> Counts:
+        with writing(engine) as connection, bulk.without_collection():
+            lease.check(connection)
+            return _settle_fate(connection, batch, dict(reasons), texts, as_of, hold=hold)
+
+    for _ in range(FREE_TRIES):
+        with suppress(_ConsentChanged):
+            return move(hold=False)
+    return move(hold=True)
 
 
 class _ConsentChanged(Exception):
@@ -177,21 +182,27 @@ def _settle_fate(
     reasons: dict[int, list[str]],
     texts: Mapping[int, str],
     as_of: int,
+    *,
+    hold: bool,
 ) -> Counts:
     """Move the events of a partition, and fold those that stay into matches and sums.
 
-    Only one transaction at a time holds the sums, so all that needs no sum is done before. Who
-    holds the sums waits for nobody who waits for them: consents are locked after them.
+    Only one transaction at a time holds the sums, so all that needs no sum is done before, unless
+    the consents are to be held from the beginning. Who holds the sums waits for nobody who waits
+    for them: consents are locked after them.
     """
-    consents = _consents(connection, batch)
+    if hold:
+        lock_sums(connection)
+    consents = _consents(connection, batch, hold=hold)
     fate = _judge(connection, batch, consents, reasons)
     seq = batch.seq
     accepted = fate == _ACCEPTED
-    _store_events(connection, batch, accepted, texts)
+    batch_rows.store_events(connection, batch, accepted, texts)
     rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
-    _store_rejected(connection, rejected, as_of)
-    _clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
-    lock_sums(connection)
+    batch_rows.store_rejected(connection, rejected, as_of)
+    batch_rows.clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
+    if not hold:
+        lock_sums(connection)
     _hold(connection, batch, consents)
     _store_matches(connection, batch, accepted)
     counts = Counts(
@@ -238,7 +249,7 @@ def _judge(
 
 def _consents(connection: Connection, batch: Batch, *, hold: bool = False) -> NDArray[np.int64]:
     """Return the subjects of a batch who are known: number, whether they consent, are counted."""
-    share = " FOR SHARE" if hold else ""
+    share = " FOR SHARE" if hold and is_postgres(connection) else ""
     rows = bulk.fetch(
         connection,
         f"SELECT subject, CASE WHEN {consented_sql(Purpose.ANALYTICS)} THEN 1 ELSE 0 END,"
@@ -327,89 +338,6 @@ def _whole(values: NDArray[np.float64]) -> NDArray[np.int64]:
 
 def _milliseconds(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return _whole(np.rint(seconds * 1_000))
-
-
-@on_ground(Ground.JUDGING)
-def _store_events(
-    connection: Connection,
-    batch: Batch,
-    accepted: NDArray[np.bool_],
-    texts: Mapping[int, str],
-) -> None:
-    """Copy the accepted events inside the database, and put their redacted texts beside them."""
-    seq, occurred_at = batch.seq, batch.columns["occurred_at"]
-    condition, parameters = _chosen(connection, batch.partition, seq[accepted], seq[~accepted])
-    bulk.run(
-        connection,
-        f"INSERT INTO events ({COPIED}) SELECT {COPIED} FROM staged WHERE {condition}",
-        parameters,
-    )
-    kept = zip(seq[accepted].tolist(), occurred_at[accepted].tolist(), strict=True)
-    bulk.run_many(
-        connection,
-        # With the time, which names the partition.
-        "UPDATE events SET texts = :texts WHERE seq = :seq AND occurred_at = :at",
-        [{"seq": one, "at": at, "texts": texts[one]} for one, at in kept if one in texts],
-    )
-
-
-@on_ground(Ground.JUDGING)
-def _store_rejected(connection: Connection, rejected: Mapping[int, list[str]], as_of: int) -> None:
-    """Keep rejected events sealed as they were; without the text where nobody could be asked."""
-    rows = [
-        {
-            "seq": seq,
-            "reasons": msgspec.json.encode(rules).decode(),
-            "at": as_of,
-            "stranger": UNKNOWN_SUBJECT in rules,
-        }
-        for seq, rules in rejected.items()
-    ]
-    bulk.run_many(
-        connection,
-        f"INSERT INTO rejected ({COPIED}, sealed, sealed_day, reasons, rejected_at)"
-        f" SELECT {COPIED}, CASE WHEN :stranger THEN NULL ELSE sealed END,"
-        " CASE WHEN :stranger THEN NULL ELSE sealed_day END, :reasons, :at"
-        " FROM staged WHERE seq = :seq",
-        rows,
-    )
-
-
-def _clear(
-    connection: Connection,
-    partition: Partition,
-    settled: NDArray[np.int64],
-    gone: NDArray[np.int64],
-) -> None:
-    condition, parameters = _chosen(connection, partition, settled, gone)
-    bulk.run(connection, f"DELETE FROM staged WHERE {condition}", parameters)
-
-
-def _chosen(
-    connection: Connection,
-    partition: Partition,
-    chosen: NDArray[np.int64],
-    others: NDArray[np.int64],
-) -> tuple[str, dict[str, Any]]:
-    """Return the condition that picks events of a partition.
-
-    On PostgreSQL a row may appear inside the stretch while it is processed, so the chosen are
-    named. On SQLite none can, and naming the few others is cheaper.
-    """
-    if is_postgres(connection):
-        return f"seq BETWEEN :first AND :last AND {bulk.among(connection, 'seq', 'chosen')}", {
-            "first": partition.first,
-            "last": partition.last,
-            "chosen": bulk.numbers(connection, chosen),
-        }
-    return (
-        f"seq BETWEEN :first AND :last AND NOT ({bulk.among(connection, 'seq', 'others')})",
-        {
-            "first": partition.first,
-            "last": partition.last,
-            "others": bulk.numbers(connection, others),
-        },
-    )
 
 
 def _book(connection: Connection, counts: Counts) -> None:

@@ -121,6 +121,31 @@ def test_consent_withdrawn_while_the_events_are_moved_leaves_nothing(
     reconcile(engine, 0)
 
 
+def test_consents_that_change_in_every_try_do_not_keep_a_commit_for_ever(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if engine.dialect.name == "sqlite":
+        pytest.skip("SQLite has one writer")
+    admit(engine, [1, 2])
+    stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
+    real, calls = batches.lock_sums, []
+
+    def change_first(connection: Any) -> None:
+        if len(calls) < 10:
+            consent(engine, 1, analytics=len(calls) % 2 == 1)
+        calls.append(1)
+        real(connection)
+
+    monkeypatch.setattr(batches, "lock_sums", change_first)
+    counts = process(engine, validate=False)
+
+    assert len(calls) == batches.FREE_TRIES + 1
+    assert (counts.processed, counts.dropped) == (1, 1)
+    with reading(engine) as connection:
+        assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
+    reconcile(engine, 0)
+
+
 def test_erasure_that_begins_while_the_events_are_moved_waits_for_them(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

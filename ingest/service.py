@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -15,7 +16,7 @@ from schemas.errors import ConsentRequired, NotReady
 from warehouse import queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
-from warehouse.engine import check_ready, connect
+from warehouse.engine import check_ready, checkpoint_note, connect
 from warehouse.notices import read_notices
 from warehouse.staging import RULE_CONSENT, Outcome
 from warehouse.tombstones import catch_up
@@ -34,6 +35,8 @@ BUSY_TIMEOUT_MS = 400
 
 DEADLINE_SECONDS = 1.8
 """Whoever waits for a commit is told to try again after so long, whatever the database does."""
+
+_logger = logging.getLogger("smartmatch")
 
 _SWEEP_SECONDS = 0.1
 _TOGETHER = 16
@@ -61,6 +64,8 @@ class Service:
         self.notices: dict[str, Notice] = read_notices(settings.notice_version)
         self.engine = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         check_ready(self.engine)
+        if (note := checkpoint_note(self.engine)) is not None:
+            _logger.warning("%s", note)
         # A restored backup forgets again whom the witness knows to be erased, before it serves.
         catch_up(self.engine, settings.keys)
         # Connections of its own: a flood of readers must not keep it from knowing who may.

@@ -8,6 +8,7 @@ assumed: a database that would lose what it acknowledged is refused.
 from __future__ import annotations
 
 import re
+import sqlite3
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 5_000
 _PREPARED_STATEMENTS = 512
+_SAFE_CHECKPOINTS = (3, 51, 3)
 _SNAPSHOT = re.compile(r"[0-9A-F-]{1,64}")
 SCHEMA_LOCK = 0x5341_4D32
 """PostgreSQL's advisory lock of who changes the schema."""
@@ -234,6 +236,24 @@ def check_durable(engine: Engine) -> None:
             raise UnsafeEngine("SQLite does not run in WAL mode")
         if connection.exec_driver_sql("PRAGMA synchronous").scalar_one() != 2:  # noqa: PLR2004
             raise UnsafeEngine("SQLite does not run with synchronous FULL")
+
+
+def checkpoint_note(engine: Engine) -> str | None:
+    """Return what to know of this release of SQLite where several processes write, if anything.
+
+    References:
+        SQLite, release 3.51.3, the WAL-reset bug.
+    """
+    if is_postgres(engine):
+        return None
+    release: tuple[int, ...] = sqlite3.sqlite_version_info
+    if release >= _SAFE_CHECKPOINTS:
+        return None
+    return (
+        f"SQLite {'.'.join(map(str, release))} is older than 3.51.3: before it two processes that"
+        " write and checkpoint at the same instant may damage the database: where server and flows"
+        " are both busy, use PostgreSQL"
+    )
 
 
 def insert_ignore(bind: Engine | Connection, table: Table) -> Any:

@@ -45,7 +45,7 @@ def cold_routes(service: Service) -> FastAPI:
         openapi_url="/openapi.json",
         static_url=PAGE_FILES,
     )
-    launcher = Launcher(service)
+    launcher = app.state.launcher = Launcher(service)
     for router in (
         consent_routes(service),
         metric_routes(service),

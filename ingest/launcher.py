@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,6 +22,7 @@ from schemas.errors import NotReady, SmartMatchError
 from schemas.settings import CHECKOUT
 from warehouse import runs
 from warehouse.engine import writing
+from warehouse.erasure import pending_erasures
 
 if TYPE_CHECKING:
     from ingest.service import Service
@@ -30,6 +32,8 @@ SCHEDULED = frozenset({"retrain_model", "purge_expired"})
 BY_PREFECT = "runs on the Prefect server"
 """Detail of a run that is followed there."""
 _STATES = {"COMPLETED": runs.COMPLETED, "RUNNING": runs.RUNNING}
+About = tuple[str, str]
+"""A flow, and the request that it is about, where it is about one."""
 _ATTEMPTS = 30
 """How often the end of a run is tried to be noted, once a second."""
 
@@ -38,7 +42,8 @@ class Launcher:
     """Starts flows for a server.
 
     A flow that this server started and that still runs is not started twice: whoever asks
-    again follows the run that is there.
+    again follows the run that is there. Of one flow one run is at work, the others wait their
+    turn: many requests at once must not become as many processes.
 
     Args:
         service: Knows the database and the settings that a flow inherits.
@@ -46,7 +51,9 @@ class Launcher:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._live: dict[tuple[str, str], str] = {}
+        self._live: dict[About, str] = {}
+        self._waiting: dict[str, deque[tuple[About, str]]] = {}
+        self._turns = threading.Lock()
         self._scheduled: dict[str, str] = {}
         self._scheduling = asyncio.Lock()
 
@@ -75,15 +82,21 @@ class Launcher:
         try:
             now = datetime.now(UTC)
             await self._service.write(lambda connection: runs.note(connection, flow, now, run))
-            process = await run_in_threadpool(self._start, flow, run)
+            if not self._wait_for_turn(about, run):
+                await run_in_threadpool(self._begin, about, run)
         except SmartMatchError:
             self._live.pop(about, None)
             raise
-        watcher = threading.Thread(
-            target=self._follow, args=(process, about, run), name="run", daemon=True
-        )
-        watcher.start()
         return run
+
+    async def resume_erasures(self) -> None:
+        """Start the erasures that were asked for and are not done, say after a restart.
+
+        Raises:
+            NotReady: The database does not answer, or a run could not be started.
+        """
+        for request in await run_in_threadpool(pending_erasures, self._service.engine):
+            await self.launch("erase_subject", request)
 
     def read(self, run: str) -> runs.Run | None:
         """Read a run; of one on the Prefect server, as it stands there.
@@ -141,7 +154,55 @@ class Launcher:
             runs.finish(self._service.engine, run, runs.FAILED, datetime.now(UTC), detail)
             raise NotReady("a process could not be started") from None
 
-    def _follow(self, process: subprocess.Popen[bytes], about: tuple[str, str], run: str) -> None:
+    def _wait_for_turn(self, about: About, run: str) -> bool:
+        """Take the flow's turn where it is free; tell whether the run has to wait for it."""
+        with self._turns:
+            if about[0] in self._waiting:
+                self._waiting[about[0]].append((about, run))
+                return True
+            self._waiting[about[0]] = deque()
+            return False
+
+    def _next(self, flow: str) -> tuple[About, str] | None:
+        """Return who has the flow's turn next; with nobody there it is free again."""
+        with self._turns:
+            if self._waiting[flow]:
+                return self._waiting[flow].popleft()
+            del self._waiting[flow]
+            return None
+
+    def _begin(self, about: About, run: str) -> None:
+        """Start a run whose turn it is."""
+        try:
+            self._spawn(about, run)
+        except NotReady:
+            self._begin_next(about[0])
+            raise
+
+    def _begin_next(self, flow: str) -> None:
+        """Start whoever comes next; one that cannot be started is noted as failed."""
+        while (job := self._next(flow)) is not None:
+            with suppress(NotReady):
+                self._spawn(*job)
+                return
+
+    def _spawn(self, about: About, run: str) -> None:
+        try:
+            process = self._start(about[0], run)
+        except NotReady:
+            self._live.pop(about, None)
+            raise
+        threading.Thread(
+            target=self._follow, args=(process, about, run), name="run", daemon=True
+        ).start()
+
+    def _follow(self, process: subprocess.Popen[bytes], about: About, run: str) -> None:
+        try:
+            self._finish(process, about, run)
+        finally:
+            self._begin_next(about[0])
+
+    def _finish(self, process: subprocess.Popen[bytes], about: About, run: str) -> None:
         code = process.wait()
         self._live.pop(about, None)
         detail = f"the process ended with code {code}"

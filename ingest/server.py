@@ -16,7 +16,7 @@ import uvicorn
 from ingest.access_log import configure_logging
 from ingest.app import make_door, open_to_pages
 from ingest.protocol import event_protocol
-from schemas.errors import NotReady
+from schemas.errors import NotReady, SmartMatchError
 
 if TYPE_CHECKING:
     from ingest.door import Door
@@ -67,8 +67,12 @@ def serve(settings: Settings) -> None:
 async def _load(door: Door) -> None:
     """Load the routes that are not hot, when whoever waited for the start has been answered."""
     await asyncio.sleep(_SETTLED_SECONDS)
-    await asyncio.to_thread(door.cold.load)
+    routes = await asyncio.to_thread(door.cold.load)
     gc.freeze()
+    try:
+        await routes.state.launcher.resume_erasures()
+    except SmartMatchError as error:
+        _logger.warning("Erasures could not be resumed: %s", type(error).__name__)
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -1,0 +1,129 @@
+"""Flows that are asked for over HTTP: one of a kind at a time, in turn, and none forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.launcher import Launcher
+from ingest.service import Service
+from schemas.clock import moment
+from schemas.errors import NotReady
+from tests.histories import NOW
+from tests.population import answer
+from warehouse.erasure_requests import begin
+from warehouse.keyfile import make_ring
+
+if TYPE_CHECKING:
+    from schemas.settings import Settings
+
+FLOW = "erase_subject"
+SOON = 5.0
+
+
+class Processes:
+    """Stands in for the processes of runs: each goes on until it is let end."""
+
+    def __init__(self, launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun: list[str] = []
+        self.refused: set[str] = set()
+        self._changed = threading.Condition()
+        self._ended = 0
+        monkeypatch.setattr(launcher, "_start", self._start)
+
+    def _start(self, _flow: str, run: str) -> Processes:
+        if run in self.refused:
+            raise NotReady("a process could not be started")
+        with self._changed:
+            self.begun.append(run)
+            self._changed.notify_all()
+        return self
+
+    def wait(self) -> int:
+        with self._changed:
+            mine = len(self.begun)
+            assert self._changed.wait_for(lambda: self._ended >= mine, SOON)
+        return 0
+
+    def end_one(self) -> None:
+        with self._changed:
+            self._ended += 1
+            self._changed.notify_all()
+
+    def await_begun(self, number: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.begun) >= number, SOON)
+
+
+@pytest.fixture
+def launcher(settings: Settings) -> Launcher:
+    make_ring(settings.keys, 0)
+    return Launcher(Service(settings))
+
+
+@pytest.fixture
+def processes(launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> Processes:
+    return Processes(launcher, monkeypatch)
+
+
+def launch(launcher: Launcher, *requests: str) -> None:
+    async def all_of_them() -> None:
+        for request in requests:
+            await launcher.launch(FLOW, request)
+
+    asyncio.run(all_of_them())
+
+
+def test_many_requests_at_once_are_one_process_after_another(
+    launcher: Launcher, processes: Processes
+) -> None:
+    launch(launcher, "a", "b", "c", "b")
+    assert processes.begun == ["a"]
+
+    for number in (2, 3):
+        processes.end_one()
+        processes.await_begun(number)
+
+    assert processes.begun == ["a", "b", "c"]
+    processes.end_one()
+
+
+def test_one_that_cannot_be_started_gives_its_turn_to_the_next(
+    launcher: Launcher, processes: Processes
+) -> None:
+    processes.refused = {"b"}
+    launch(launcher, "a", "b", "c")
+
+    processes.end_one()
+    processes.await_begun(2)
+
+    assert processes.begun == ["a", "c"]
+    processes.end_one()
+
+
+def test_one_that_cannot_be_started_is_told_and_keeps_nobody_out(
+    launcher: Launcher, processes: Processes
+) -> None:
+    processes.refused = {"a"}
+
+    with pytest.raises(NotReady):
+        launch(launcher, "a")
+    launch(launcher, "b")
+
+    assert processes.begun == ["b"]
+    processes.end_one()
+
+
+def test_erasures_that_are_not_done_are_taken_up_again(
+    settings: Settings, launcher: Launcher, processes: Processes
+) -> None:
+    engine = Service(settings).engine
+    asked = begin(engine, answer(engine, "leaving", "analytics"), moment(NOW))
+
+    asyncio.run(launcher.resume_erasures())
+
+    assert processes.begun == [getattr(asked, "request", asked)]
+    processes.end_one()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement, Connection, Engine, Row
 
+_CHUNK_ROWS = 20_000
 _MAPS = msgspec.json.Decoder(list[dict[str, float]])
 _COLUMNS = (
     matches.c.match_key,
@@ -55,12 +56,20 @@ def select_proposals(
     Returns:
         Columns as in ``docs/data-dictionary.md``, "Proposals frame"; rows in no order.
     """
-    rows = connection.execute(
+    # Rows become columns chunk by chunk: as objects they would take several times the frame.
+    found = connection.execute(
         select(*_COLUMNS)
         .join(subjects, subjects.c.subject == matches.c.subject)
-        .where(matches.c.proposed_at.is_not(None), consented(purpose), *where)
-    ).all()
-    return _frame(rows)
+        .where(matches.c.proposed_at.is_not(None), consented(purpose), *where),
+        execution_options={"yield_per": _CHUNK_ROWS},
+    )
+    chunks = [_frame(rows) for rows in found.partitions()] or [_frame([])]
+    if len(chunks) == 1:
+        return chunks[0]
+    frame = pd.concat(chunks, ignore_index=True)
+    # A chunk has the names that its rows have, so the whole has them in order of appearance.
+    names = [name for name in frame.columns if ":" in name]
+    return frame[[*frame.columns.drop(names), *sorted(names)]]
 
 
 def read_match(

@@ -16,7 +16,7 @@ from schemas.events import EventKind
 from schemas.tables import subjects, training_sets
 from tests.histories import NOW, TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
-from warehouse import consents, weights
+from warehouse import consents, proposals, weights
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.training import (
     TrainingSet,
@@ -98,6 +98,24 @@ def test_what_is_not_known_is_missing_and_not_zero(engine: Engine) -> None:
     assert row[["propensity", "accepted", "rating"]].isna().all()
     assert not row["preferences"]
     assert read(engine).decided == 0
+
+
+def test_rows_read_in_chunks_are_the_rows_read_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = answer(engine, "a", *ALL)
+    for key, names in enumerate((("pace",), ("craft", "distance"), (), ("distance",)), start=1):
+        figures = {"constraint_satisfaction": dict.fromkeys(names, key / 10)}
+        arrive(engine, story(subject, key, days=key, model_version=str(key), **figures))
+    process(engine)
+    whole = read(engine)
+
+    monkeypatch.setattr(proposals, "_CHUNK_ROWS", 1)
+    chunked = read(engine)
+
+    pd.testing.assert_frame_equal(chunked.frame, whole.frame)
+    assert chunked.digest == whole.digest
+    assert "constraint:craft" in whole.frame
 
 
 def test_an_empty_set_has_the_columns_and_types_of_a_full_one(engine: Engine) -> None:

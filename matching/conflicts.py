@@ -3,13 +3,15 @@
 By Hall's theorem the places of one side cannot all be filled exactly when some set of its
 members needs more places than their permitted partners have together. Such a set is found
 from a largest possible filling: everything that can be reached by alternating paths from a
-member who stayed short. The set is inclusion-minimal where each member has one place.
+member who stayed short. The set is inclusion-minimal where each member has one place; where they
+have several, members without whom it is still a conflict are left out.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
@@ -17,6 +19,9 @@ from scipy.sparse import coo_array, csr_array
 from matching.problem import Problem
 from matching.solvers import Bounds, Integers, Pairs, most_places
 from schemas.errors import SmartMatchError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 ROOTS_TRIED = 200
 """Members who stayed short from whom a conflict is grown; the smallest is reported."""
@@ -52,12 +57,17 @@ class InfeasibleAssignment(SmartMatchError):
 
 @dataclass(frozen=True)
 class _Shortfall:
-    """Members of the side to fill who need more places than their partners offer."""
+    """Members of a side to fill who need more places than their partners offer."""
 
+    of_rows: bool
     members: Integers
     partners: Integers
     needed: int
     offered: int
+
+    @property
+    def size(self) -> int:
+        return self.members.size + self.partners.size
 
 
 def refuse_conflicting_requirements(problem: Problem, rounds: int = 1) -> None:
@@ -114,7 +124,7 @@ def explain_conflict(problem: Problem, rounds: int = 1) -> InfeasibleAssignment:
     found = _shortfall(replace(problem, required=needed), rounds)
     if found is None:
         return InfeasibleAssignment("no assignment keeps every rule", required=needed)
-    side, other = ("rows", "columns") if problem.fills_rows else ("columns", "rows")
+    side, other = ("rows", "columns") if found.of_rows else ("columns", "rows")
     reason = (
         f"{side} {_named(found.members)} need {found.needed} places; the {other} permitted to "
         f"them, {_named(found.partners)}, offer {found.offered}"
@@ -122,7 +132,7 @@ def explain_conflict(problem: Problem, rounds: int = 1) -> InfeasibleAssignment:
     if needed.size:
         reason += f" beside the required pairs {_named_pairs(needed)}"
     ends = (found.members, found.partners)
-    rows, columns = ends if problem.fills_rows else ends[::-1]
+    rows, columns = ends if found.of_rows else ends[::-1]
     return InfeasibleAssignment(reason, rows, columns, needed)
 
 
@@ -139,30 +149,48 @@ def _requirements_that_matter(problem: Problem, rounds: int) -> Integers:
 
 
 def _shortfall(problem: Problem, rounds: int) -> _Shortfall | None:
-    """Find members of the side to fill who cannot all be placed beside the required pairs."""
+    """Find members of a side to fill who cannot all be placed beside the required pairs.
+
+    Where both sides are to be filled either may be short of partners; the smaller set is taken.
+    """
     repeated = replace(
         problem,
         row_places=problem.row_places * rounds,
         column_places=problem.column_places * rounds,
     )
-    bounds = repeated.bounds()
     rest = repeated.without_required()
-    pairs, needs, offers = rest.pairs, rest.row_places, rest.column_places
-    if not bounds.row_least.any():
-        pairs = Pairs(pairs.shape[::-1], pairs.columns, pairs.rows, pairs.gains)
-        needs, offers = offers, needs
+    pairs, rows, columns = rest.pairs, rest.row_places, rest.column_places
+    found = []
+    if repeated.fills_rows:
+        found += _short_side(pairs, rows, columns, of_rows=True)
+    if repeated.fills_columns:
+        turned = Pairs(pairs.shape[::-1], pairs.columns, pairs.rows, pairs.gains)
+        found += _short_side(turned, columns, rows, of_rows=False)
+    return min(found, key=lambda one: one.size, default=None)
+
+
+def _short_side(
+    pairs: Pairs, needs: Integers, offers: Integers, *, of_rows: bool
+) -> list[_Shortfall]:
+    """Grow conflicts from members who stay short in a largest possible filling; the smallest."""
     none = np.zeros_like
     filled, used = most_places(pairs, Bounds(none(needs), needs, none(offers), offers))
     if filled == needs.sum():
-        return None
+        return []
     short = np.flatnonzero(np.bincount(pairs.rows[used], minlength=needs.size) < needs)
-    grown = [_grow(int(root), pairs, used, needs, offers) for root in short[:ROOTS_TRIED]]
-    return min(grown, key=lambda found: found.members.size + found.partners.size)
+    reached = [_reach(int(root), pairs, used) for root in short[:ROOTS_TRIED]]
+    grown = [_short(members, pairs, needs, offers, of_rows=of_rows) for members in reached]
+    smallest = min(grown, key=lambda one: one.size)
+    # Only a member of several places can be left out of a conflict that was grown from one.
+    for member in smallest.members if needs.max() > 1 else ():
+        fewer = smallest.members[smallest.members != member]
+        without = _short(fewer, pairs, needs, offers, of_rows=of_rows)
+        if without.needed > without.offered:
+            smallest = without
+    return [smallest]
 
 
-def _grow(
-    root: int, pairs: Pairs, used: np.ndarray, needs: Integers, offers: Integers
-) -> _Shortfall:
+def _reach(root: int, pairs: Pairs, used: NDArray[np.bool_]) -> Integers:
     """Follow alternating paths from a member who stayed short; what they reach conflicts."""
     at = np.arange(pairs.rows.size)
     unused, taken = at[~used], at[used]
@@ -182,12 +210,20 @@ def _grow(
             fresh = set(_neighbours(backward, partner)) - members
             members |= fresh
             queue.extend(sorted(fresh))
+    return np.sort(np.fromiter(members, dtype=np.intp))
+
+
+def _short(
+    members: Integers, pairs: Pairs, needs: Integers, offers: Integers, *, of_rows: bool
+) -> _Shortfall:
+    """Count what members need and what the partners permitted to them offer."""
     inside = np.zeros(needs.size, dtype=bool)
-    inside[list(members)] = True
+    inside[members] = True
     # A pair is made at most once, so a partner offers no more places than it has pairs here.
     links = np.bincount(pairs.columns[inside[pairs.rows]], minlength=offers.size)
     return _Shortfall(
-        members=np.flatnonzero(inside),
+        of_rows=of_rows,
+        members=members,
         partners=np.flatnonzero(links),
         needed=int(needs[inside].sum()),
         offered=int(np.minimum(offers, links).sum()),

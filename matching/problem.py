@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -158,7 +159,7 @@ def _read_utilities(
             allowed &= ~_is_forbidden(forbidden, pairs)
         pairs = pairs.take(allowed)
     else:
-        matrix = np.array(utilities, dtype=np.float64)
+        matrix = _real(utilities)
         if matrix.ndim != 2:  # noqa: PLR2004 -- a matrix
             raise InvalidInput("utilities", "must be a matrix of rows by columns")
         _refuse_infinite_worth(matrix)
@@ -175,6 +176,16 @@ def _read_utilities(
     return matrix, None, pairs.shape
 
 
+def _real(given: ArrayLike) -> Floats:
+    """Copy numbers; None counts as NaN."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", np.exceptions.ComplexWarning)
+            return np.array(given, dtype=np.float64)
+    except (TypeError, ValueError, np.exceptions.ComplexWarning):
+        raise InvalidInput("utilities", "must be real numbers") from None
+
+
 def _is_sparse(shape: tuple[int, int], permitted: int) -> bool:
     cells = shape[0] * shape[1]
     return cells > DENSE_CELLS or (max(shape) > SMALL_SIDE and permitted < SPARSE_DENSITY * cells)
@@ -182,7 +193,7 @@ def _is_sparse(shape: tuple[int, int], permitted: int) -> bool:
 
 def _stored_pairs(utilities: sparse.coo_array) -> Pairs:
     rows, columns = (np.asarray(at, dtype=np.intp) for at in utilities.coords)
-    gains = np.asarray(utilities.data, dtype=np.float64)
+    gains = _real(utilities.data)
     _refuse_infinite_worth(gains)
     shape = (int(utilities.shape[0]), int(utilities.shape[1]))
     keys = rows * shape[1] + columns

@@ -247,6 +247,29 @@ def test_of_two_conflicts_the_smaller_is_named() -> None:
     assert failure.value.rows == (6, 7)
 
 
+def test_smaller_conflict_of_the_other_side_is_named_where_both_must_be_filled() -> None:
+    utilities = np.ones((4, 4))
+    utilities[[0, 1]] = np.nan
+    utilities[[0, 1], 0] = 1
+    utilities[:, 3] = np.nan
+
+    with pytest.raises(InfeasibleAssignment) as failure:
+        assign(utilities)
+
+    assert (failure.value.rows, failure.value.columns) == ((), (3,))
+
+
+def test_member_of_several_places_who_would_find_them_alone_is_not_named() -> None:
+    # Column 1 needs two places and may have row 0 alone; column 0 has rows 0 and 1.
+    utilities = np.full((5, 2), np.nan)
+    utilities[0] = utilities[1, 0] = 1
+
+    with pytest.raises(InfeasibleAssignment) as failure:
+        assign(utilities, Constraints(column_capacity=2))
+
+    assert (failure.value.rows, failure.value.columns) == ((0,), (1,))
+
+
 def test_shorter_side_of_columns_is_named_when_it_cannot_be_filled() -> None:
     utilities = np.ones((5, 3))
     utilities[:, 1:] = np.nan
@@ -292,6 +315,8 @@ def named_set_needs_more_than_it_is_offered(utilities: np.ndarray) -> bool:
     with pytest.raises(InfeasibleAssignment) as failure:
         assign(utilities)
     rows, columns = list(failure.value.rows), set(failure.value.columns)
+    if len(columns) > len(rows):  # here the columns are those who need
+        utilities, rows, columns = utilities.T, sorted(columns), set(rows)
     partners = set(np.flatnonzero(np.isfinite(utilities[rows]).any(axis=0)).tolist())
     # Hall: exactly their partners, fewer than they are, and no smaller set among them.
     smaller = [
@@ -358,6 +383,8 @@ def test_more_rounds_than_partners_are_impossible_and_say_so() -> None:
     [
         (np.ones(3), Constraints(), "utilities"),
         (np.array([[np.inf]]), Constraints(), "utilities"),
+        (np.array([["much"]]), Constraints(), "utilities"),
+        (np.array([[1 + 2j]]), Constraints(), "utilities"),
         (np.ones((2, 2)), Constraints(forbidden=np.ones((2, 3), dtype=bool)), "forbidden"),
         (np.ones((2, 2)), Constraints(required=[(0, 2)]), "required"),
         (np.ones((2, 2)), Constraints(required=[(-1, 0)]), "required"),

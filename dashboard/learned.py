@@ -272,13 +272,14 @@ def drift(figures: Mapping[str, Any], language: Language) -> Section:
 
 _PREFIX = "constraint:"
 _OWN = {"match_score", "score", "outcome"}
+_OF_SCORE = {"calibration", "slope"}
 
 
 def _named(feature: str, measure: str, language: Language) -> str:
     """Name what moved as people do: a constraint by its name alone."""
     name = language.say(f"feature_{feature}") if feature in _OWN else feature
     name = name.removeprefix(_PREFIX)
-    return language.say("calibration", name=name) if measure == "calibration" else name
+    return language.say(measure, name=name) if measure in _OF_SCORE else name
 
 
 def _worst(

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit
 from scipy.stats import rankdata
 
-from matching.logistic import log_loss
+from matching.logistic import Gaussian, log_loss, posterior
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BINS = 10
+SLOPE_WIDTH = 3.0
+"""How far a slope may lie from 1 before its fit doubts it: hardly a bound."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,31 @@ def calibration_noise(probability: Floats) -> float:
     place = _bins(probability)
     variance = np.bincount(place, probability * (1 - probability), BINS)
     return float(np.sqrt(2 / np.pi * variance).sum() / max(len(probability), 1))
+
+
+def calibration_slope(accepted: Floats, log_odds: Floats) -> tuple[float, Floats]:
+    """Estimate the slope of decisions on the log-odds that were expected of them.
+
+    It is 1 where decisions follow as they should, 0 where they have nothing to do with what was
+    expected, and negative where they are the opposite.
+
+    Args:
+        accepted: 0 or 1, shape (n,).
+        log_odds: What was expected, shape (n,).
+
+    Returns:
+        The slope, and what each decision adds to its error, shape (n,): summed within whatever
+        goes together, squared and summed, they are its variance.
+
+    References:
+        Cox, D. R. (1958). Two further applications of a model for binary regression.
+        Biometrika 45(3/4), 562-565.
+    """
+    columns = np.column_stack([np.ones(len(log_odds)), log_odds])
+    loose = Gaussian(np.array([0.0, 1.0]), np.eye(2) / SLOPE_WIDTH**2)
+    found = posterior(columns, accepted, loose)
+    rest = accepted - expit(columns @ found.mean)
+    return float(found.mean[1]), np.asarray((columns * rest[:, None]) @ found.covariance[1])
 
 
 def reliability(accepted: Floats, probability: Floats) -> pd.DataFrame:

@@ -1,9 +1,9 @@
 """Has the world moved since the model was trained?
 
 Day by day, what is offered (features), what the model says of it (scores), what people do
-(outcomes) and whether both agree (calibration) are held against the training set. A bound
-is crossed only by what is both large and more than chance: a day of twenty decisions always
-looks different.
+(outcomes) and whether both agree (as many accept as expected: calibration; those of whom it was
+expected: slope) are held against the training set. A bound is crossed only by what is both large
+and more than chance: a day of twenty decisions always looks different.
 
 References:
     Siddiqi, N. (2006). Credit risk scorecards. Wiley: population stability, where 0.1 is
@@ -22,7 +22,8 @@ import pandas as pd
 from scipy.special import expit
 from scipy.stats import chi2, norm
 
-from matching import features
+from matching import evidence, features
+from matching.calibration import calibration_slope
 from matching.model import Model, log_odds
 
 if TYPE_CHECKING:
@@ -44,12 +45,14 @@ class DriftBounds:
     Attributes:
         stability: Population stability index of a feature, the score or the outcome.
         calibration: Distance of observed from expected acceptance.
+        slope: Distance from 1 of the slope of decisions on the log-odds expected of them.
         confidence: How sure it must be that a change is more than chance.
         min_rows: Fewest rows of a day that are looked at.
     """
 
     stability: float = 0.25
     calibration: float = 0.1
+    slope: float = 0.5
     confidence: float = 0.999
     min_rows: int = 30
 
@@ -60,7 +63,7 @@ class Drift:
 
     Attributes:
         table: One row a day and measure: ``day``, ``measure`` (``match_score``, a
-            constraint's column, ``score``, ``outcome`` or ``calibration``), ``rows``,
+            constraint's column, ``score``, ``outcome``, ``calibration`` or ``slope``), ``rows``,
             ``value``, ``bound``, ``beyond``.
         beyond: Whether any bound is crossed.
         sentence: What to make of it.
@@ -133,12 +136,29 @@ def _calibration(
     decided = part[part["accepted"].notna()]
     if len(decided) < asked.min_rows:
         return []
-    expected = expit(log_odds(model, decided))
-    gap = abs(float((decided["accepted"].to_numpy(dtype="float64") - expected).mean()))
+    accepted, told = decided["accepted"].to_numpy(dtype="float64"), log_odds(model, decided)
+    expected = expit(told)
+    gap = abs(float((accepted - expected).mean()))
     variance = (expected * (1 - expected)).sum() * _people_weight(decided) / len(decided) ** 2
     chance = norm.ppf(0.5 + asked.confidence / 2) * np.sqrt(variance)
     bound = max(asked.calibration, float(chance))
-    return [(day, "calibration", len(decided), gap, bound, gap > bound)]
+    found = [(day, "calibration", len(decided), gap, bound, gap > bound)]
+    if model.trained_rows == 0:
+        return found  # what was never learned cannot have changed
+    return [*found, _slope(day, decided, accepted, told, asked)]
+
+
+def _slope(
+    day: str, decided: pd.DataFrame, accepted: Floats, told: Floats, asked: DriftBounds
+) -> tuple[str, str, int, float, float, bool]:
+    """As many may accept as before, and yet others: the slope shows that tastes have turned."""
+    slope, influence = calibration_slope(accepted, told)
+    people = pd.factorize(decided["subject"])[0]
+    variance = evidence.clustered(influence, np.asarray(people, dtype="int64"))
+    chance = norm.ppf(0.5 + asked.confidence / 2) * np.sqrt(variance)
+    bound = max(asked.slope, float(chance))
+    gap = abs(slope - 1.0)
+    return (day, "slope", len(decided), gap, bound, gap > bound)
 
 
 def _measures(rows: pd.DataFrame, model: Model) -> dict[str, Floats]:

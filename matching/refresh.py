@@ -17,8 +17,6 @@ matched by a model that is known to have seen less. So a refresh is judged by
 References:
     Dawid, A. P. (1984). Statistical theory: the prequential approach. Journal of the Royal
     Statistical Society A 147(2), 278-292.
-    Cox, D. R. (1958). Two further applications of a model for binary regression. Biometrika
-    45(3/4), 562-565 (the slope).
 """
 
 from __future__ import annotations
@@ -26,16 +24,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit
+from scipy.special import logit
 
+from matching.calibration import calibration_slope
 from matching.evidence import Check, clustered_mean, paired_gain
-from matching.logistic import Gaussian, posterior
 
 if TYPE_CHECKING:
     from matching.evidence import Evidence, Interval, Limits
-
-SLOPE_WIDTH = 3.0
-"""How far the slope may lie from 1 before the fit doubts it: hardly a bound."""
 
 
 def checks(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
@@ -80,12 +75,8 @@ def _not_worse(evidence: Evidence, limits: Limits) -> Check:
 def slope(evidence: Evidence, limits: Limits) -> Interval:
     """Estimate the slope of the decisions on the champion's log-odds, clustered like gains."""
     expected = logit(np.clip(evidence.champion, 1e-6, 1 - 1e-6))
-    columns = np.column_stack([np.ones(len(expected)), expected])
-    loose = Gaussian(np.array([0.0, 1.0]), np.eye(2) / SLOPE_WIDTH**2)
-    found = posterior(columns, evidence.accepted, loose)
-    rest = evidence.accepted - expit(columns @ found.mean)
-    influence = (columns * rest[:, None]) @ found.covariance[1]
-    return clustered_mean(found.mean[1] + len(rest) * influence, evidence, limits)
+    found, influence = calibration_slope(evidence.accepted, expected)
+    return clustered_mean(found + len(influence) * influence, evidence, limits)
 
 
 def _keeps_its_word(evidence: Evidence, limits: Limits) -> Check:

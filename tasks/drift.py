@@ -20,6 +20,7 @@ from warehouse.leases import Lease
 from warehouse.training import TrainingSet
 
 RETRAIN, WHY = "retrain_model", "drift beyond its bounds"
+OF_SCORE = ("calibration", "slope")
 
 
 @compute_task
@@ -52,13 +53,13 @@ def ask_for_retrain(url: SecretStr, now: int) -> bool:
 
 
 def measured(found: Drift) -> list[Measured]:
-    """Give a comparison as it is kept: calibration is a measure of the score."""
+    """Give a comparison as it is kept: calibration and slope are measures of the score."""
     records: list[dict[str, Any]] = found.table.to_dict("records")  # type: ignore[assignment]
     return [
         Measured(
             day=day_number(date.fromisoformat(row["day"])),
-            feature="score" if row["measure"] == "calibration" else row["measure"],
-            measure="calibration" if row["measure"] == "calibration" else "stability",
+            feature="score" if row["measure"] in OF_SCORE else row["measure"],
+            measure=row["measure"] if row["measure"] in OF_SCORE else "stability",
             rows=row["rows"],
             value=row["value"],
             bound=row["bound"],

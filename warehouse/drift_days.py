@@ -72,8 +72,9 @@ def drift(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dic
 
     Returns:
         Ready for JSON. ``features`` holds, by feature and measure (``stability``: population
-        stability index; ``calibration``: distance of observed from expected acceptance), the
-        days with value, bound and whether it is beyond.
+        stability index; ``calibration``: distance of observed from expected acceptance;
+        ``slope``: distance from 1 of the slope of decisions on expected log-odds), the days
+        with value, bound and whether it is beyond.
     """
     today = day_number(as_of)
     since, until = today - days + 1, today + 1 - (SETTLED_DAYS + 1) * published

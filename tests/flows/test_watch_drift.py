@@ -52,7 +52,7 @@ def test_days_like_those_of_training_ask_for_nothing(engine: Engine) -> None:
     assert asked(engine) == []
     told = drift(engine, 30, NOW, published=False)
     assert told["days_compared"] == 2
-    assert set(told["features"]["score"]) == {"stability", "calibration"}
+    assert set(told["features"]["score"]) == {"stability", "calibration", "slope"}
     assert "constraint:" in "".join(told["features"])
     assert drift(engine, 30, NOW, published=True)["days_compared"] == 0
 

@@ -5,8 +5,8 @@ import pytest
 from matching.candidates import Fitting
 from matching.drift import drift, stability
 from matching.evaluation import canonical
-from matching.model import Model, Prior
-from tests.unit.matching.evenings import as_training, simulated
+from matching.model import Model, Prior, first_champion
+from tests.unit.matching.evenings import TRUTH, as_training, simulated
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,13 @@ def test_later_rounds_of_the_same_world_ask_for_nothing(
 
     assert not found.beyond, found.sentence
     assert found.table["day"].nunique() == 8
-    assert set(found.table["measure"]) >= {"match_score", "score", "outcome", "calibration"}
+    assert set(found.table["measure"]) >= {
+        "match_score",
+        "score",
+        "outcome",
+        "calibration",
+        "slope",
+    }
 
 
 def test_other_decisions_of_the_same_proposals_are_calibration_drift(
@@ -51,6 +57,24 @@ def test_other_decisions_of_the_same_proposals_are_calibration_drift(
     assert "calibration" in moved
     assert "constraint:pace" not in moved
     assert "a retrain is asked for" in found.sentence
+
+
+def test_tastes_that_turn_while_as_many_accept_are_seen_by_the_slope(
+    reference: pd.DataFrame, model: Model
+) -> None:
+    turned = as_training(simulated(4, seed=57, first=30, truth=TRUTH | {"pace": -6.0}))
+
+    found = drift(reference, turned, model)
+
+    moved = found.table[found.table["beyond"]]
+    assert set(moved["measure"]) == {"slope"}
+    assert moved["day"].nunique() == 4
+
+
+def test_a_belief_that_learned_from_nobody_has_no_slope_to_keep(reference: pd.DataFrame) -> None:
+    found = drift(reference.head(0), reference, first_champion())
+
+    assert set(found.table["measure"]) == {"calibration"}
 
 
 def test_constraint_that_goes_missing_or_shifts_is_seen_on_its_day(

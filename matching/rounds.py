@@ -27,13 +27,21 @@ RATINGS = ("attr", "sinc", "intel", "fun", "amb", "shar")
 """Ratings 0..10 that stand for the satisfaction of one constraint each."""
 
 _NEEDED = ("iid", "pid", "gender", "wave", "round", "order", "dec", "like", *RATINGS)
+_LARGEST_ID = 2**53
+"""Beyond it a number read from a CSV is no longer the one that was written."""
 _RANGES: dict[str, tuple[float, float]] = {
+    "iid": (0, _LARGEST_ID),
+    "pid": (0, _LARGEST_ID),
     "gender": (0, 1),
     "wave": (0, 10_000),
+    "round": (0, 10_000),
+    "order": (0, 10_000),
     "dec": (0, 1),
     "like": (0, 10),
     **dict.fromkeys(RATINGS, (0, 10)),
 }
+_WHOLE = ("iid", "pid", "gender", "wave", "dec")
+"""Columns of whole numbers that must be there in every row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +78,7 @@ def read_decisions(path: Path) -> list[Round]:
 
     Raises:
         InvalidInput: A column is absent, is not a number or is out of range; a pair is
-            there twice or in one direction only.
+            there twice, in one direction only or of one side.
     """
     return rounds_of(_read(path))
 
@@ -82,9 +90,12 @@ def rounds_of(table: pd.DataFrame) -> list[Round]:
         table: Numbers; columns as in the CSV.
 
     Raises:
-        InvalidInput: A value is out of range, or a pair is not there once in each direction.
+        InvalidInput: A value is out of range, or a pair is not there once in each direction,
+            from either side.
     """
     _check(table)
+    # Whatever order the rows came in: sums and ties are the same to the bit.
+    table = table.sort_values(["wave", "iid", "pid"], kind="stable")
     return [
         _evening(wave, table[table["wave"] == wave])
         for wave in sorted(set(table["wave"].astype(int)))
@@ -121,18 +132,32 @@ def _read(path: Path) -> pd.DataFrame:
         if column not in header.columns:
             raise InvalidInput(column, "must be a column of the file")
     try:
-        return pd.read_csv(path, usecols=list(_NEEDED), dtype="float64")
+        table = pd.read_csv(path, low_memory=False)
     except ValueError:
-        raise InvalidInput("decisions", "must hold numbers only") from None
+        table = None
+    # Where every row has more fields than the header, the first ones would become an index.
+    if table is None or not table.index.equals(pd.RangeIndex(len(table))):
+        raise InvalidInput("file", "must be a CSV with as many fields a row as its header")
+    return pd.DataFrame({name: _as_numbers(table[name]) for name in _NEEDED})
+
+
+def _as_numbers(column: pd.Series) -> pd.Series:
+    try:
+        return column.astype("float64")
+    except (TypeError, ValueError):
+        raise InvalidInput(str(column.name), "must be a number in every row, or empty") from None
 
 
 def _check(table: pd.DataFrame) -> None:
-    for column in ("iid", "pid", "gender", "wave", "dec"):
+    for column in _WHOLE:
         if table[column].isna().any():
             raise InvalidInput(column, "must be there in every row")
     for column, (low, high) in _RANGES.items():
         if not table[column].dropna().between(low, high).all():
             raise InvalidInput(column, f"must be between {low:g} and {high:g}")
+    for column in _WHOLE:
+        if (table[column] % 1 != 0).any():
+            raise InvalidInput(column, "must be a whole number")
     _check_pairs(table)
 
 
@@ -143,6 +168,11 @@ def _check_pairs(table: pd.DataFrame) -> None:
         raise InvalidInput("iid, pid", "must name each pair once an evening")
     if not back.isin(there).all():
         raise InvalidInput("iid, pid", "must name each pair in both directions")
+    side = pd.Series(table["gender"].to_numpy(), there)
+    of_person = side.groupby(level=["wave", "iid"])
+    changes = (of_person.max() != of_person.min()).any()
+    if changes or (side.to_numpy() == side.reindex(back).to_numpy()).any():
+        raise InvalidInput("gender", "must be 0 on one side and 1 on the other, all evening")
 
 
 def _evening(wave: int, part: pd.DataFrame) -> Round:

@@ -49,6 +49,26 @@ def test_evenings_come_in_order_of_time(tmp_path: Path) -> None:
     assert [one.name for one in read_decisions(path)] == ["evening 2", "evening 9", "evening 10"]
 
 
+def test_person_on_both_sides_of_an_evening_is_refused(tmp_path: Path) -> None:
+    first, back = couple()
+    other = {"pid": 3, "gender": 1}, {"iid": 3, "gender": 0}
+
+    with pytest.raises(InvalidInput, match="gender: must be 0 on one side"):
+        read_decisions(write(tmp_path / "d.csv", first, back, first | other[0], back | other[1]))
+
+
+def test_order_of_rows_and_columns_changes_nothing(tmp_path: Path) -> None:
+    rows = [row for wave in (4, 2) for row in couple(wave=wave)]
+    rows += [row | {"iid": row["iid"] + 4, "pid": row["pid"] + 4} for row in rows]
+    shuffled = [dict(reversed(rows[at].items())) for at in (5, 0, 7, 2, 1, 6, 3, 4)]
+
+    told = read_decisions(write(tmp_path / "a.csv", *rows))
+    again = read_decisions(write(tmp_path / "b.csv", *shuffled))
+
+    for one, other in zip(told, again, strict=True):
+        pd.testing.assert_frame_equal(one.pairs, other.pairs)
+
+
 def test_score_of_a_pair_without_ratings_is_the_mean_that_the_person_gives(tmp_path: Path) -> None:
     bare = dict.fromkeys(("attr", "sinc", "intel", "fun", "amb", "shar"))
     first, back = couple()
@@ -71,6 +91,14 @@ def test_score_of_a_pair_without_ratings_is_the_mean_that_the_person_gives(tmp_p
         ({"dec": 2}, "dec"),
         ({"gender": None}, "gender"),
         ({"like": -1}, "like"),
+        ({"dec": 0.5}, "dec"),
+        ({"gender": 0.5}, "gender"),
+        ({"gender": 1}, "gender"),
+        ({"iid": 1.5}, "iid"),
+        ({"wave": 1.5}, "wave"),
+        ({"order": 1e12}, "order"),
+        ({"round": float("inf")}, "round"),
+        ({"attr": "Zoe"}, "attr"),
     ],
 )
 def test_value_out_of_range_is_refused_by_column_and_rule(
@@ -91,9 +119,14 @@ def test_missing_column_text_and_half_a_pair_are_refused_without_their_values(
     without = {name: value for name, value in first.items() if name != "shar"}
     with pytest.raises(InvalidInput, match="shar: must be a column"):
         read_decisions(write(tmp_path / "a.csv", without))
-    with pytest.raises(InvalidInput) as refused:
+    with pytest.raises(InvalidInput, match="attr: must be a number") as refused:
         read_decisions(write(tmp_path / "b.csv", first | {"attr": "Zoe"}, back))
     assert "Zoe" not in str(refused.value)
+    header, one, other = write(tmp_path / "e.csv", first, back).read_text().splitlines()
+    for lines in ((header, one, other + ",1"), (header, one + ",1", other + ",1")):
+        (tmp_path / "e.csv").write_text("\n".join(lines))
+        with pytest.raises(InvalidInput, match="as its header"):
+            read_decisions(tmp_path / "e.csv")
     with pytest.raises(InvalidInput, match="both directions"):
         read_decisions(write(tmp_path / "c.csv", first))
     with pytest.raises(InvalidInput, match="once an evening"):

@@ -71,7 +71,7 @@ def audit(
     Args:
         predict: From a mask of the rows to learn from to the probability of every row.
         accepted: 0 or 1, shape (n,).
-        person: Code of the deciding person, shape (n,), dense from 0.
+        person: Code of the deciding person, shape (n,), dense from 0; at least two.
         seed: For the halves.
         bound: Share of members found that is still acceptable.
 
@@ -98,10 +98,17 @@ def audit(
 
 
 def _halves(people: int, seed: int) -> Mask:
-    """Draw who is in which model: each person in exactly half of them."""
+    """Draw who is in which model: each person in exactly half of them.
+
+    Drawn anew while a model would have learned from everybody or from nobody, as happens with
+    few people.
+    """
     generator = np.random.default_rng(seed)
     places = np.tile(np.arange(SHADOWS) < SHADOWS // 2, (people, 1))
-    return generator.permuted(places, axis=1).T
+    while True:
+        drawn = generator.permuted(places, axis=1).T
+        if drawn.any(axis=1).all() and not drawn.all(axis=1).any():
+            return np.asarray(drawn)
 
 
 def _confidence(accepted: Floats, probability: Floats) -> Floats:

@@ -272,8 +272,10 @@ def _bands(value: Floats) -> NDArray[np.str_]:
 
 def _audit(
     rows: pd.DataFrame, prior: Prior, chosen: Candidate, seed: int, limits: Limits
-) -> memorisation.Membership:
+) -> memorisation.Membership | None:
     taken = rows.iloc[:: -(-len(rows) // AUDIT_ROWS)]
+    if taken["subject"].nunique() < 2:  # noqa: PLR2004 - there is nobody to tell a person from
+        return None
 
     def predict(mask: NDArray[np.bool_]) -> Floats:
         model = chosen.fit(Fitting(taken[mask], prior))

@@ -168,6 +168,22 @@ def test_poisoned_challenger_is_refused(training: pd.DataFrame, kind: str) -> No
     assert not found.verdict.promote, found.verdict.sentence
 
 
+@pytest.mark.parametrize("matches", [1, 2])
+def test_a_handful_of_people_is_too_little_evidence_and_no_crash(
+    training: pd.DataFrame, matches: int
+) -> None:
+    keys = training["match_key"].unique()[:matches]
+    few = training[training["match_key"].isin(keys)].assign(accepted=[1.0, 0.0] * matches)
+
+    both = retrain(few, first_champion(), seed=0)
+    alone = retrain(few.assign(subject=7), first_champion(), seed=0)
+
+    for found in (both, alone):
+        assert not found.verdict.promote
+        assert "decisions of" in found.verdict.sentence
+    assert "membership_auc" not in alone.metrics
+
+
 def test_challenger_that_remembers_its_people_is_refused(training: pd.DataFrame) -> None:
     def fit(fitting: Fitting) -> Model:
         model = fitting.linear

@@ -76,8 +76,8 @@ def with_context(frame: pd.DataFrame) -> pd.DataFrame:
     Args:
         frame: Proposals or pairs of rounds: ``match_score`` and any ``constraint:<name>``;
             ``group``, ``subject`` (or ``user_id``) and ``match_key`` (or ``match_id``) as
-            far as they are known. Without a subject every row is a person of its own,
-            without a match key nobody has a partner.
+            far as they are known. A row without a subject is a person of its own, one
+            without a match key has no partner.
 
     Returns:
         A copy with float columns ``parameter:context.<kind>`` more: ``own.<name>``,
@@ -220,21 +220,29 @@ def _codes(frame: pd.DataFrame, names: tuple[str, ...], within: str) -> Codes:
     column = next((name for name in names if name in frame.columns), None)
     if column is None:
         return np.arange(len(frame), dtype="int64")
-    codes, _ = pd.factorize(frame[column])
+    codes, known = pd.factorize(frame[column])
+    nameless = codes < 0
+    if nameless.any():  # each of them is somebody of their own
+        codes = np.where(nameless, len(known) + nameless.cumsum(), codes)
     if within in frame.columns:
-        groups, uniques = pd.factorize(frame[within])
+        groups, uniques = pd.factorize(frame[within], use_na_sentinel=False)
         codes, _ = pd.factorize(codes.astype("int64") * max(len(uniques), 1) + groups)
     return np.asarray(codes, dtype="int64")
 
 
 def other_rows(frame: pd.DataFrame) -> Codes:
-    """Find the row of the other party, -1 where a match has not exactly two rows."""
+    """Find the row of the other party, -1 where a match has no name or not exactly two rows."""
     column = next((name for name in ("match_key", "match_id") if name in frame.columns), None)
     other = np.full(len(frame), -1, dtype="int64")
     if column is None or frame.empty:
         return other
     match, uniques = pd.factorize(frame[column])
     rows = np.arange(len(frame))
+    if (match < 0).any():
+        named = np.flatnonzero(match >= 0)
+        among = other_rows(frame.iloc[named][[column]])
+        other[named] = np.where(among >= 0, named[among], -1)
+        return other
     total = np.bincount(match, rows, len(uniques))
     couples = np.bincount(match, minlength=len(uniques)) == 2  # noqa: PLR2004 - a couple
     paired = couples[match]

@@ -208,10 +208,13 @@ def score(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
         (mutual, or of the subject where it is alone) times satisfaction / 5.
 
     Raises:
-        InvalidInput: ``match_score`` is not there.
+        InvalidInput: ``match_score`` is not there, or a value is infinite.
     """
     rows = features.with_context(frame)
-    accepting, satisfied = heads(model, rows)
+    with np.errstate(invalid="ignore"):
+        accepting, satisfied = heads(model, rows)
+    if not np.isfinite(accepting).all():
+        _refuse_infinite(frame)
     p_accept = expit(accepting)
     other = features.other_rows(frame)
     p_mutual = np.where(other >= 0, p_accept * p_accept[other], np.nan)
@@ -226,6 +229,16 @@ def score(model: Model, frame: pd.DataFrame) -> pd.DataFrame:
         },
         index=frame.index,
     )
+
+
+def _refuse_infinite(frame: pd.DataFrame) -> None:
+    """Name the column that has no number; missing would have been a value."""
+    for column in map(str, frame.columns):
+        kind, mark, _ = column.partition(":")
+        read = f"{kind}{mark}" in (features.SCORE, features.CONSTRAINT, features.PARAMETER)
+        if read and np.isinf(features.values(frame, column)).any():
+            # What follows the colon may be anything that somebody wrote.
+            raise InvalidInput(f"{kind}:[]" if mark else kind, "must be finite, or missing")
 
 
 def explain(model: Model, frame: pd.DataFrame) -> pd.DataFrame:

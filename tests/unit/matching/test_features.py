@@ -84,6 +84,34 @@ def test_other_party_is_found_only_in_a_match_of_two() -> None:
     assert features.other_rows(frame).tolist() == [2, -1, 0, -1, -1, -1]
 
 
+def test_row_without_a_name_is_somebody_of_their_own_and_one_without_a_match_alone() -> None:
+    frame = pd.DataFrame(
+        {
+            "match_key": ["a", None, "a", None, "b"],
+            "user_id": [None, "u", "v", None, "u"],
+            "match_score": [0.2, 0.4, 0.6, 0.8, 0.5],
+        }
+    )
+
+    filled = with_context(frame)
+
+    assert features.other_rows(frame).tolist() == [2, -1, 0, -1, -1]
+    assert filled[features.OPTIONS].tolist() == [1, 2, 1, 1, 2]
+    assert filled[features.OWN + "score"].tolist() == [0.2, 0.45, 0.6, 0.8, 0.45]
+
+
+def test_rows_without_a_round_are_a_round_of_their_own() -> None:
+    frame = pd.DataFrame(
+        {
+            "group": ["g", "h", None, None],
+            "user_id": ["u", "u", "v", "v"],
+            "match_score": [0.2, 0.4, 0.6, 0.8],
+        }
+    )
+
+    assert with_context(frame)[features.OPTIONS].tolist() == [1, 1, 2, 2]
+
+
 def test_people_of_other_rounds_are_not_options() -> None:
     frame = pd.concat([board(), board().assign(group="h")], ignore_index=True)
     frame["match_key"] += frame["group"]

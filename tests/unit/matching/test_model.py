@@ -122,6 +122,21 @@ def test_unknown_constraint_is_ignored_and_a_missing_one_is_a_value(
     assert np.isfinite(without["expected_satisfaction"]).all()
 
 
+@pytest.mark.parametrize(
+    ("column", "field"), [("match_score", "match_score"), ("constraint:pace", "constraint:[]")]
+)
+def test_infinite_value_is_refused_by_name_and_never_becomes_a_probability(
+    model: Model, training: pd.DataFrame, column: str, field: str
+) -> None:
+    frame = training.head(20).copy()
+    frame.loc[3, column] = np.inf
+
+    with pytest.raises(InvalidInput) as refused:
+        score(model, frame)
+
+    assert refused.value.field == field
+
+
 def test_new_constraint_gets_its_weights_without_breaking_the_champion(
     training: pd.DataFrame,
 ) -> None:

@@ -63,10 +63,7 @@ def _read_column(column: pd.Series) -> pd.Series:
             column, partial(pd.to_datetime, utc=True, format="ISO8601"), "a time, ISO 8601"
         )
     if name == "proposed":
-        read = _converted(column, pd.to_numeric, "0 or 1")
-        if not read.isin([0, 1]).all():
-            raise InvalidInput(name, "must be 0 or 1 in every row")
-        return read.astype("bool")
+        return _converted(column, pd.to_numeric, "0 or 1")
     if name in _NUMBERS or name.startswith(("constraint:", "parameter:")):
         return _converted(column, pd.to_numeric, "a number").astype("float64")
     return column

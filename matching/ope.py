@@ -1,25 +1,12 @@
 """What another matcher would have got, estimated from what this one logged.
 
-The frame has a row per decision that was logged and, where known, a row per decision that
-could have been (one feasible pair of one round each):
-
-| column | meaning |
-|---|---|
-| reward | outcome of the pair that was proposed; NaN in a row that was not |
-| proposed | whether it was; absent: where there is a reward. An undecided proposal has no reward and is refused: leave it out or say what it is worth |
-| propensity | probability that the log's policy proposed it, in (0, 1] where it was proposed; 0 or NaN where it never could be |
-| target_propensity | probability that the policy to evaluate proposes it, in [0, 1] |
-| group | the round; rows of one group are decided together and one blocks another; absent: every row by itself |
-| prediction | reward that a model expects, fitted without these rows; absent: no DR |
-| baseline | for logs that hold only what was proposed: the target's mean prediction over everything that could have been; absent: summed from the rows |
-
-So a plain bandit log (a row per context: reward, propensity and target propensity of the
-action taken) and a log of assignments are read alike. The estimand is the mean reward of
-what the target proposes: per logged row in a plain log, per proposed pair where all feasible
-pairs are there. It is identified if the reward of a pair does not depend on which other
-pairs were made beside it, and if every pair that the target may propose could have been
-proposed. Uncertainty is that between groups, so pairs that block one another do not count as
-independent.
+A plain bandit log (a row per context: reward, propensity and target propensity of the action
+taken) and a log of assignments are read alike; ``matching.ope_log`` describes the frame. The
+estimand is the mean reward of what the target proposes: per logged row in a plain log, per
+proposed pair where all feasible pairs are there. It is identified if the reward of a pair does
+not depend on which other pairs were made beside it, and if every pair that the target may
+propose could have been proposed. Uncertainty is that between groups, so pairs that block one
+another do not count as independent.
 
 References:
     Horvitz, D. G. and Thompson, D. J. (1952). JASA 47(260). doi:10.2307/2280784
@@ -31,7 +18,7 @@ References:
     Statistician 69(4). arXiv:1411.5279 (expanded percentile intervals)
     Wang, Y.-X., Agarwal, A. and Dudik, M. (2017). Optimal and adaptive off-policy
     evaluation in contextual bandits. ICML 34. arXiv:1612.01205
-"""  # noqa: E501 -- a table
+"""
 
 from __future__ import annotations
 
@@ -42,18 +29,18 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from matching.ope_log import TARGET_SHARE, Log, by_group, read_log
 from schemas.errors import InvalidInput, SmartMatchError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from matching.solvers import Floats, Integers
+    from matching.solvers import Floats
 
 ESTIMATORS = ("ips", "snips", "dr", "switch-dr")
 NEEDS_PREDICTIONS = ("dr", "switch-dr")
 SWITCH_AT = 10.0
 """Importance weight above which switch-DR trusts the prediction alone."""
-TARGET_SHARE = 1e-12
 
 
 @dataclass(frozen=True)
@@ -69,6 +56,8 @@ class Support:
         least_covered: Mean importance weight. It is 1 where propensities are right and
             support is full; a log is refused when its mean lies below this bound beyond
             ``deviations`` standard errors.
+        most_covered: The same from above: weights that are too large in the mean are those of
+            wrong propensities, or of a log of which rows are missing.
         deviations: Standard errors.
     """
 
@@ -77,6 +66,7 @@ class Support:
     least_groups: int = 10
     most_unsupported: float = 0.01
     least_covered: float = 0.8
+    most_covered: float = 1.25
     deviations: float = 4.0
 
 
@@ -166,19 +156,6 @@ class SupportTooLow(SmartMatchError):
         self.overlap = overlap
 
 
-@dataclass(frozen=True, eq=False)
-class _Log:
-    """Sums that all estimators share: logged rows, and per group."""
-
-    weights: Floats
-    rewards: Floats
-    predictions: Floats | None
-    group_of: Integers
-    proposals: Floats
-    direct: Floats | None
-    unsupported: float
-
-
 def evaluate(
     frame: pd.DataFrame,
     *,
@@ -192,7 +169,7 @@ def evaluate(
     """Estimate what the target policy would have got.
 
     Args:
-        frame: Columns as in the table above; other columns are ignored.
+        frame: Columns as ``matching.ope_log`` says; other columns are ignored.
         estimators: Some of ``ESTIMATORS``; all that the columns allow when None.
         confidence: Level of the intervals, in (0, 1).
         switch_at: Importance weight above which switch-DR trusts the prediction alone.
@@ -209,7 +186,11 @@ def evaluate(
     """
     if not 0 < confidence < 1:
         raise InvalidInput("confidence", "must be strictly between 0 and 1")
-    log = _read(frame)
+    if not switch_at > 0:
+        raise InvalidInput("switch_at", "must be above 0")
+    if replicates < 0:
+        raise InvalidInput("replicates", "must not be negative")
+    log = read_log(frame)
     sums = {name: _sums(name, log, switch_at) for name in _choose(estimators, log)}
     overlap = _overlap(log)
     _refuse_low_support(log, overlap, support or Support())
@@ -224,62 +205,7 @@ def evaluate(
     )
 
 
-def _read(frame: pd.DataFrame) -> _Log:
-    reward, propensity, target = (
-        _column(frame, name) for name in ("reward", "propensity", "target_propensity")
-    )
-    logged = np.isfinite(reward)
-    if "proposed" in frame.columns:
-        logged = frame["proposed"].to_numpy(dtype=bool)
-    if not logged.any() or not np.isfinite(reward[logged]).all():
-        raise InvalidInput("reward", "must be known wherever a pair was proposed")
-    _check_probabilities(propensity[logged], target)
-    group_of = np.arange(len(frame))
-    if "group" in frame.columns:
-        group_of = pd.factorize(frame["group"], use_na_sentinel=False)[0].astype(np.intp)
-    groups = int(group_of.max()) + 1
-    all_pairs_there = not logged.all()
-    each = target if all_pairs_there else np.ones(target.size)
-    impossible = ~logged & ~(propensity > 0) & (target > TARGET_SHARE)
-    prediction = _column(frame, "prediction") if "prediction" in frame.columns else None
-    direct = None
-    if prediction is not None:
-        own = _column(frame, "baseline") if "baseline" in frame.columns else None
-        if own is None and not all_pairs_there:
-            raise InvalidInput("baseline", "must be there where only proposed rows are")
-        value = np.where(logged, own, 0.0) if own is not None else target * prediction
-        if not (np.isfinite(value).all() and np.isfinite(prediction[logged]).all()):
-            raise InvalidInput("prediction", "must be finite wherever it is used")
-        direct = _by_group(group_of, value, groups)
-    return _Log(
-        weights=target[logged] / propensity[logged],
-        rewards=reward[logged],
-        predictions=None if prediction is None else prediction[logged],
-        group_of=group_of[logged],
-        proposals=_by_group(group_of, each, groups),
-        direct=direct,
-        unsupported=(
-            float(target[impossible].sum() / max(target.sum(), TARGET_SHARE))
-            if all_pairs_there
-            else float("nan")
-        ),
-    )
-
-
-def _column(frame: pd.DataFrame, name: str) -> Floats:
-    if name not in frame.columns:
-        raise InvalidInput(name, "must be a column of the frame")
-    return frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
-
-
-def _check_probabilities(propensity: Floats, target: Floats) -> None:
-    if not ((propensity > 0) & (propensity <= 1)).all():
-        raise InvalidInput("propensity", "must be above 0 and at most 1 where it was proposed")
-    if not ((target >= 0) & (target <= 1)).all():
-        raise InvalidInput("target_propensity", "must be between 0 and 1")
-
-
-def _choose(estimators: Sequence[str] | None, log: _Log) -> tuple[str, ...]:
+def _choose(estimators: Sequence[str] | None, log: Log) -> tuple[str, ...]:
     if estimators is None:
         skipped = NEEDS_PREDICTIONS if log.predictions is None else ()
         return tuple(name for name in ESTIMATORS if name not in skipped)
@@ -291,7 +217,7 @@ def _choose(estimators: Sequence[str] | None, log: _Log) -> tuple[str, ...]:
     return tuple(estimators)
 
 
-def _overlap(log: _Log) -> Overlap:
+def _overlap(log: Log) -> Overlap:
     total = float(log.weights.sum())
     return Overlap(
         rows=log.weights.size,
@@ -304,9 +230,9 @@ def _overlap(log: _Log) -> Overlap:
     )
 
 
-def _refuse_low_support(log: _Log, overlap: Overlap, support: Support) -> None:
+def _refuse_low_support(log: Log, overlap: Overlap, support: Support) -> None:
     share = overlap.effective_rows / overlap.rows
-    seen = _by_group(log.group_of, log.weights, overlap.groups)
+    seen = by_group(log.group_of, log.weights, overlap.groups)
     covered, error = _ratio(seen, log.proposals)
     reason = None
     if overlap.unsupported > support.most_unsupported:
@@ -333,28 +259,29 @@ def _refuse_low_support(log: _Log, overlap: Overlap, support: Support) -> None:
             f"the log covers {covered:.1%} of what the target would propose; "
             f"at least {support.least_covered:.0%} are needed"
         )
+    elif covered - support.deviations * error > support.most_covered:
+        reason = (
+            f"importance weights are {covered:.2f} in the mean and should be 1: propensities are"
+            " not those of the log, or rows are missing"
+        )
     if reason is not None:
         raise SupportTooLow(reason, overlap)
 
 
-def _sums(name: str, log: _Log, switch_at: float) -> tuple[Floats, Floats]:
+def _sums(name: str, log: Log, switch_at: float) -> tuple[Floats, Floats]:
     """Give numerator and denominator of an estimator for each group."""
 
-    def by_group(values: Floats) -> Floats:
-        return _by_group(log.group_of, values, log.proposals.size)
+    def summed(values: Floats) -> Floats:
+        return by_group(log.group_of, values, log.proposals.size)
 
     if name == "ips":
-        return by_group(log.weights * log.rewards), log.proposals
+        return summed(log.weights * log.rewards), log.proposals
     if name == "snips":
-        return by_group(log.weights * log.rewards), by_group(log.weights)
+        return summed(log.weights * log.rewards), summed(log.weights)
     assert log.predictions is not None  # noqa: S101 -- chosen only with predictions
     assert log.direct is not None  # noqa: S101
     trusted = log.weights if name == "dr" else log.weights * (log.weights <= switch_at)
-    return log.direct + by_group(trusted * (log.rewards - log.predictions)), log.proposals
-
-
-def _by_group(group_of: Integers, values: Floats, groups: int) -> Floats:
-    return np.bincount(group_of, weights=values, minlength=groups).astype(np.float64)
+    return log.direct + summed(trusted * (log.rewards - log.predictions)), log.proposals
 
 
 def _ratio(numerator: Floats, denominator: Floats) -> tuple[float, float]:

@@ -117,7 +117,6 @@ def test_the_matchers_own_assignments_are_evaluated_on_every_feasible_pair(
         ("reward", "yes", "reward: must be a number"),
         ("propensity", "1 / 2", "propensity: must be a number"),
         ("proposed", "no", "proposed: must be 0 or 1"),
-        ("proposed", None, "proposed: must be 0 or 1"),
         ("occurred_at", "soon", "occurred_at: must be a time"),
         ("constraint:secret name", "far", "constraint:.*: must be a number"),
     ],

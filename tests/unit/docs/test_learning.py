@@ -15,6 +15,7 @@ from matching import (
     insisting,
     isotonic,
     ope,
+    ope_log,
     refit,
     target_policy,
     training,
@@ -82,7 +83,7 @@ def test_columns_that_a_log_needs_are_those_that_are_asked_for() -> None:
     assert plain == {"reward", "propensity", "target_propensity"}
     assert pairs == set(target_policy.NEEDED)
     for name, _, _ in tables("Off-policy evaluation")[0]:
-        assert f"| {name.strip('`')} |" in str(ope.__doc__)
+        assert f"| {name.strip('`')} |" in str(ope_log.__doc__)
 
 
 @pytest.mark.parametrize(

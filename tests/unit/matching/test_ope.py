@@ -14,7 +14,11 @@ from matching.ope import Support, SupportTooLow, evaluate
 from schemas.errors import InvalidInput
 
 NO_BOUNDS = Support(
-    least_effective_rows=0, least_effective_share=0, least_groups=2, least_covered=0
+    least_effective_rows=0,
+    least_effective_share=0,
+    least_groups=2,
+    least_covered=0,
+    most_covered=np.inf,
 )
 
 
@@ -228,6 +232,35 @@ def test_hopeless_support_is_refused_with_the_reason(kind: str, reason: str) -> 
     assert failure.value.overlap.rows == 2_000
 
 
+def test_plain_log_with_an_outcome_missing_is_refused_and_not_read_as_all_pairs() -> None:
+    frame, _ = bandit_log(2_000, seed=7)
+    frame.loc[3, "reward"] = np.nan
+
+    with pytest.raises(SupportTooLow, match="should be 1"):
+        evaluate(frame)
+
+
+def test_propensities_of_another_policy_are_told_by_their_weights() -> None:
+    frame, _ = bandit_log(2_000, seed=7)
+
+    with pytest.raises(SupportTooLow, match="not those of the log"):
+        evaluate(frame.assign(propensity=frame["propensity"] / 2))
+
+
+def test_where_all_pairs_are_there_the_rows_themselves_are_the_baseline() -> None:
+    frame = pd.concat([by_hand()] * 20, ignore_index=True)
+    frame.loc[::4, "reward"] = np.nan
+    frame.loc[1::4, ["prediction", "target_propensity"]] = [np.nan, 0.0]
+    frame.loc[1::4, "reward"] = np.nan
+
+    with_one = evaluate(frame, support=NO_BOUNDS, replicates=0).table()["value"]
+    without = evaluate(frame.drop(columns="baseline"), support=NO_BOUNDS, replicates=0)
+
+    assert with_one.to_dict() == without.table()["value"].to_dict()
+    # Per four rows the target proposes 0.25 + 0.6: direct 0.25 x 0.5 + 0.6 x 1, no correction.
+    assert with_one["dr"] == pytest.approx((0.125 + 0.6) / 0.85)
+
+
 def test_target_that_proposes_what_could_not_be_logged_is_refused() -> None:
     utilities = np.random.default_rng(9).random((8, 8))
     lottery = explore(utilities, budget=0.05)
@@ -259,6 +292,13 @@ def test_target_that_proposes_what_could_not_be_logged_is_refused() -> None:
         ({"target_propensity": -0.1}, "target_propensity"),
         ({"target_propensity": np.nan}, "target_propensity"),
         ({"reward": np.nan}, "reward"),
+        ({"reward": [1.0, np.inf, 0.0, 1.0]}, "reward"),
+        ({"reward": ["Zoe", 1, 0, 1]}, "reward"),
+        ({"proposed": [1, np.nan, 1, 1]}, "proposed"),
+        ({"proposed": 2}, "proposed"),
+        ({"reward": [1, 0, 1, np.nan], "propensity": [0.5, 0.5, 0.5, 1.5]}, "propensity"),
+        ({"reward": [1, 0, 1, np.nan], "propensity": [0.5, 0.5, 0.5, -1.0]}, "propensity"),
+        ({"baseline": [0.4, np.nan, 0.8, 0.2]}, "baseline"),
         ({"prediction": np.nan}, "prediction"),
         ({"proposed": True, "reward": [1.0, np.nan, 0.0, 1.0]}, "reward"),
     ],

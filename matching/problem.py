@@ -176,7 +176,7 @@ def _read_utilities(
     return matrix, None, pairs.shape
 
 
-def _real(given: ArrayLike) -> Floats:
+def _real(given: Utilities) -> Floats:
     """Copy numbers; None counts as NaN."""
     try:
         with warnings.catch_warnings():

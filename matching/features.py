@@ -231,20 +231,32 @@ def _codes(frame: pd.DataFrame, names: tuple[str, ...], within: str) -> Codes:
 
 
 def other_rows(frame: pd.DataFrame) -> Codes:
-    """Find the row of the other party, -1 where a match has no name or not exactly two rows."""
+    """Find the row of the other party of each match.
+
+    Returns:
+        Shape (rows,): -1 where a match has no name, or not exactly two rows. A match of which
+        there are more, because the pair came up in several rounds, has two rows in each round.
+    """
     column = next((name for name in ("match_key", "match_id") if name in frame.columns), None)
-    other = np.full(len(frame), -1, dtype="int64")
     if column is None or frame.empty:
-        return other
-    match, uniques = pd.factorize(frame[column])
-    rows = np.arange(len(frame))
-    if (match < 0).any():
-        named = np.flatnonzero(match >= 0)
-        among = other_rows(frame.iloc[named][[column]])
-        other[named] = np.where(among >= 0, named[among], -1)
-        return other
-    total = np.bincount(match, rows, len(uniques))
-    couples = np.bincount(match, minlength=len(uniques)) == 2  # noqa: PLR2004 - a couple
-    paired = couples[match]
-    other[paired] = total[match[paired]].astype("int64") - rows[paired]
+        return np.full(len(frame), -1, dtype="int64")
+    match = np.asarray(pd.factorize(frame[column])[0], dtype="int64")
+    other = _other_of(match)
+    alone = np.flatnonzero((other < 0) & (match >= 0))
+    if alone.size and "group" in frame.columns:
+        group, groups = pd.factorize(frame["group"].iloc[alone], use_na_sentinel=False)
+        within = _other_of(pd.factorize(match[alone] * len(groups) + group)[0])
+        other[alone] = np.where(within >= 0, alone[within], -1)
+    return other
+
+
+def _other_of(match: Codes) -> Codes:
+    """Find the other row of each code that has exactly two; -1 elsewhere and for the code -1."""
+    rows = np.arange(len(match))
+    other = np.full(len(match), -1, dtype="int64")
+    named = rows[match >= 0]
+    if named.size:
+        total = np.bincount(match[named], named)
+        coupled = named[np.bincount(match[named])[match[named]] == 2]  # noqa: PLR2004 - a couple
+        other[coupled] = total[match[coupled]].astype("int64") - coupled
     return other

@@ -59,11 +59,7 @@ def log_of_target(
     Raises:
         InvalidInput: A column is absent or breaks a rule.
     """
-    for column in NEEDED:
-        if column not in pairs.columns:
-            raise InvalidInput(column, "must be a column of the frame")
-    if pairs["group"].isna().any():
-        raise InvalidInput("group", "must be known in every row")
+    _check(pairs)
     value = pairs[features.SCORE].to_numpy(dtype="float64")
     if model is not None:
         value = score(model, pairs)["p_mutual"].to_numpy()
@@ -81,6 +77,17 @@ def log_of_target(
     if model is None or not _unseen(pairs, model) or not log["reward"].dropna().isin([0, 1]).all():
         return log.drop(columns="prediction")
     return log
+
+
+def _check(pairs: pd.DataFrame) -> None:
+    for column in NEEDED:
+        if column not in pairs.columns:
+            raise InvalidInput(column, "must be a column of the frame")
+    for column in ("group", "match_id", "user_id"):
+        if pairs[column].isna().any():
+            raise InvalidInput(column, "must be known in every row")
+    if pairs.empty:
+        raise InvalidInput("group", "must name at least one round")
 
 
 def _of_round(name: str, pairs: pd.DataFrame, value: Floats) -> pd.DataFrame:

@@ -84,6 +84,15 @@ def test_other_party_is_found_only_in_a_match_of_two() -> None:
     assert features.other_rows(frame).tolist() == [2, -1, 0, -1, -1, -1]
 
 
+def test_pair_that_comes_up_in_several_rounds_has_its_other_row_in_each() -> None:
+    frame = pd.DataFrame({"match_key": list("abcabcc"), "group": list("ggghhgg")})
+
+    assert features.other_rows(frame).tolist() == [3, 4, -1, 0, 1, -1, -1]
+
+    again = pd.DataFrame({"match_key": list("aaaabb"), "group": list("ghhggh")})
+    assert features.other_rows(again).tolist() == [3, 2, 1, 0, 5, 4]
+
+
 def test_row_without_a_name_is_somebody_of_their_own_and_one_without_a_match_alone() -> None:
     frame = pd.DataFrame(
         {

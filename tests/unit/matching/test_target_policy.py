@@ -132,3 +132,29 @@ def test_parties_of_a_pair_that_disagree_are_refused(pairs: pd.DataFrame, column
 def test_an_absent_column_is_named(pairs: pd.DataFrame) -> None:
     with pytest.raises(InvalidInput, match="side: must be a column"):
         log_of_target(pairs.drop(columns="side"), None)
+
+
+@pytest.mark.parametrize("column", ["group", "match_id", "user_id"])
+def test_a_row_without_a_name_is_refused(pairs: pd.DataFrame, column: str) -> None:
+    nameless = pairs.astype({column: object})
+    nameless.loc[5, column] = None
+
+    with pytest.raises(InvalidInput, match=f"{column}: must be known"):
+        log_of_target(nameless, None)
+
+
+def test_a_log_without_a_row_is_refused(pairs: pd.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match="group"):
+        log_of_target(pairs.head(0), None)
+
+
+def test_a_pair_may_come_up_in_many_rounds(pairs: pd.DataFrame, learned: Model) -> None:
+    place = pairs.groupby("group")["match_id"].transform(lambda names: pd.factorize(names)[0])
+    again = pairs.assign(match_id="pair " + place.astype(str))
+
+    wanted, found = (log_of_target(each, learned) for each in (pairs, again))
+
+    order = ["group", "propensity", "target_propensity", "reward"]
+    pd.testing.assert_frame_equal(
+        found.sort_values(order, ignore_index=True), wanted.sort_values(order, ignore_index=True)
+    )

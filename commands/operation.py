@@ -106,6 +106,11 @@ def _show(found: Status) -> None:
         "pseudonym key": f"{found.key.key_id}, {found.key.age_days} days old; the next one is due "
         f"{found.key.due_at.astimezone():%Y-%m-%d}",
         "pending erasures": str(found.pending_erasures),
+        "retrain owed": (
+            "to nobody"
+            if found.retrain_owed_hours is None
+            else f"for {found.retrain_owed_hours:.0f} hours"
+        ),
     }
     result(lines, as_json=False)
     for problem in found.problems:

@@ -66,6 +66,12 @@ class Observed:
             registry=self.registry,
         )
 
+        self.owed = Gauge(
+            "smartmatch_retrain_owed_seconds",
+            "Age of the oldest retrain that is owed to somebody who left; 0 when there is none.",
+            registry=self.registry,
+        )
+
     def commit(self, entries: Mapping[tuple[str, str], int], events: int, seconds: float) -> None:
         """Count a commit: what it entered into the books, its size and time."""
         for (counter, rule), value in entries.items():

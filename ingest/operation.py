@@ -13,7 +13,7 @@ from ingest.openapi import describe
 from ingest.permission import json_response, needs
 from ingest.replies import NOT_FOUND, Refused
 from schemas.clock import moment
-from warehouse import queue
+from warehouse import lineage, queue
 from warehouse.api_keys import Scope
 
 if TYPE_CHECKING:
@@ -105,10 +105,17 @@ def watch_routes(service: Service) -> APIRouter:
         count, oldest = queue.backlog(service.engine)
         observed.queue.set(service.committer.waiting)
         observed.waiting.set(count)
-        observed.oldest.set(max(0.0, time.time() - oldest / 1_000_000) if oldest else 0.0)
+        owed = lineage.owed_since(service.engine)
+        observed.oldest.set(_age(oldest))
+        observed.owed.set(_age(owed))
         return Response(observed.page(), media_type=CONTENT_TYPE)
 
     return router
+
+
+def _age(since: int | None) -> float:
+    """Return the seconds since a time; 0 for none."""
+    return max(0.0, time.time() - since / 1_000_000) if since else 0.0
 
 
 def _accepted(run: str) -> Response:

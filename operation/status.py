@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import prefect_api
 from operation.parts import parts, prefect_url
 from schemas.clock import moment
-from warehouse import overview
+from warehouse import lineage, overview
 from warehouse.engine import check_ready, connect
 from warehouse.erasure import pending_erasures
 from warehouse.keyfile import read_ring
@@ -72,6 +72,8 @@ class Status:
         champion: Version that serves, since when; None before the first.
         key: The key that makes new pseudonyms.
         pending_erasures: Requests that are not done.
+        retrain_owed_hours: Age of the oldest retrain that is owed to somebody who left, from
+            whom a version had learned; None where none is.
         problems: What wants a person's eye, a sentence each.
     """
 
@@ -83,6 +85,7 @@ class Status:
     champion: dict[str, Any] | None
     key: KeyState
     pending_erasures: int
+    retrain_owed_hours: float | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -106,6 +109,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         champion=loop["champion"],
         key=_key(settings, now),
         pending_erasures=_pending(engine),
+        retrain_owed_hours=_owed_hours(engine, now),
     )
     engine.dispose()
     found.problems.extend(problems(found, settings))
@@ -128,6 +132,11 @@ def problems(found: Status, settings: Settings) -> list[str]:
     if found.key.due_at < found.at:
         due = found.key.due_at.date().isoformat()
         said.append(f"the pseudonym key was due on {due}; `smartmatch pseudonym-keys rotate`")
+    owed = found.retrain_owed_hours
+    if owed is not None and owed > settings.retrain_within_hours:
+        said.append(
+            f"a retrain is owed for {owed:.0f} hours to somebody who left; run `smartmatch retrain`"
+        )
     if found.champion is None:
         said.append("no champion is published; `smartmatch init` makes the first")
     return said
@@ -164,6 +173,11 @@ def _key(settings: Settings, now: datetime) -> KeyState:
         due_at=since + timedelta(days=settings.key_rotation_days),
         kept=len(ring.pseudonym_keys),
     )
+
+
+def _owed_hours(engine: Engine, now: datetime) -> float | None:
+    since = lineage.owed_since(engine)
+    return None if since is None else round((now - moment(since)).total_seconds() / 3_600, 1)
 
 
 def _pending(engine: Engine) -> int:

@@ -179,6 +179,13 @@ class Settings(BaseSettings):
         description="Age at which the key of new pseudonyms is due for the next one, days.",
     )
 
+    retrain_within_hours: float = Field(
+        default=30.0,
+        ge=1,
+        le=168,
+        description="Hours within which a retrain follows who leaves; then status complains.",
+    )
+
     # Retention
     events_retention_days: int = Field(
         default=395, ge=1, le=3_650, description="Events and matches are kept for so long, days."

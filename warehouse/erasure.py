@@ -173,7 +173,7 @@ def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
         erasure = read_in(connection, request)
         if erasure.state != DONE:
             if erasure.models:
-                runs.queue_in(connection, lineage.RETRAIN, now, "after an erasure")
+                runs.queue_in(connection, lineage.RETRAIN, now, lineage.ERASED)
             _set(connection, request, state=DONE, finished_at=micros(now))
         return read_in(connection, request)
 

@@ -22,6 +22,7 @@ from schemas.clock import micros
 from schemas.errors import NotRegistered
 from schemas.events import EventKind
 from schemas.tables import consents, events, matches, purges, subjects, training_sets
+from schemas.tables import runs as requests
 from warehouse import runs
 from warehouse.engine import reading
 from warehouse.purposes import Ground, on_ground
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Row, Select
 
 RETRAIN = "retrain_model"
+WITHDRAWN, ERASED = "after a withdrawal", "after an erasure"
+"""Why a retrain is asked for when somebody leaves from whom a version has learned."""
 _MODULUS = 1 << 256
 
 
@@ -84,7 +87,7 @@ def mark_withdrawn(connection: Connection, subject: int, now: datetime) -> list[
     named = versions_of(connection, subject)
     if named:
         _mark(connection, named, now, withdrawn=training_sets.c.withdrawn + 1)
-        runs.queue_in(connection, RETRAIN, now, "after a withdrawal")
+        runs.queue_in(connection, RETRAIN, now, WITHDRAWN)
     return named
 
 
@@ -152,6 +155,22 @@ def superseded(engine: Engine, *, champion: str, before: int) -> list[str]:
                 .order_by(training_sets.c.as_of)
             ).scalars()
         )
+
+
+def owed_since(engine: Engine) -> int | None:
+    """Return when the oldest request was made that somebody left behind and no retrain answered.
+
+    Returns:
+        Microseconds since 1970; None where no retrain is owed.
+    """
+    with reading(engine) as connection:
+        return connection.execute(
+            select(func.min(requests.c.requested_at)).where(
+                requests.c.flow == RETRAIN,
+                requests.c.state == runs.QUEUED,
+                requests.c.detail.in_((WITHDRAWN, ERASED)),
+            )
+        ).scalar()
 
 
 def marked(engine: Engine) -> set[str]:

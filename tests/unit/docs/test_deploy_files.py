@@ -135,6 +135,8 @@ def test_bounds_of_alerts_are_those_of_the_settings() -> None:
 
     assert float(backlog["expr"].split(">")[1]) == SETTINGS.backlog_seconds
     assert float(queue["expr"].split(">")[1]) == SETTINGS.queue_events / 2
+    owed = float(ALERTS["SmartMatchRetrainOverdue"]["expr"].split(">")[1])
+    assert owed == SETTINGS.retrain_within_hours * 3_600
 
 
 def test_the_runbook_has_every_flow_and_every_alert_and_no_other() -> None:

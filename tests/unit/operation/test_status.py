@@ -17,6 +17,7 @@ from schemas.clock import micros
 from schemas.settings import Settings
 from tests.histories import make_row, stage
 from tests.serving import free_port
+from warehouse import lineage, runs
 from warehouse.engine import connect
 from warehouse.training import publish_weights
 
@@ -68,6 +69,10 @@ def test_an_installation_at_work_has_no_problem() -> None:
             changed(key=KeyState("k1", NOW, 9, datetime(2026, 11, 20, tzinfo=UTC), 1)),
             "the pseudonym key was due on 2026-11-20; `smartmatch pseudonym-keys rotate`",
         ),
+        (
+            changed(retrain_owed_hours=31.0),
+            "a retrain is owed for 31 hours to somebody who left; run `smartmatch retrain`",
+        ),
         (changed(champion=None), "no champion is published; `smartmatch init` makes the first"),
     ],
 )
@@ -102,6 +107,24 @@ def test_status_reads_backlog_champion_and_key(alone: Settings) -> None:
     assert found.key.kept == 1
     assert found.key.due_at - found.key.since == timedelta(days=40)
     assert found.parts == {"prefect": False, "flows": None, "ingest": False, "mlflow": False}
+
+
+def test_status_tells_a_retrain_that_is_owed_until_one_has_answered(alone: Settings) -> None:
+    engine = connect(alone.url)
+    asked = NOW - timedelta(hours=40)
+    runs.queue(engine, lineage.RETRAIN, asked - timedelta(hours=9), "drift beyond its bounds")
+    before = read_status(alone, NOW).retrain_owed_hours
+    runs.queue(engine, lineage.RETRAIN, asked, lineage.WITHDRAWN)
+    runs.queue(engine, lineage.RETRAIN, NOW, lineage.WITHDRAWN)
+
+    owed = read_status(alone, NOW)
+    runs.answer(engine, lineage.RETRAIN, asked_until=NOW, now=NOW)
+    answered = read_status(alone, NOW)
+    engine.dispose()
+
+    assert (before, owed.retrain_owed_hours, answered.retrain_owed_hours) == (None, 40.0, None)
+    assert any("a retrain is owed for 40 hours" in problem for problem in owed.problems)
+    assert not any("owed" in problem for problem in answered.problems)
 
 
 @pytest.mark.usefixtures("alone")

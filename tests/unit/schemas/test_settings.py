@@ -125,7 +125,18 @@ def test_every_setting_has_a_default_and_is_described() -> None:
 
 
 def test_a_number_names_its_unit() -> None:
-    units = ("byte", "event", "request", "second", "day", "subject", "decision", "port", "seed")
+    units = (
+        "byte",
+        "event",
+        "request",
+        "second",
+        "hour",
+        "day",
+        "subject",
+        "decision",
+        "port",
+        "seed",
+    )
 
     for name, field in Settings.model_fields.items():
         if field.annotation in (int, float):

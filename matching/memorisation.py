@@ -6,6 +6,10 @@ an attacker, who knows a row and its decision, tells those it learned from from 
 by the loss alone, and by LiRA's likelihood ratio, which knows how each row behaves in models
 with and without it.
 
+Of eight models a member has three others with them and four without, which draws the ratio's AUC
+down by up to .05; the figures with that taken out, and with more models, are in
+``docs/adr/0021-memorisation-refuses-what-is-certain.md``.
+
 References:
     Yeom, Giacomelli, Fredrikson, Jha (2018). Privacy risk in machine learning. CSF.
     Carlini et al. (2022). Membership inference attacks from first principles. IEEE S&P.

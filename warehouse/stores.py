@@ -136,7 +136,8 @@ def _copied(engine: Engine, table: str) -> Iterator[bytes]:
         assert driver is not None  # noqa: S101  # a connection that is checked out has a driver
         with (
             driver.cursor() as cursor,
-            cursor.copy(f'COPY "{table}" TO STDOUT (FORMAT binary)') as copied,
+            # A table in parts, one a month, can be copied as a query only.
+            cursor.copy(f'COPY (SELECT * FROM "{table}") TO STDOUT (FORMAT binary)') as copied,
         ):
             for block in copied:
                 yield bytes(block)

@@ -1,8 +1,9 @@
 """Search bytes for what would give a person away, in every writing that our stores use.
 
 A value is looked for as UTF-8, UTF-16, JSON with escapes, percent-encoded, hexadecimal and
-base64 (at each of its three alignments), and all of these again inside gzip. A number is looked
-for as decimal text and as eight bytes in either order, as both engines and numpy store it.
+base64 (at each of its three alignments), and all of these again inside gzip and zlib, however
+long such a stream goes on. A number is looked for as decimal text and as eight bytes in either
+order, as both engines and numpy store it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,16 @@ SHORT_CHARACTERS = 8
 FEWEST_BYTES = 6
 """A shorter base64 or hexadecimal writing is left out: chance alone would find it."""
 
-_GZIP = b"\x1f\x8b\x08"
-_MOST_UNPACKED = 64 << 20
+_PACKED = {
+    b"\x1f\x8b\x08": ("gzip", 31),
+    b"\x78\x01": ("zlib", 15),
+    b"\x78\x9c": ("zlib", 15),
+    b"\x78\xda": ("zlib", 15),
+}
+"""How a packed stream begins: what it is, and zlib's number for it."""
+_CHUNK_UNPACKED = 1 << 20
+_MOST_UNPACKED = 1 << 30
+"""So much of one stream is looked through; a longer one is no file of ours."""
 _WORD = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
 
 
@@ -75,8 +84,13 @@ class Found:
         return sum(self.places.values())
 
 
-def of_identifier(identifier: str) -> list[Needle]:
-    """Return the writings of an identifier as the platform names it."""
+def of_identifier(identifier: str, what: str = "identifier") -> list[Needle]:
+    """Return the writings of an identifier, or of another text, as the platform sends it.
+
+    Args:
+        identifier: The text.
+        what: The thing that it is.
+    """
     bounded = len(identifier) < SHORT_CHARACTERS
     escaped = json.dumps(identifier)[1:-1]
     texts = {
@@ -91,14 +105,14 @@ def of_identifier(identifier: str) -> list[Needle]:
     }
     found = [
         Needle(
-            "identifier",
+            what,
             writing,
             content,
             (2 if writing.startswith("utf-16") else 1) if bounded else 0,
         )
         for writing, content in texts.items()
     ]
-    return _distinct([*found, *_packed("identifier", identifier.encode())])
+    return _distinct([*found, *_packed(what, identifier.encode())])
 
 
 def of_bytes(what: str, content: bytes) -> list[Needle]:
@@ -128,7 +142,7 @@ def of_number(what: str, number: int) -> list[Needle]:
 
 
 def search(blocks: Iterable[bytes], needles: list[Needle], found: Found) -> None:
-    """Look through bytes that come in blocks, also inside gzip.
+    """Look through bytes that come in blocks, also inside what is packed in them.
 
     Args:
         blocks: One stream, in order, in blocks of any size.
@@ -136,14 +150,18 @@ def search(blocks: Iterable[bytes], needles: list[Needle], found: Found) -> None
         found: Added to.
     """
     keep = max(len(needle.content) + needle.step for needle in needles)
-    held = b""
+    held, streams = b"", list[_Stream]()
     for block in blocks:
         found.read += len(block)
         window = held + block
         # What ended in the window before was counted there, but for what may go on here.
         _count(window, needles, len(held), found)
-        for unpacked in _unpacked(window, len(held)):
-            _count(unpacked, needles, 0, found, " in gzip")
+        streams = [stream for stream in streams if stream.goes_on(block)]
+        view = memoryview(window)
+        for place, name, bits in _begun(window, len(held)):
+            stream = _Stream(name, bits, needles, found, keep)
+            if stream.goes_on(view[place:]):
+                streams.append(stream)
         held = window[-keep:]
 
 
@@ -165,16 +183,46 @@ def _count(data: bytes, needles: list[Needle], start: int, found: Found, where: 
             found.places[name] = found.places.get(name, 0) + places
 
 
-def _unpacked(data: bytes, start: int) -> Iterator[bytes]:
-    place = data.find(_GZIP, max(0, start - len(_GZIP) + 1))
-    while place >= 0:
-        try:
-            unpacked = zlib.decompressobj(31).decompress(data[place:], _MOST_UNPACKED)
-        except zlib.error:
-            unpacked = b""
-        if unpacked:
-            yield unpacked
-        place = data.find(_GZIP, place + 1)
+def _begun(data: bytes, start: int) -> Iterator[tuple[int, str, int]]:
+    """Yield where packed streams may begin whose mark does not end before ``start``."""
+    for mark, (name, bits) in _PACKED.items():
+        place = data.find(mark, max(0, start - len(mark) + 1))
+        while place >= 0:
+            yield place, name, bits
+            place = data.find(mark, place + 1)
+
+
+class _Stream:
+    """What may be a packed stream: unpacked as its bytes come, until it ends or is none."""
+
+    def __init__(
+        self, name: str, bits: int, needles: list[Needle], found: Found, keep: int
+    ) -> None:
+        self._unpacker = zlib.decompressobj(bits)
+        self._where = f" in {name}"
+        self._needles = needles
+        self._found = found
+        self._keep = keep
+        self._held = b""
+        self._unpacked = 0
+
+    def goes_on(self, data: bytes | memoryview) -> bool:
+        """Look through what some more bytes unpack to; tell whether more may come."""
+        more = True
+        while more:
+            try:
+                unpacked = self._unpacker.decompress(data, _CHUNK_UNPACKED)
+            except zlib.error:
+                return False
+            window = self._held + unpacked
+            _count(window, self._needles, len(self._held), self._found, self._where)
+            self._held = window[-self._keep :]
+            self._unpacked += len(unpacked)
+            data = self._unpacker.unconsumed_tail
+            more = bool(data) or len(unpacked) == _CHUNK_UNPACKED
+            if self._unpacker.eof or self._unpacked > _MOST_UNPACKED:
+                return False
+        return True
 
 
 def _wide(text: str) -> dict[str, bytes]:

@@ -6,11 +6,16 @@ import base64
 import gzip
 import json
 import random
+import zlib
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
 
 from privacy.traces import Found, Needle, of_bytes, of_identifier, of_number, search
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 IDENTIFIER = "zoé/42+anna@exemple.fr"
 PSEUDONYM = bytes(range(100, 132))
@@ -63,12 +68,32 @@ def test_every_writing_is_found_wherever_the_blocks_part(planted: bytes, block: 
 
 
 @pytest.mark.parametrize("planted", WRITINGS.values(), ids=WRITINGS)
-def test_every_writing_is_found_inside_gzip(planted: bytes) -> None:
-    packed = b"noise" + gzip.compress(b"before" * 50 + planted + b"after" * 50) + b"noise"
+@pytest.mark.parametrize(("name", "pack"), [("gzip", gzip.compress), ("zlib", zlib.compress)])
+@pytest.mark.parametrize("block", [5, 100_000])
+def test_every_writing_is_found_inside_what_is_packed(
+    planted: bytes, name: str, pack: Callable[[bytes], bytes], block: int
+) -> None:
+    packed = b"noise" + pack(b"before" * 50 + planted + b"after" * 50) + b"noise"
+
+    found = found_in(packed, block=block)
+
+    assert [place for place in found.places if place.endswith(f" in {name}")]
+
+
+@pytest.mark.parametrize("behind", [300_000, 3 << 20])
+def test_a_long_packed_stream_is_read_to_its_end(behind: int) -> None:
+    noise = random.Random(2).randbytes(behind)
+    packed = gzip.compress(noise + PSEUDONYM + noise[:99], 1)
 
     found = found_in(packed, block=100_000)
 
-    assert [name for name in found.places if name.endswith(" in gzip")]
+    assert found.places["pseudonym: raw in gzip"] == 1
+
+
+def test_a_stream_that_unpacks_to_a_thousandfold_is_read_in_bounded_pieces() -> None:
+    packed = gzip.compress(bytes(20 << 20) + PSEUDONYM)
+
+    assert found_in(packed, block=1 << 20).places == {"pseudonym: raw in gzip": 1}
 
 
 def test_noise_holds_nothing() -> None:

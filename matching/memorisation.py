@@ -8,7 +8,7 @@ with and without it.
 
 Of eight models a member has three others with them and four without, which draws the ratio's AUC
 down by up to .05; the figures with that taken out, and with more models, are in
-``docs/adr/0021-memorisation-refuses-what-is-certain.md``.
+``docs/adr/0022-memorisation-refuses-what-is-certain.md``.
 
 References:
     Yeom, Giacomelli, Fredrikson, Jha (2018). Privacy risk in machine learning. CSF.

@@ -65,7 +65,7 @@ class Writer(threading.Thread):
 def started(server: ForkedServer, count: int = WRITERS) -> list[Writer]:
     """Start a server, let its one person consent, and start writers."""
     server.start()
-    with httpx.Client(base_url=server.url) as client:
+    with httpx.Client(base_url=server.url, timeout=60) as client:
         allow(client)
     writers = [Writer(server.port, seed) for seed in range(count)]
     for writer in writers:

@@ -16,9 +16,15 @@ import numpy as np
 
 from schemas.events import EventKind
 from schemas.purposes import Purpose
-from warehouse import accounts, batch_rows, bulk
+from warehouse import accounts, bulk
 from warehouse.batch_frame import Batch, Partition, build
-from warehouse.batch_rows import COPIED, UNKNOWN_SUBJECT
+from warehouse.batch_rows import (
+    COPIED,
+    UNKNOWN_SUBJECT,
+    clear,
+    store_events,
+    store_rejected,
+)
 from warehouse.contributions import change
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches, write_matches
@@ -197,10 +203,10 @@ def _settle_fate(
     fate = _judge(connection, batch, consents, reasons)
     seq = batch.seq
     accepted = fate == _ACCEPTED
-    batch_rows.store_events(connection, batch, accepted, texts)
+    store_events(connection, batch, accepted, texts)
     rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
-    batch_rows.store_rejected(connection, rejected, as_of)
-    batch_rows.clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
+    store_rejected(connection, rejected, as_of)
+    clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
     if not hold:
         lock_sums(connection)
     _hold(connection, batch, consents)

@@ -215,9 +215,9 @@ _STEPS = (
     "_store_matches",
     "add_to_sums",
     "write_matches",
-    "_store_events",
-    "_store_rejected",
-    "_clear",
+    "store_events",
+    "store_rejected",
+    "clear",
     "_book",
 )
 

@@ -236,9 +236,13 @@ SUBJECTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
 
 def _fill(engine: Any, events: int) -> None:
     from benchmarks.pipeline_market import fill
+    from schemas.clock import day_number, moment
     from warehouse.engine import create_tables
+    from warehouse.months import make_months
 
     create_tables(engine)
+    today = day_number(moment(NOW))
+    make_months(engine, today - 395, today)
     fill(engine, events, NOW)
 
 

@@ -78,9 +78,9 @@ class Campaign:
     def calls(self) -> Iterator[Call]:
         """Yield every request of every subject, the good ones first."""
         for number in range(self.subjects):
-            yield from self._good(number)
+            yield from self.good(number)
         for number in range(self.subjects):
-            yield from self._bad(number)
+            yield from self.bad(number)
 
     def _fields(self, number: int, kind: str) -> dict[str, Any]:
         at = datetime.now(UTC) - timedelta(days=4, seconds=number)
@@ -92,7 +92,8 @@ class Campaign:
             "occurred_at": at.isoformat(),
         }
 
-    def _good(self, number: int) -> Iterator[Call]:
+    def good(self, number: int) -> Iterator[Call]:
+        """Yield what is sent about a subject that is right, in its order."""
         user, text = self.user(number), self.text(number)
         options = {"analytics": True, "improvement": True, "preferences": number % 2 == 0}
         if number % 2:
@@ -130,7 +131,8 @@ class Campaign:
         kind = {"content-type": "application/x-ndjson"}
         yield Call("POST", "/api/tracking/events", lines.encode(), kind)
 
-    def _bad(self, number: int) -> Iterator[Call]:
+    def bad(self, number: int) -> Iterator[Call]:
+        """Yield what is sent about a subject that is wrong."""
         user, text, mark = self.user(number), self.text(number), f"{self.token}{number}"
         feedback, decision = f"{EVENT}/match-feedback", f"{EVENT}/match-decision"
         base = self._fields(number, "bad")

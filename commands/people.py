@@ -32,7 +32,7 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     subject answers to the id.
     """
     from flows.erase_subject import erase_subject
-    from warehouse.erasure import pending_erasures
+    from warehouse.erasure_requests import pending_erasures
 
     if pending == (user_id is not None):
         raise click.UsageError("give --user-id, or --pending")

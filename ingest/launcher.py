@@ -22,7 +22,7 @@ from schemas.errors import NotReady, SmartMatchError
 from schemas.settings import CHECKOUT
 from warehouse import runs
 from warehouse.engine import writing
-from warehouse.erasure import pending_erasures
+from warehouse.erasure_requests import pending_erasures
 
 if TYPE_CHECKING:
     from ingest.service import Service

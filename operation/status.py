@@ -11,7 +11,7 @@ from operation.parts import parts, prefect_url
 from schemas.clock import moment
 from warehouse import lineage, overview
 from warehouse.engine import check_ready, connect
-from warehouse.erasure import pending_erasures
+from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import read_ring
 
 if TYPE_CHECKING:

@@ -81,18 +81,6 @@ def read_erasure(engine: Engine, request: str) -> Erasure:
         return read_in(connection, request)
 
 
-def pending_erasures(engine: Engine) -> list[str]:
-    """List the requests that are not done, oldest first."""
-    with reading(engine) as connection:
-        return list(
-            connection.execute(
-                select(erasures.c.request)
-                .where(erasures.c.state != DONE)
-                .order_by(erasures.c.requested_at, erasures.c.request)
-            ).scalars()
-        )
-
-
 @on_ground(Ground.ERASURE)
 def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0) -> Erasure:
     """Delete everything about the subject and take it out of the sums, in one transaction.

@@ -114,3 +114,15 @@ def read(engine: Engine, request: str) -> Request | None:
         return None
     report = msgspec.json.decode(row.report) if row.report else {}
     return Request(row.request, row.state, row.requested_at, row.finished_at, report)
+
+
+def pending_erasures(engine: Engine) -> list[str]:
+    """List the requests that are not done, oldest first."""
+    with reading(engine) as connection:
+        return list(
+            connection.execute(
+                select(erasures.c.request)
+                .where(erasures.c.state != DONE)
+                .order_by(erasures.c.requested_at, erasures.c.request)
+            ).scalars()
+        )

@@ -23,8 +23,8 @@ from warehouse import burial, tombstones
 from warehouse.audit import balance, stored_event_ids
 from warehouse.backups import accept_restored, back_up, put_back
 from warehouse.engine import reading, writing
-from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, pending_erasures
-from warehouse.erasure_requests import begin_for
+from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten
+from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import read_ring
 from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers

@@ -26,8 +26,8 @@ from tests.faults.worlds import now
 from tests.serving import allow, proposed
 from warehouse.audit import balance, stored_event_ids
 from warehouse.engine import connect, create_tables, reading, writing
-from warehouse.erasure import delete_subject, pending_erasures
-from warehouse.erasure_requests import begin_for
+from warehouse.erasure import delete_subject
+from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import read_ring
 from warehouse.leases import lease
 from warehouse.retention import begin_evidence, delete_expired, forget_bytes

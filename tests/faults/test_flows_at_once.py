@@ -28,8 +28,8 @@ from warehouse import batches, erasure
 from warehouse.audit import balance
 from warehouse.blocks import seal
 from warehouse.engine import connect, writing
-from warehouse.erasure import delete_subject, pending_erasures
-from warehouse.erasure_requests import begin
+from warehouse.erasure import delete_subject
+from warehouse.erasure_requests import begin, pending_erasures
 from warehouse.leases import AGGREGATE_METRICS, PROCESS_EVENTS, lease
 from warehouse.months import make_months
 from warehouse.recount import reconcile

@@ -37,10 +37,9 @@ from warehouse.erasure import (
     delete_subject,
     finish_erasure,
     mark_forgotten,
-    pending_erasures,
     read_erasure,
 )
-from warehouse.erasure_requests import begin
+from warehouse.erasure_requests import begin, pending_erasures
 from warehouse.leases import lease
 from warehouse.recount import reconcile
 from warehouse.retention import begin_evidence, forget_bytes

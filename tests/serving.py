@@ -14,16 +14,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
+from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from ingest_api import create_app
 from schemas.environment import inherited
 from schemas.settings import CHECKOUT
+from schemas.tables import receipts, staged
+from warehouse.engine import reading
 from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from sqlalchemy import Engine
 
     from schemas.settings import Settings
 
@@ -143,3 +148,19 @@ def is_alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def count_stored(engine: Engine) -> tuple[int, int]:
+    """Count staged rows and receipts."""
+    with reading(engine) as connection:
+        return (
+            connection.execute(select(func.count()).select_from(staged)).scalar_one(),
+            connection.execute(select(func.count()).select_from(receipts)).scalar_one(),
+        )
+
+
+class Ended:
+    """A process that has ended well."""
+
+    def wait(self) -> int:
+        return 0

@@ -12,7 +12,7 @@ import pytest
 from ingest.door import OPEN_PATHS, PAGE_FILES
 from ingest.figures import METRICS as METRIC_NAMES
 from ingest.launcher import Launcher
-from tests.serving import LOOPBACK, allow, client_of, proposed
+from tests.serving import LOOPBACK, Ended, allow, client_of, proposed
 from warehouse import api_keys
 from warehouse.api_keys import Scope
 
@@ -61,14 +61,9 @@ ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
 }
 
 
-class _Ended:
-    def wait(self) -> int:
-        return 0
-
-
 @pytest.fixture(autouse=True)
 def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Launcher, "_start", lambda *_: _Ended())
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
 
 
 @pytest.fixture

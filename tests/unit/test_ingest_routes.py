@@ -1,4 +1,4 @@
-"""The HTTP contract, through the whole application, on both databases."""
+"""Events singly, runs and metrics over HTTP, through the whole application, on both databases."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from schemas.tables import receipts, staged, subjects
-from tests.serving import allow, client_of, proposed
+from schemas.tables import staged
+from tests.serving import Ended, allow, client_of, count_stored, proposed
 from warehouse.audit import balance
-from warehouse.engine import reading, writing
+from warehouse.engine import reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,15 +31,6 @@ BATCH = "/api/tracking/events"
 def client(settings: Settings) -> Iterator[TestClient]:
     with client_of(settings) as called:
         yield called
-
-
-def count(engine: Engine) -> tuple[int, int]:
-    """Count staged rows and receipts."""
-    with reading(engine) as connection:
-        return (
-            connection.execute(select(func.count()).select_from(staged)).scalar_one(),
-            connection.execute(select(func.count()).select_from(receipts)).scalar_one(),
-        )
 
 
 def test_calls_of_the_first_module_work_unchanged(client: TestClient, engine: Engine) -> None:
@@ -125,42 +116,6 @@ def test_calls_of_the_first_module_work_unchanged(client: TestClient, engine: En
     ]
 
 
-def test_nothing_is_stored_without_consent(client: TestClient, engine: Engine) -> None:
-    refused = client.post(PROPOSED, json=proposed())
-    allow(client, analytics=False)
-    still_refused = client.post(PROPOSED, json=proposed())
-
-    for answer in (refused, still_refused):
-        assert (answer.status_code, answer.json()) == (
-            403,
-            {"detail": "Consent required for tracking"},
-        )
-    assert count(engine) == (0, 0)
-
-
-def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: TestClient) -> None:
-    statuses = []
-    for analytics in (True, False, True):
-        allow(client, analytics=analytics)
-        statuses.append(client.post(PROPOSED, json=proposed()).status_code)
-
-    assert statuses == [200, 403, 200]
-
-
-def test_consent_is_read_back_and_unknown_people_are_404(client: TestClient) -> None:
-    allow(client, "a/b ü", improvement=True)
-
-    found = client.get("/api/tracking/consent/a%2Fb%20%C3%BC")
-    unknown = client.get("/api/tracking/consent/nobody")
-
-    assert found.json()["options"] == {
-        "analytics": True,
-        "preferences": False,
-        "improvement": True,
-    }
-    assert unknown.status_code == 404
-
-
 def test_same_event_again_gets_the_same_reply_and_changes_nothing(
     client: TestClient, engine: Engine
 ) -> None:
@@ -171,7 +126,7 @@ def test_same_event_again_gets_the_same_reply_and_changes_nothing(
     again = client.post(PROPOSED, json={**body, "match_parameters": {"b": 2.0, "a": 1.0}})
 
     assert first.json() == again.json() == {"status": "success", "event_id": body["event_id"]}
-    assert count(engine) == (1, 1)
+    assert count_stored(engine) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -189,7 +144,7 @@ def test_same_id_with_other_content_is_409_and_changes_nothing(
     answer = client.post(PROPOSED, json={**body, **change})
 
     assert answer.status_code == 409
-    assert count(engine) == (1, 1)
+    assert count_stored(engine) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -239,66 +194,6 @@ def test_clock_of_a_client_may_be_a_little_ahead(client: TestClient) -> None:
     assert client.post(PROPOSED, json=proposed(occurred_at=soon.isoformat())).status_code == 200
 
 
-@pytest.mark.parametrize("as_lines", [False, True])
-def test_bad_events_of_a_batch_are_refused_by_themselves(
-    client: TestClient, engine: Engine, as_lines: bool
-) -> None:
-    allow(client)
-    good = [{"type": "match_proposed", **proposed()} for _ in range(3)]
-    batch = [
-        good[0],
-        {"type": "evil"},
-        good[1],
-        {**good[2], "user_id": "nobody", "event_id": str(uuid.uuid4())},
-        {**good[0], "match_score": 0.9},
-        {**good[2], "occurred_at": "1999-01-01T00:00:00Z"},
-        good[2],
-    ]
-
-    answers = [_send(client, batch, as_lines=as_lines) for _ in range(2)]
-
-    refused = [(one["index"], one["status"], one["field"]) for one in answers[0]["refused"]]
-    assert refused == [
-        (1, 422, "type"),
-        (3, 403, "user_id"),
-        (4, 409, "event_id"),
-        (5, 422, "occurred_at"),
-    ]
-    assert [(one["stored"], one["duplicate"]) for one in answers] == [(3, 0), (0, 3)]
-    assert count(engine) == (3, 3)
-
-
-def _send(client: TestClient, batch: list[Any], *, as_lines: bool) -> Any:
-    if as_lines:
-        lines = "\n".join(json.dumps(one) for one in batch)
-        headers = {"content-type": "application/x-ndjson"}
-        answer = client.post(BATCH, content=lines + "\n\n", headers=headers)
-    else:
-        answer = client.post(BATCH, json=batch)
-    assert answer.status_code == 200
-    return answer.json()
-
-
-def test_repetition_within_a_batch_is_judged_by_its_content(client: TestClient) -> None:
-    allow(client)
-    one = {"type": "match_proposed", **proposed()}
-
-    answer = client.post(BATCH, json=[one, one, {**one, "match_score": 0.1}]).json()
-
-    assert (answer["stored"], answer["duplicate"], len(answer["refused"])) == (1, 1, 1)
-
-
-def test_person_without_consent_does_not_take_an_id_from_one_with(client: TestClient) -> None:
-    allow(client)
-    allowed = {"type": "match_proposed", **proposed()}
-    forbidden = {**allowed, "user_id": "nobody"}
-
-    answer = client.post(BATCH, json=[forbidden, allowed]).json()
-
-    assert answer["stored"] == 1
-    assert [(one["index"], one["status"]) for one in answer["refused"]] == [(0, 403)]
-
-
 def test_books_balance_whatever_was_sent(client: TestClient, engine: Engine) -> None:
     allow(client)
     body = proposed()
@@ -337,67 +232,10 @@ def test_raw_identifiers_and_texts_are_in_no_table(client: TestClient, engine: E
     assert canary.encode() not in dump
 
 
-def test_erasing_person_is_refused_until_they_are_gone(client: TestClient, engine: Engine) -> None:
-    allow(client)
-    with writing(engine) as connection:
-        connection.execute(subjects.update().values(erasing=True))
-
-    assert client.post(PROPOSED, json=proposed()).status_code == 403
-    assert client.post("/api/tracking/consent", json={"user_id": "u1"}).status_code == 409
-    assert client.get("/api/tracking/consent/u1").status_code == 404
-
-
-def test_erasure_stops_collection_at_once_and_is_one_request(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from ingest.launcher import Launcher
-
-    monkeypatch.setattr(Launcher, "_start", lambda *_: _Ended())
-    allow(client)
-    client.post(PROPOSED, json=proposed())
-
-    answers = [client.post("/api/privacy/erasure", json={"user_id": "u1"}) for _ in range(2)]
-    followed = client.get(answers[0].json()["url"])
-
-    assert [answer.status_code for answer in answers] == [202, 202]
-    assert answers[0].json()["request"] == answers[1].json()["request"]
-    assert followed.json()["state"] == "requested"
-    assert client.post(PROPOSED, json=proposed()).status_code == 403
-    assert client.post("/api/privacy/erasure", json={"user_id": "nobody"}).status_code == 404
-
-
-class _Ended:
-    """A process that has ended well."""
-
-    def wait(self) -> int:
-        return 0
-
-
-def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -> None:
-    allow(client)
-    allow(client, "u2")
-    client.post(PROPOSED, json=proposed())
-    client.post(PROPOSED, json=proposed(user_id="u2", match_score=0.123))
-
-    found = client.post("/api/privacy/export", json={"user_id": "u1"})
-
-    events = found.json()["events"]["waiting"]
-    assert [event["payload"]["match_score"] for event in events] == [0.5]
-    assert "0.123" not in found.text
-    table = client.post("/api/privacy/export?user_id=u1&format=csv")
-    assert table.headers["content-type"].startswith("text/csv")
-    assert "events.waiting,1,payload.match_score,0.5" in table.text
-    refused = client.post("/api/privacy/export", json={"user_id": "u1", "format": "xml"})
-    assert refused.json() == {
-        "detail": [{"field": "format", "rule": refused.json()["detail"][0]["rule"]}]
-    }
-    assert client.post("/api/privacy/export", json={"user_id": "nobody"}).status_code == 404
-
-
 def test_run_is_followed_to_its_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.launcher import Launcher
 
-    monkeypatch.setattr(Launcher, "_start", lambda *_: _Ended())
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
 
     asked = client.post("/api/ml/update")
 

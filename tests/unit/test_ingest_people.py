@@ -1,0 +1,113 @@
+"""Consent, erasure and export over HTTP, on both databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from schemas.tables import subjects
+from tests.serving import Ended, allow, client_of, count_stored, proposed
+from warehouse.engine import writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Engine
+    from starlette.testclient import TestClient
+
+    from schemas.settings import Settings
+
+PROPOSED = "/api/tracking/event/match-proposed"
+
+
+@pytest.fixture
+def client(settings: Settings) -> Iterator[TestClient]:
+    with client_of(settings) as called:
+        yield called
+
+
+def test_nothing_is_stored_without_consent(client: TestClient, engine: Engine) -> None:
+    refused = client.post(PROPOSED, json=proposed())
+    allow(client, analytics=False)
+    still_refused = client.post(PROPOSED, json=proposed())
+
+    for answer in (refused, still_refused):
+        assert (answer.status_code, answer.json()) == (
+            403,
+            {"detail": "Consent required for tracking"},
+        )
+    assert count_stored(engine) == (0, 0)
+
+
+def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: TestClient) -> None:
+    statuses = []
+    for analytics in (True, False, True):
+        allow(client, analytics=analytics)
+        statuses.append(client.post(PROPOSED, json=proposed()).status_code)
+
+    assert statuses == [200, 403, 200]
+
+
+def test_consent_is_read_back_and_unknown_people_are_404(client: TestClient) -> None:
+    allow(client, "a/b ü", improvement=True)
+
+    found = client.get("/api/tracking/consent/a%2Fb%20%C3%BC")
+    unknown = client.get("/api/tracking/consent/nobody")
+
+    assert found.json()["options"] == {
+        "analytics": True,
+        "preferences": False,
+        "improvement": True,
+    }
+    assert unknown.status_code == 404
+
+
+def test_erasing_person_is_refused_until_they_are_gone(client: TestClient, engine: Engine) -> None:
+    allow(client)
+    with writing(engine) as connection:
+        connection.execute(subjects.update().values(erasing=True))
+
+    assert client.post(PROPOSED, json=proposed()).status_code == 403
+    assert client.post("/api/tracking/consent", json={"user_id": "u1"}).status_code == 409
+    assert client.get("/api/tracking/consent/u1").status_code == 404
+
+
+def test_erasure_stops_collection_at_once_and_is_one_request(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ingest.launcher import Launcher
+
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
+    allow(client)
+    client.post(PROPOSED, json=proposed())
+
+    answers = [client.post("/api/privacy/erasure", json={"user_id": "u1"}) for _ in range(2)]
+    followed = client.get(answers[0].json()["url"])
+
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json()["request"] == answers[1].json()["request"]
+    assert followed.json()["state"] == "requested"
+    assert client.post(PROPOSED, json=proposed()).status_code == 403
+    assert client.post("/api/privacy/erasure", json={"user_id": "nobody"}).status_code == 404
+
+
+def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -> None:
+    allow(client)
+    allow(client, "u2")
+    client.post(PROPOSED, json=proposed())
+    client.post(PROPOSED, json=proposed(user_id="u2", match_score=0.123))
+
+    found = client.post("/api/privacy/export", json={"user_id": "u1"})
+
+    events = found.json()["events"]["waiting"]
+    assert [event["payload"]["match_score"] for event in events] == [0.5]
+    assert "0.123" not in found.text
+    table = client.post("/api/privacy/export?user_id=u1&format=csv")
+    assert table.headers["content-type"].startswith("text/csv")
+    assert "events.waiting,1,payload.match_score,0.5" in table.text
+    refused = client.post("/api/privacy/export", json={"user_id": "u1", "format": "xml"})
+    assert refused.json() == {
+        "detail": [{"field": "format", "rule": refused.json()["detail"][0]["rule"]}]
+    }
+    assert client.post("/api/privacy/export", json={"user_id": "nobody"}).status_code == 404

@@ -1,6 +1,7 @@
 """Count trials, and print what each promise came to as a table.
 
-``make test`` runs every trial in a short form; ``make faults`` (``--campaign``) in full.
+``make test`` makes the trials in a short form, and leaves out those that have none
+(``trials(short=0, ...)``); ``make faults`` (``--campaign``) makes all in full.
 """
 
 from __future__ import annotations
@@ -153,7 +154,18 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let the longest files of the campaign come first, so that no worker ends with one."""
+    """Let the campaign begin with its longest files, so that no worker ends with one.
+
+    Without the campaign, leave out what has no short form.
+    """
     if config.getoption("--campaign", default=False):
         places = {name: place for place, name in enumerate(DEAREST)}
         items.sort(key=lambda item: places.get(item.path.stem, len(DEAREST)))
+    elif left_out := [item for item in items if _has_no_short_form(item)]:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not _has_no_short_form(item)]
+
+
+def _has_no_short_form(item: pytest.Item) -> bool:
+    sizes = item.get_closest_marker("trials")
+    return sizes is not None and sizes.kwargs["short"] == 0

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
     from tests.faults.conftest import Tally
 
-pytestmark = pytest.mark.promise("the HTTP contract holds: no 5xx, no undocumented route")
+pytestmark = [
+    pytest.mark.promise("the HTTP contract holds: no 5xx, no undocumented route"),
+    pytest.mark.trials(short=0, full=1),
+]
 
 LEFT_OUT = "positive_data_acceptance"
 """That a time may not lie in the future is a rule that JSON Schema cannot say."""
@@ -31,13 +34,6 @@ LEFT_OUT = "positive_data_acceptance"
 SEEDS = range(100, 104)
 
 
-@pytest.fixture
-def in_full(*, campaign: bool) -> None:
-    if not campaign:
-        pytest.skip("in `make faults` only; its short form is in tests/e2e")
-
-
-@pytest.mark.usefixtures("in_full")
 def test_generated_requests_and_sequences_find_nothing_undocumented(
     tmp_path: Path, tally: Tally
 ) -> None:
@@ -52,7 +48,6 @@ def test_generated_requests_and_sequences_find_nothing_undocumented(
     assert tally.failures == []
 
 
-@pytest.mark.usefixtures("in_full")
 def test_malformed_bodies_are_never_answered_with_5xx(tmp_path: Path, tally: Tally) -> None:
     settings = Settings(home=tmp_path, rate_limit_per_second=1_000_000)
     engine = connect(settings.url)
@@ -69,7 +64,6 @@ def test_malformed_bodies_are_never_answered_with_5xx(tmp_path: Path, tally: Tal
     assert tally.failures == []
 
 
-@pytest.mark.usefixtures("in_full")
 def test_status_that_is_not_documented_is_caught(tmp_path: Path, tally: Tally) -> None:
     path = "/api/tracking/event/match-viewed"
     with documented(tmp_path) as (server, page, key):

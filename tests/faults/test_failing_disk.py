@@ -219,7 +219,7 @@ def _failing(server: ForkedServer, path: Path, calls: str) -> Iterator[None]:
     """For this while, let calls on one file of a server fail with EIO."""
     strace = shutil.which("strace")
     if strace is None:
-        pytest.skip("strace is not installed")
+        pytest.skip("no strace, which makes the calls of a server fail: install Debian's strace")
     fault = f"inject={calls}:error=EIO"
     command = [strace, "-f", "-qq", "-o", "/dev/null", "-P", str(path), "-e", fault]
     process = subprocess.Popen([*command, "-p", str(server.pid)])

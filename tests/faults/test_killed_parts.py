@@ -1,4 +1,7 @@
-"""SIGKILL of each part of a running installation: nothing is lost, and a stop leaves nothing."""
+"""SIGKILL of each part of a running installation: nothing is lost, and a stop leaves nothing.
+
+It has no short form: every part of an installation starts four times.
+"""
 
 from __future__ import annotations
 
@@ -91,9 +94,7 @@ class Installation:
 
 
 @pytest.fixture
-def start(tmp_path: Path, campaign: bool) -> Iterator[Callable[..., Installation]]:
-    if not campaign:
-        pytest.skip("every part of an installation starts four times: in `make faults` alone")
+def start(tmp_path: Path) -> Iterator[Callable[..., Installation]]:
     started: list[Installation] = []
 
     def begin(*program: str) -> Installation:
@@ -106,6 +107,7 @@ def start(tmp_path: Path, campaign: bool) -> Iterator[Callable[..., Installation
             one.process.kill()
 
 
+@pytest.mark.trials(short=0, full=1)
 def test_an_installation_that_ends_with_its_part_is_seen(
     start: Callable[..., Installation], tally: Tally
 ) -> None:

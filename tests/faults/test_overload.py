@@ -1,4 +1,7 @@
-"""A flood of ten times what the server takes: others are served, memory stays, health returns."""
+"""A flood of ten times what the server takes: others are served, memory stays, health returns.
+
+It has no short form: a flood takes all processors, and times decide.
+"""
 
 from __future__ import annotations
 
@@ -46,23 +49,19 @@ def broken_by(found: Overload) -> list[str]:
     return broken
 
 
-def test_flood_costs_others_little_and_is_left_behind(
-    tmp_path: Path, tally: Tally, *, campaign: bool
-) -> None:
-    if not campaign:
-        pytest.skip("in `make faults` only: a flood takes all processors, and times decide")
+@pytest.mark.trials(short=0, full=3)
+def test_flood_costs_others_little_and_is_left_behind(tmp_path: Path, tally: Tally) -> None:
     assert FLOOD_CONNECTIONS >= 10 * NORMAL_CONNECTIONS
-    found = overload(tmp_path / "home", seconds=4.0, rounds=3)
-    tally.count(trials=3)
+    found = overload(tmp_path / "home", seconds=4.0, rounds=tally.planned)
+    tally.count(trials=tally.planned)
     tally.failures += broken_by(found)
     assert tally.failures == []
 
 
+@pytest.mark.trials(short=0, full=1)
 def test_server_without_a_turnstile_is_caught(
-    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch, *, campaign: bool
+    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if not campaign:
-        pytest.skip("in `make faults` only: a flood takes all processors, and times decide")
     start = ingest._process
 
     def start_open(command: list[str], *more: Any) -> Any:

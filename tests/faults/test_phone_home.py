@@ -31,7 +31,7 @@ OUTSIDE = "192.0.2.1"
 @pytest.fixture
 def environment(tmp_path: Path) -> dict[str, str]:
     if not can_be_alone():
-        pytest.skip("only root may make a network namespace, and strace has to be there")
+        pytest.skip("only root may make a network namespace, and Debian's strace has to be there")
     bare = {
         name: value
         for name, value in os.environ.items()

@@ -1,5 +1,4 @@
 import json
-import os
 from itertools import permutations
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from matching.couples import Couples, choose, mutual
 from matching.rounds import proposals, read_decisions
 from schemas.errors import InvalidInput
 from tests.unit.matching.evenings import simulated
-
-CSV = os.environ.get("SMARTMATCH_DECISIONS_CSV", "")
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +104,8 @@ def test_couples_need_both_parties_and_know_sides() -> None:
     assert choose(Couples.of(frame.head(0)), np.empty(0)).size == 0
 
 
-@pytest.mark.skipif(not CSV, reason="no real decisions were given")
-def test_real_evenings_are_learned_from_as_well_as_was_promised() -> None:
-    evenings = read_decisions(Path(CSV))
+def test_real_evenings_are_learned_from_as_well_as_was_promised(decisions_csv: Path) -> None:
+    evenings = read_decisions(decisions_csv)
 
     few = backtest(evenings, reveal="proposed", proposals=1)
     folded = out_of_fold(evenings)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 import msgspec
+import numpy as np
 import pytest
 
 from schemas.errors import InvalidInput
@@ -139,7 +140,6 @@ def test_what_is_no_event_is_refused(
 def test_numbers_of_numpy_are_taken_as_numbers(
     server: PlainServer, collector: EventCollector, make_event: MakeEvent
 ) -> None:
-    np = pytest.importorskip("numpy")
     server.grant("ana")
 
     collector.collect_event(

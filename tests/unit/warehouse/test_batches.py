@@ -21,6 +21,7 @@ from schemas.clock import MICROS_PER_DAY
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import events, matches, metric_sums, rejected, staged
+from tests.engines import on_postgresql
 from tests.histories import (
     FIGURES,
     NOW,
@@ -193,13 +194,12 @@ def test_event_deleted_between_reading_and_commit_stays_deleted(engine: Engine) 
         assert connection.execute(select(matches.c.rating)).scalar_one() is None
 
 
+@on_postgresql
 def test_event_staged_into_the_stretch_meanwhile_waits(engine: Engine) -> None:
     """A sequence hands out numbers before the commit, so a row may appear between others."""
     admit(engine, [1])
     rows = [make_row(EventKind.VIEWED) | {"seq": seq} for seq in (10, 11, 12)]
     stage(engine, [rows[0], rows[2]])
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer, which numbers rows inside its transaction")
     with lease(engine, PROCESS_EVENTS, 60) as held:
         (partition,) = batches.plan(engine, 100)
         batch = batches.read(engine, partition, NOW)

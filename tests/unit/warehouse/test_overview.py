@@ -11,6 +11,7 @@ from sqlalchemy import event
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.settings import Settings
 from schemas.tables import events, published_weights
+from tests.engines import on_sqlite
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from tests.population import answer
 from warehouse import accounts, erasure_requests, overview, tallies
@@ -129,9 +130,8 @@ def test_loop_tells_what_waits_what_ran_and_since_when_the_champion_serves(
     assert overview.loop(engine, AS_OF, smallest=10, published=True)["waiting"] == 0
 
 
+@on_sqlite
 def test_no_table_of_people_or_events_is_read_row_by_row(engine: Engine) -> None:
-    if engine.dialect.name != "sqlite":
-        pytest.skip("the plan is read from SQLite")
     ran: list[str] = []
 
     @event.listens_for(engine, "checkout")

@@ -1,4 +1,7 @@
-"""Partitions that are committed side by side leave what one after another leaves."""
+"""Partitions that are committed side by side leave what one after another leaves.
+
+SQLite has one writer: what happens inside a transaction of another is tried on PostgreSQL alone.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from sqlalchemy import select, text
 from schemas.clock import moment
 from schemas.events import EventKind
 from schemas.tables import events
+from tests.engines import on_postgresql
 from tests.histories import NOW, admit, consent, history, make_row, process, stage, tables
 from warehouse import batches
 from warehouse.engine import connect, reading, writing
@@ -98,40 +102,20 @@ def test_consents_and_an_erasure_beside_them_leave_sums_that_a_recount_gives(
         assert 3 not in set(connection.execute(select(events.c.subject)).scalars())
 
 
+@on_postgresql
+@pytest.mark.parametrize(
+    ("changes", "tries"), [(1, 2), (10, batches.FREE_TRIES + 1)], ids=["once", "in every try"]
+)
 def test_consent_withdrawn_while_the_events_are_moved_leaves_nothing(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, changes: int, tries: int
 ) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer: nobody changes their mind inside its transaction")
-    admit(engine, [1, 2])
-    stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
-    real, calls = batches.lock_sums, []
-
-    def withdraw_first(connection: Any) -> None:
-        if not calls:
-            consent(engine, 1, analytics=False)
-        calls.append(1)
-        real(connection)
-
-    monkeypatch.setattr(batches, "lock_sums", withdraw_first)
-    counts = process(engine, validate=False)
-    assert (counts.processed, counts.dropped, len(calls)) == (1, 1, 2)
-    with reading(engine) as connection:
-        assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
-    reconcile(engine, 0)
-
-
-def test_consents_that_change_in_every_try_do_not_keep_a_commit_for_ever(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
+    """A commit tries again with the new consents, and in the end keeps them from changing."""
     admit(engine, [1, 2])
     stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
     real, calls = batches.lock_sums, []
 
     def change_first(connection: Any) -> None:
-        if len(calls) < 10:
+        if len(calls) < changes:
             consent(engine, 1, analytics=len(calls) % 2 == 1)
         calls.append(1)
         real(connection)
@@ -139,18 +123,16 @@ def test_consents_that_change_in_every_try_do_not_keep_a_commit_for_ever(
     monkeypatch.setattr(batches, "lock_sums", change_first)
     counts = process(engine, validate=False)
 
-    assert len(calls) == batches.FREE_TRIES + 1
-    assert (counts.processed, counts.dropped) == (1, 1)
+    assert (counts.processed, counts.dropped, len(calls)) == (1, 1, tries)
     with reading(engine) as connection:
         assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
     reconcile(engine, 0)
 
 
+@on_postgresql
 def test_erasure_that_begins_while_the_events_are_moved_waits_for_them(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
     admit(engine, [1, 2])
     stage(engine, [make_row(EventKind.PROPOSED, subject=n) for n in (1, 2)])
     request = begin(engine, 1, moment(NOW))
@@ -184,9 +166,8 @@ def _wait_until_one_waits(engine: Engine) -> None:
     raise AssertionError("nobody waited")
 
 
+@on_postgresql
 def test_lease_is_renewed_while_another_partition_is_being_committed(engine: Engine) -> None:
-    if engine.dialect.name == "sqlite":
-        pytest.skip("SQLite has one writer")
     with lease(engine, PROCESS_EVENTS, 60) as held, writing(engine) as committing:
         held.check(committing)
         with writing(engine) as other:

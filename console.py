@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 POLL_SECONDS = 0.5
+ESTIMATE = ("value", "lower", "upper", "count")
+"""What a mapping names that is a figure with its interval and how many it stands on."""
+ROUNDED_FROM = 1_000
+"""Figures from here on are written without decimals."""
 
 
 def say(line: str) -> None:
@@ -36,10 +40,41 @@ def result(value: object, *, as_json: bool) -> None:
 
 def _lines(value: Mapping[str, Any], prefix: str) -> Iterator[str]:
     for name, entry in value.items():
-        if isinstance(entry, dict):
-            yield from _lines(entry, f"{prefix}{name}.")
+        label = f"{prefix}{name or '(none)'}"
+        if isinstance(entry, dict) and not _is_estimate(entry):
+            yield from _lines(entry, f"{label}.")
+        elif isinstance(entry, list | tuple) and any(isinstance(one, dict) for one in entry):
+            yield f"{label}:"
+            yield from (f"  {_readable(one)}" for one in entry)
         else:
-            yield f"{prefix}{name}: {entry}"
+            yield f"{label}: {_readable(entry)}"
+
+
+def _readable(value: object) -> str:
+    """Return a value for a person to read: four digits of a figure, words for what is none."""
+    match value:
+        case None | [] | ():
+            return "none"
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}" if abs(value) < ROUNDED_FROM else f"{value:.0f}"
+        case list() | tuple():
+            return ", ".join(_readable(one) for one in value)
+        case dict():
+            return _one_line(value)
+    return str(value)
+
+
+def _one_line(value: dict[str, object]) -> str:
+    shown = {name: _readable(one) for name, one in value.items()}
+    if _is_estimate(value):
+        return "{value} ({lower} to {upper}) of {count}".format(**shown)
+    return ", ".join(f"{name} {one}" for name, one in shown.items())
+
+
+def _is_estimate(value: dict[str, object]) -> bool:
+    return tuple(value) == ESTIMATE
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

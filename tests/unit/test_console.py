@@ -24,7 +24,39 @@ def test_a_mapping_is_written_as_lines_of_name_and_value(
 ) -> None:
     console.result({"read": 3, "rejected": {"a": 1, "b": {"c": 2}}, "none": None}, as_json=False)
 
-    assert capsys.readouterr().out == "read: 3\nrejected.a: 1\nrejected.b.c: 2\nnone: None\n"
+    assert capsys.readouterr().out == "read: 3\nrejected.a: 1\nrejected.b.c: 2\nnone: none\n"
+
+
+def test_a_person_reads_figures_not_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    rate = {"value": 0.20654931437723745, "lower": 0.1, "upper": 1.0, "count": 17}
+    band = {"from": 0.0, "decided": 2, "rate": None}
+
+    console.result(
+        {
+            "score": 0.7016014406183979,
+            "bytes": 123456.7,
+            "rate": rate,
+            "interval": (0.123456, 1.0),
+            "bands": [band, {**band, "rate": rate}],
+            "found": [],
+            "agree": True,
+            "models": {"": {"proposed": 2}},
+        },
+        as_json=False,
+    )
+
+    assert capsys.readouterr().out.splitlines() == [
+        "score: 0.7016",
+        "bytes: 123457",
+        "rate: 0.2065 (0.1 to 1) of 17",
+        "interval: 0.1235, 1",
+        "bands:",
+        "  from 0, decided 2, rate none",
+        "  from 0, decided 2, rate 0.2065 (0.1 to 1) of 17",
+        "found: none",
+        "agree: yes",
+        "models.(none).proposed: 2",
+    ]
 
 
 @pytest.mark.parametrize("value", [{"a": {"b": [1, 2.5, None]}}, [{"a": 1}], []])

@@ -10,7 +10,7 @@ from schemas.settings import Settings
 from warehouse.engine import connect
 
 DEMO_MARK = ".demo"
-"""A file of this name says that the directory's content was made by the demo."""
+"""A file of this name says that the demo made its directory: a registry, or database and keys."""
 
 
 def set_up_database(settings: Settings | None = None) -> None:
@@ -18,20 +18,18 @@ def set_up_database(settings: Settings | None = None) -> None:
     warehouse.setup.set_up_database(settings or Settings())
 
 
-def set_up_model(settings: Settings | None = None, *, for_demo: bool = False) -> str:
+def set_up_model(settings: Settings | None = None) -> str:
     """Register the first champion unless there is one, publish its weights, and return its version.
 
-    A registry that the demo made is emptied first: a platform begins with its own matcher.
-
-    Args:
-        settings: Of the installation; those of the environment by default.
-        for_demo: Leave a registry that the demo made as it is, mark and all.
+    A registry that the demo made is emptied first, unless the database is the demo's too: a
+    platform begins with its own matcher.
     """
     from matching.registry import Registry  # imports MLflow, which takes seconds
 
     settings = settings or Settings()
     set_up_database(settings)
-    if not for_demo and (settings.mlruns / DEMO_MARK).exists():
+    own = (settings.keys.parent / DEMO_MARK).exists()
+    if not own and (settings.mlruns / DEMO_MARK).exists():
         clear_registry(settings)
     settings.mlruns.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)

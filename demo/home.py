@@ -35,7 +35,8 @@ def prepare_home(settings: Settings) -> Settings:
     )
     demo.mlruns.mkdir(parents=True, exist_ok=True)
     clear_registry(demo)
-    (demo.mlruns / DEMO_MARK).touch()
+    for made in (own, demo.mlruns):
+        (made / DEMO_MARK).touch()
     os.environ.update(
         SMARTMATCH_HOME=str(demo.home),
         SMARTMATCH_DATABASE_URL=demo.url.get_secret_value(),

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from console import say, table
+from operation.parts import prefect_url
 from warehouse.proportions import wilson
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ def show_turns(turns: list[Turn]) -> None:
     ]
     total = ("all", "", sums[0], sums[1], _acceptance(sums[2], sums[1]), *sums[3:], "")
     table(
-        "Turns of the loop. Mutual matches of one assignment: by the champion of the turn, by the\n"
-        "matcher's own weights, by somebody who knows every decision.",
-        ("turn", "model", "proposed", "decided", "accepted", "champion", "own", "best", "then"),
+        "Turns of the loop. The last columns are mutual matches of one assignment: by the champion "
+        "of the turn, by the matcher's own weights, by somebody who knows every decision.",
+        ("turn", "model", "proposed", "decided", "accepted", "champion", "own", "best", "gate"),
         [*rows, total],
     )
 
@@ -59,8 +60,8 @@ def show_weights(found: Weights, version: str) -> None:
         for row in found.table.sort_values("weight", ascending=False).itertuples(index=False)
     ]
     table(
-        f"Weights for a weighted-sum cost matrix: version 1 and version {version}",
-        ("constraint", "first", "learned", "95 % interval"),
+        f"Weights for the cost matrix, version {version}",
+        ("constraint", "version 1", "learned", "95 % interval"),
         rows,
     )
 
@@ -82,18 +83,18 @@ def show_next(demo: Settings, picture: Path) -> None:
     say("")
     say(f"Picture:      {picture}")
     say(
-        f"MLflow UI:    .venv/bin/mlflow ui --port {demo.mlflow_port} --backend-store-uri "
-        f"{demo.tracking_uri}"
-    )
-    say(f"              and then {demo.model_page}")
-    say(
         f"Load it:      MLFLOW_TRACKING_URI={demo.tracking_uri}, models:/{demo.model_name}@champion"
     )
-    prefect = demo.keys.parent / "prefect"
-    say(f"Prefect UI:   PREFECT_HOME={prefect} .venv/bin/prefect server start")
-    say(f"Dashboard:    SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
-    say(f"              SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch serve")
-    say(f"              and then {demo.dashboard_page}; the API's pages are under /docs")
+    own = demo.keys.parent
+    say("Look at all:  the next command; Ctrl-C ends it.")
+    say("")
+    say(f"SMARTMATCH_HOME={demo.home} PREFECT_HOME={own / 'prefect'} \\")
+    say(f"SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
+    say(f"SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch up")
+    say("")
+    say(f"Dashboard:    {demo.dashboard_page}; the API's pages are under /docs")
+    say(f"Prefect UI:   {prefect_url(demo)}")
+    say(f"MLflow UI:    {demo.model_page}")
 
 
 def _acceptance(accepted: int, decided: int) -> str:

@@ -58,7 +58,7 @@ def _run(demo: Settings, held: list[Round], consents: dict[str, dict[str, bool]]
     from matching.weights import weights
 
     with working("registering the first champion"):
-        version = set_up_model(demo, for_demo=True)
+        version = set_up_model(demo)
     say(f"Version {version} of the model is champion: the matcher's own weights.")
     with ingest_server(demo.keys.parent / "server.log") as url:
         say(f"The API answers at {url}.")

@@ -42,7 +42,11 @@ def parts(settings: Settings) -> list[Part]:
     prefect, mlflow = prefect_url(settings), mlflow_url(settings)
     scheduled = {"PREFECT_API_URL": f"{prefect}/api"}
     # What a run says is read in the UI; on a terminal its warnings are enough.
-    told = scheduled | {"PREFECT_LOGGING_LEVEL": "INFO"}
+    told = scheduled | {
+        "PREFECT_LOGGING_LEVEL": "INFO",
+        # Its runner says so of itself at every stop.
+        "PYTHONWARNINGS": "ignore:coroutine 'Runner.astop':RuntimeWarning",
+    }
     return [
         Part(
             "prefect",

@@ -46,3 +46,16 @@ def test_an_empty_home_gets_a_champion_whose_weights_are_published(
     assert published is not None
     assert published.version == "1"
     assert msgspec.json.decode(published.document)
+
+
+def test_what_the_demo_made_stays_while_its_own_database_is_used(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, key_directory=tmp_path / "data" / "demo" / "keys")
+    for made in (settings.keys.parent, settings.mlruns):
+        made.mkdir(parents=True)
+        (made / DEMO_MARK).touch()
+    (settings.mlruns / "left-by-the-demo").mkdir()
+
+    set_up_model(settings)
+
+    assert (settings.mlruns / "left-by-the-demo").exists()
+    assert (settings.mlruns / DEMO_MARK).exists()

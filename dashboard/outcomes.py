@@ -165,7 +165,8 @@ def _models(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["models"]["models"]
     named = {version or language.say("own_score"): one for version, one in found.items()}
     order = sorted(named, key=lambda name: -named[name]["decided"])
-    rows = [row_of(name, named[name]["acceptance"], language) for name in order[:_DRAWN]]
+    drawn = sorted(order[:_DRAWN], key=_newest_first)
+    rows = [row_of(name, named[name]["acceptance"], language) for name in drawn]
     rows = [row for row in rows if row.value is not None]
     headers = ("version_column", "rate", "interval", "accepted", "decided", "proposed")
     caption = [language.say("models_caption")]
@@ -190,6 +191,11 @@ def _models(figures: Mapping[str, Any], language: Language) -> Panel:
         both(draw) if rows else None,
         empty="" if rows else missing(figures, language),
     )
+
+
+def _newest_first(version: str) -> tuple[bool, int]:
+    """Put numbered versions first, the highest at the top; the matcher's own score is none."""
+    return (False, -int(version)) if version.isdecimal() else (True, 0)
 
 
 def _model(

@@ -163,6 +163,12 @@ def test_page_fits_its_screen_is_silent_and_alone(
     )
     assert len(charts) >= 8
     assert all(left >= 0 and right <= width and height > 30 for left, right, height in charts)
+    cut = page.run(
+        "return [...document.querySelectorAll('.scroll')].filter(one => "
+        "one.querySelectorAll('thead th').length <= 2 && one.scrollWidth > one.clientWidth)"
+        ".map(one => one.textContent)"
+    )
+    assert cut == []
     assert_silent_and_alone(page, shown)
 
 

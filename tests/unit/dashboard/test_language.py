@@ -66,6 +66,13 @@ def test_dates_and_spans_are_written_as_each_language_does() -> None:
     assert FRENCH.days(1) == "1 jour"
 
 
+def test_no_line_of_french_begins_with_a_mark() -> None:
+    french = [phrase["fr"] for phrase in phrases().values()]
+
+    assert any("\u00a0;" in phrase for phrase in french)
+    assert [phrase for phrase in french if re.search(r" [:;?!»]|« ", phrase)] == []
+
+
 @pytest.mark.parametrize("name", phrases())
 def test_phrase_is_there_in_both_languages_with_the_same_places_and_is_used(name: str) -> None:
     said = phrases()[name]

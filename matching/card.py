@@ -41,6 +41,12 @@ def as_description(card: str) -> str:
     return f"{kept}\n\nThe whole card is the artefact `model_card.md` of the run.\n"
 
 
+def learned_from(found: Retraining) -> str:
+    """Say how much a version learned from."""
+    rounds = "1 round" if found.groups == 1 else f"{found.groups:,} rounds"
+    return f"{found.training_rows:,} decisions of {rounds}"
+
+
 def model_card(
     found: Retraining, *, training_digest: str, consent_digest: str, as_of: datetime
 ) -> str:
@@ -74,7 +80,7 @@ def model_card(
 
 ## Data and consent
 
-{found.training_rows} decisions of {found.groups} rounds, read {as_of.isoformat()}.
+{learned_from(found)}, read {as_of:%Y-%m-%d %H:%M} UTC.
 Training digest `{training_digest}`, consent digest `{consent_digest}`, model digest
 `{found.model.digest}`. Compared with champion `{found.champion_digest}`.
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from matching.weights import Weights
 
 NEW, OLD, PLAIN = "#1f6fb4", "#c06c2b", "#8a8a8a"
+SIDES = {"0": "first side", "1": "second side"}
+"""What is said for the ``side`` that a platform sends as 0 or 1."""
 
 
 def weights_figure(found: Weights) -> Figure:
@@ -57,17 +59,29 @@ def calibration_figure(found: Retraining) -> Figure:
     axes.plot([0, 1], [0, 1], color=PLAIN, linewidth=0.8)
     largest = max(float(table["rows"].max()), 1.0) if len(table) else 1.0
     axes.scatter(
-        table["predicted"], table["accepted"], s=20 + 180 * table["rows"] / largest, color=NEW
+        table["predicted"],
+        table["accepted"],
+        s=20 + 180 * table["rows"] / largest,
+        color=NEW,
+        clip_on=False,
     )
-    axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="predicted", ylabel="accepted")
-    axes.set_title("Predicted and observed acceptance (area: decisions)")
+    axes.set(
+        xlim=(0, 1),
+        ylim=(0, 1),
+        xlabel="probability of acceptance, as predicted",
+        ylabel="share that was accepted",
+        title="Calibration on unseen rounds (area: decisions)",
+    )
     return figure
 
 
 def gate_figure(found: Retraining) -> Figure:
     """Draw the gain over the champion with its interval, as a whole and in each slice."""
     slices = found.slices
-    names = [f"{row.slicing}: {row.label}" for row in slices.itertuples()]
+    names = [
+        SIDES[str(row.label)] if row.slicing == "side" else f"{row.slicing}: {row.label}"
+        for row in slices.itertuples()
+    ]
     figure = Figure(figsize=(7, 1.8 + 0.22 * len(names)), layout="constrained")
     axes = figure.subplots()
     errors = (slices["gain"] / slices["z"]).abs().fillna(0)
@@ -79,7 +93,7 @@ def gate_figure(found: Retraining) -> Figure:
         names.append("all")
     axes.axvline(0, color=PLAIN, linewidth=0.8)
     axes.set_yticks(range(len(names)), names, fontsize=8)
-    axes.set_xlabel("gain over the champion, nats a decision (right of 0 is better)")
+    axes.set_xlabel("gain over the champion, nats a decision (95 % interval; right of 0 is better)")
     axes.set_title("Promoted" if found.verdict.promote else "Champion kept")
     return figure
 

@@ -123,7 +123,7 @@ def _enough(evidence: Evidence, limits: Limits) -> Check:
     passed = decisions >= limits.min_decisions and people >= limits.min_people
     words = (
         f"{decisions} decisions of {people} people that neither model has learned from"
-        f" ({limits.min_decisions} of {limits.min_people} are needed)"
+        f" ({limits.min_decisions} of {limits.min_people} people are needed)"
     )
     return Check("enough evidence", passed, float(decisions), float(limits.min_decisions), words)
 

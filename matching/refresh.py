@@ -32,6 +32,9 @@ from matching.evidence import Check, clustered_mean, paired_gain
 if TYPE_CHECKING:
     from matching.evidence import Evidence, Interval, Limits
 
+RECORD = "record"
+"""Name of the check that tells a refresh from a candidate which gains over the champion."""
+
 
 def checks(evidence: Evidence, limits: Limits) -> tuple[Check, ...]:
     """Ask what a refresh has to answer.
@@ -61,7 +64,7 @@ def _record(record: Evidence, limits: Limits) -> Check:
         f" (gain {gain.mean:.4f} nats a decision, {100 * limits.confidence:g} % interval"
         f" {gain.lower:.4f} to {gain.upper:.4f}), and the candidate goes on with newer decisions"
     )
-    return Check("record", passed, gain.lower, 0.0, words)
+    return Check(RECORD, passed, gain.lower, 0.0, words)
 
 
 def _not_worse(evidence: Evidence, limits: Limits) -> Check:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from matching.card import learned_from
+
 if TYPE_CHECKING:
     from matching.refit import RefitDifference
     from matching.training import Retraining
@@ -29,8 +31,8 @@ def retrain_report(
     outcome = "Promoted" if recorded.promoted else "Refused: the champion stays"
     return (
         f"## {outcome}\n\n**{verdict.sentence}**\n\n"
-        f"Version [{recorded.version}]({page}), learned from {found.training_rows} decisions of "
-        f"{found.groups} rounds; the champion is version {recorded.champion_version}.\n\n"
+        f"Version [{recorded.version}]({page}), learned from {learned_from(found)}; the "
+        f"champion is version {recorded.champion_version}.\n\n"
         f"![gain over the champion]({as_data_uri(gate_figure(found))})\n\n"
         f"{_checks(found)}\n\n{_candidates(found)}\n\n{told}"
     )

@@ -14,6 +14,7 @@ from mlflow.data.code_dataset_source import CodeDatasetSource
 from mlflow.data.meta_dataset import MetaDataset
 
 from matching import figures
+from matching.refresh import RECORD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 EXPERIMENT = """\
 **What people accept, learned from what they decided.** One run a retraining: promotions and
 refusals alike, newest first. A run's name says which version it made, what the gate said, what was
-gained over the champion of the day, in nats a decision, of which kind the version is, and when.
+gained over the champion of the day, in nats a decision, of which kind the version is, and when. A
+`refresh` goes on with newer decisions: its gain is that of learning at all, in its sentence.
 
 * `verdict.json`, `gate.png`: each check of the gate, what was measured and its bound
 * `calibration.png`, `coefficients.png`, `weights.png`: what the model says, and what it weighs
@@ -45,6 +47,8 @@ candidate that the gate refused. Load what serves as `models:/NAME@champion`.
 TAG_CHARACTERS = 4_900
 """MLflow keeps 5,000 characters of a tag."""
 DATASET_DIGEST_CHARACTERS = 36
+METRIC_DECIMALS = 6
+"""The page of a run shows every decimal that is kept."""
 _NAME = re.compile(r"[^\w\-. /]+")
 
 
@@ -68,13 +72,15 @@ def run_name(found: Retraining, version: str, as_of: datetime) -> str:
     outcome = "promoted" if found.verdict.promote else "refused"
     gain = found.metrics.get("gain")
     told = "" if gain is None or gain != gain else f" {gain:+.4f}"  # noqa: PLR0124 - not NaN
+    if any(check.name == RECORD for check in found.verdict.checks):
+        told = " refresh"
     return f"v{version} {outcome}{told}, {found.model.kind}, {as_of:%Y-%m-%d %H:%M}"
 
 
 def gate_tags(verdict: Verdict) -> dict[str, str]:
     """Return the decision of the gate and each of its checks, to filter versions and runs by."""
     checks = {
-        f"gate.{_clean(check.name)}": "holds" if check.passed else "fails"
+        f"gate.{_clean(check.name.replace(':', ''))}": "holds" if check.passed else "fails"
         for check in verdict.checks
     }
     return checks | {
@@ -107,7 +113,13 @@ def log_evidence(found: Retraining, extra: Mapping[str, str | float]) -> None:
     numbers = {name: float(value) for name, value in extra.items() if not isinstance(value, str)}
     mlflow.set_tags(texts | gate_tags(found.verdict))
     measured = found.metrics | slice_metrics(found) | numbers
-    mlflow.log_metrics({name: value for name, value in measured.items() if value == value})  # noqa: PLR0124 - not NaN
+    mlflow.log_metrics(
+        {
+            name: round(value, METRIC_DECIMALS)
+            for name, value in measured.items()
+            if value == value  # noqa: PLR0124 - not NaN
+        }
+    )
     mlflow.log_dict(found.verdict.to_dict(), "verdict.json")
     mlflow.log_dict(found.weights.to_dict(), "weights.json")
     mlflow.log_text(found.slices.to_csv(index=False), "slices.csv")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from matching import card
+from matching import card, figures, story
 from matching.model import first_champion, score
 from matching.registry import ModelDiffers, Registry
 from matching.training import Retraining, retrain
@@ -76,7 +77,7 @@ def test_promotion_moves_the_names_and_keeps_the_story(
     assert newest.digest == found.model.digest == registry.champion()[0].digest
     assert newest.sentence == found.verdict.sentence
     run = mlflow.MlflowClient(registry.tracking_uri).get_run(learned.run_id)
-    assert run.data.metrics["gain"] == pytest.approx(found.metrics["gain"])
+    assert run.data.metrics["gain"] == round(found.metrics["gain"], 6)
     assert run.data.metrics["turns"] == 3
     assert run.data.tags["consent_digest"] == "b" * 64
     assert run.data.params["digest"] == found.model.digest
@@ -108,12 +109,31 @@ def test_a_list_of_runs_and_versions_tells_the_story(
         assert tags["gate"] == "promoted"
         checks = [name for name in tags if name.startswith("gate.")]
         assert len(checks) == len(found.verdict.checks)
+        assert not any("_" in name for name in checks)
     sides = found.slices[found.slices["slicing"] == "side"]
     for row in sides[sides["label"] != ""].itertuples():
         assert run.data.metrics[f"side/{row.label}/rows"] == row.rows
     assert any(name.startswith("slice/") for name in run.data.metrics)
     for section in ("Intended use", "Data and consent", "Limits", "Checks"):
         assert f"## {section}" in version.description
+
+
+def test_a_refresh_is_named_as_one_because_its_gain_over_the_champion_says_little(
+    found: Retraining,
+) -> None:
+    first, *others = found.verdict.checks
+    checks = (replace(first, name="record"), *others)
+    refresh = replace(found, verdict=replace(found.verdict, checks=checks))
+
+    assert story.run_name(refresh, "7", AS_OF).startswith("v7 promoted refresh, ")
+
+
+def test_the_plot_of_the_gate_calls_the_sides_by_names(found: Retraining) -> None:
+    (axes,) = figures.gate_figure(found).axes
+
+    names = {label.get_text() for label in axes.get_yticklabels()}
+    assert {"first side", "second side", "all"} <= names
+    assert not any(name.startswith("side:") for name in names)
 
 
 def test_a_card_too_long_for_a_description_ends_with_a_whole_section() -> None:

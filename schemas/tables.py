@@ -155,7 +155,6 @@ events = Table(
     Column("texts", Text),
     Index("ix_events_subject", "subject"),
     Index("ix_events_occurred_at", "occurred_at"),
-    postgresql_partition_by="RANGE (occurred_at)",
 )
 
 # One row a proposal: (match, subject). Facets are filled as their events come, in any order;
@@ -200,7 +199,6 @@ matches = Table(
     # With the key, so that a day is read in stretches of matches.
     Index("ix_matches_day", "day", "match_key"),
     # Rows lie in order of arrival: by their random key every batch would touch every page.
-    postgresql_partition_by="RANGE (day)",
 )
 
 # One row a (measure, facet, day, model version): additive whole numbers. The facet is a

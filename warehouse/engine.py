@@ -7,6 +7,7 @@ assumed: a database that would lose what it acknowledged is refused.
 
 from __future__ import annotations
 
+import importlib
 import re
 import sqlite3
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
@@ -258,8 +258,7 @@ def checkpoint_note(engine: Engine) -> str | None:
 
 def insert_ignore(bind: Engine | Connection, table: Table) -> Any:
     """Return an INSERT that leaves an existing row as it is."""
-    dialect = postgresql if is_postgres(bind) else sqlite
-    return dialect.insert(table).on_conflict_do_nothing()
+    return _dialect(is_postgres(bind)).insert(table).on_conflict_do_nothing()
 
 
 def add_to(
@@ -279,9 +278,14 @@ def add_to(
 @cache
 def _add_to(postgres: bool, table: Table, keys: tuple[str, ...], column: str) -> Any:  # noqa: FBT001
     # SQLAlchemy compiles an upsert anew each time, at the cost of a whole commit; a text it keeps.
-    dialect = postgresql if postgres else sqlite
+    dialect = _dialect(postgres)
     statement = dialect.insert(table)
     total = table.c[column] + statement.excluded[column]
     upsert = statement.on_conflict_do_update(index_elements=list(keys), set_={column: total})
     named = dialect.dialect(paramstyle="named")
     return text(str(upsert.compile(dialect=named, column_keys=[*keys, column])))
+
+
+def _dialect(postgres: bool) -> Any:  # noqa: FBT001
+    # PostgreSQL's come with all its drivers', which takes SQLite's commands a while to load.
+    return importlib.import_module(f"sqlalchemy.dialects.{'postgresql' if postgres else 'sqlite'}")

@@ -1,7 +1,9 @@
 """Which tables lie in months on PostgreSQL, and what that needs beside their description.
 
-A key there has to hold the column that the months are told by. A partition for what belongs to
-no month is made with the table, so that an insert always finds a place. SQLite has no partitions.
+Said here and not with the tables, where it would make SQLAlchemy load PostgreSQL's dialects for
+SQLite as well. A key has to hold the column that the months are told by. A partition for what
+belongs to no month is made with the table, so that an insert always finds a place. SQLite has no
+partitions.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import DDL, PrimaryKeyConstraint, event
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.schema import CreateTable
 
 from schemas.clock import MICROS_PER_DAY, first_day
 from schemas.tables import events, matches
@@ -53,6 +56,13 @@ MONTHLY = (Monthly(events, "occurred_at", MICROS_PER_DAY), Monthly(matches, "day
 def monthly(table: Table) -> Monthly | None:
     """Return how a table lies in months, or None for one that does not."""
     return next((one for one in MONTHLY if one.table is table), None)
+
+
+@compiles(CreateTable, "postgresql")
+def _create(create: CreateTable, compiler: Any, **options: Any) -> str:
+    text = str(compiler.visit_create_table(create, **options))
+    one = monthly(create.element)
+    return text if one is None else f"{text.rstrip()} PARTITION BY RANGE ({one.by})"
 
 
 @compiles(PrimaryKeyConstraint, "postgresql")

@@ -34,6 +34,8 @@ HEAVY = (
     "spacy",
     "jinja2",
     "dashboard",
+    "psycopg",
+    "sqlalchemy.dialects.postgresql",
 )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from commands.shared import AS_JSON, plain, read_settings, ready_engine
-from console import result, say
+from console import result, say, table
 
 
 @click.group(invoke_without_command=True)
@@ -49,7 +49,31 @@ def keys_list(*, as_json: bool) -> None:
     """List the keys, without themselves."""
     from warehouse.api_keys import read_keys
 
-    result([plain(key) for key in read_keys(ready_engine())], as_json=as_json)
+    found = read_keys(ready_engine())
+    if as_json:
+        result([plain(key) for key in found], as_json=True)
+        return
+    table(
+        "Keys of the API",
+        ("key", "name", "scopes", "created", "revoked"),
+        [
+            (
+                key.key_id,
+                key.name,
+                ", ".join(sorted(key.scopes)),
+                _to_the_minute(key.created_at),
+                "" if key.revoked_at is None else _to_the_minute(key.revoked_at),
+            )
+            for key in found
+        ],
+    )
+
+
+def _to_the_minute(at: int) -> str:
+    """Return a time of the database in the operator's zone."""
+    from schemas.clock import moment
+
+    return f"{moment(at).astimezone():%Y-%m-%d %H:%M}"
 
 
 @keys.command("revoke")

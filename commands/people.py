@@ -15,7 +15,7 @@ from commands.shared import (
     read_settings,
     ready_engine,
 )
-from console import result, working
+from console import result, say, working
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
 
@@ -38,6 +38,8 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
         raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
     requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
+    if not requests:
+        say("No request is pending.")
     for request in requests:
         with working("erasing"):
             done = erase_subject(request)

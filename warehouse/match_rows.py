@@ -168,8 +168,17 @@ def write_matches(connection: Connection, rows: Columns) -> None:
     if is_postgres(connection):
         keys.append("day")
         _take_out(connection, take(rows, _moved(rows)))
+        # What is new goes straight to its month: an upsert would come by way of a draft.
+        fresh = rows["stored_day"] == ABSENT
+        bulk.append_rows(connection, "matches", list(_WRITE), _lines(take(rows, fresh)))
+        rows = take(rows, ~fresh)
+    if len(rows["subject"]):
+        bulk.replace_rows(connection, "matches", list(_WRITE), keys, _lines(rows))
+
+
+def _lines(rows: Columns) -> Iterator[tuple[Any, ...]]:
     columns = [column(rows, name) for name, column in _WRITE.items()]
-    bulk.replace_rows(connection, "matches", list(_WRITE), keys, zip(*columns, strict=True))
+    return zip(*columns, strict=True)
 
 
 def _moved(rows: Columns) -> NDArray[np.bool_]:

@@ -162,6 +162,20 @@ def test_a_match_moves_with_its_day_to_another_month(engine: Engine, unparted: E
     }
 
 
+def test_new_and_known_matches_of_one_partition_are_stored_once_each(engine: Engine) -> None:
+    admit(engine, [1])
+    stage(engine, [proposed(5, TODAY)])
+    process(engine)
+
+    stage(engine, [proposed(5, TODAY, kind=EventKind.ACCEPTED), proposed(6, TODAY)])
+    process(engine)
+
+    columns = matches.c.match_key, matches.c.accepted
+    with reading(engine) as connection:
+        stored = connection.execute(select(*columns).order_by(matches.c.match_key)).tuples().all()
+    assert stored == [(5, True), (6, None)]
+
+
 def test_a_row_that_lies_in_two_months_is_seen_by_the_recount(engine: Engine) -> None:
     make_months(engine, OLDEST, TODAY)
     admit(engine, [1])

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from console import say, table
-from operation.parts import prefect_url
 from warehouse.proportions import wilson
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def show_next(demo: Settings, picture: Path) -> None:
     say(f"SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch up")
     say("")
     say(f"Dashboard:    {demo.dashboard_page}; the API's pages are under /docs")
-    say(f"Prefect UI:   {prefect_url(demo)}")
+    say(f"Prefect UI:   {demo.prefect_page}")
     say(f"MLflow UI:    {demo.model_page}")
 
 

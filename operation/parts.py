@@ -77,7 +77,7 @@ def ingest_host(settings: Settings) -> str:
 
 def prefect_url(settings: Settings) -> str:
     """Return the address of the Prefect server that runs beside the others."""
-    return f"http://{LOOPBACK}:{settings.prefect_port}"
+    return settings.prefect_page
 
 
 def mlflow_url(settings: Settings) -> str:

@@ -340,6 +340,11 @@ class Settings(BaseSettings):
         return f"{self.dashboard_page}/validation"
 
     @property
+    def prefect_page(self) -> str:
+        """Where the Prefect UI is, and the server that runs beside the other parts."""
+        return f"http://127.0.0.1:{self.prefect_port}"
+
+    @property
     def dashboard_page(self) -> str:
         """Where the server shows the figures of the last days."""
         return f"http://127.0.0.1:{self.port}/dashboard"

@@ -58,7 +58,7 @@ def _rules(name: str, found: Mapping[str, Any], unit: int, language: Language) -
                 (
                     rule,
                     _total(one["rows"], unit, language),
-                    language.day(one["last"]) if one["last"] else language.say("never"),
+                    language.day(one["last"]) if one["last"] else language.say("none"),
                 )
                 for rule, one in found["rules"].items()
             ),

@@ -131,17 +131,27 @@ def test_server_that_keeps_no_reserve_is_caught(
 
 
 def _fill(client: httpx.Client, acknowledged: set[str]) -> bool:
-    """Send batches until three in a row are refused with 503."""
+    """Send ever smaller batches, of each size until three in a row are refused with 503."""
+    return all(_is_refused_at_last(client, acknowledged, size) for size in (100, 10, 1))
+
+
+def _is_refused_at_last(client: httpx.Client, acknowledged: set[str], size: int) -> bool:
     refused = 0
-    for _ in range(300):
-        bodies = [{"type": "match_proposed", **proposed(match_id=str(n))} for n in range(100)]
-        status = client.post("/api/tracking/events", json=bodies).status_code
+    for _ in range(600):
+        status = _send_many(client, acknowledged, size)
         refused = refused + 1 if status == 503 else 0
-        if status == 200:
-            acknowledged |= {body["event_id"] for body in bodies}
         if refused == 3:
             return True
     return False
+
+
+def _send_many(client: httpx.Client, acknowledged: set[str], size: int) -> int:
+    """Send a batch and return the status."""
+    bodies = [{"type": "match_proposed", **proposed(match_id=str(n))} for n in range(size)]
+    status = client.post("/api/tracking/events", json=bodies).status_code
+    if status == 200:
+        acknowledged |= {body["event_id"] for body in bodies}
+    return status
 
 
 def _make_room(settings: Settings, leaver: str) -> str | None:
@@ -190,9 +200,19 @@ def write_on(home: Path, calls: str, *, mutant: str = "") -> tuple[int, str | No
         allow(client)
         assert {_send(client, acknowledged) for _ in range(20)} == {200}
         with _failing(server, home / "smartmatch.db-wal", calls):
-            answers = [_send(client, acknowledged) for _ in range(4)]
+            answers = [
+                *(_send(client, acknowledged) for _ in range(2)),
+                *(_send_many(client, acknowledged, 40) for _ in range(2)),
+                *(_withdraw(client) for _ in range(2)),
+            ]
     server.kill()
     return answers.count(200), _lost(settings, acknowledged)
+
+
+def _withdraw(client: httpx.Client) -> int:
+    """Let the person withdraw and return the status."""
+    body = {"user_id": "u1", "analytics": False}
+    return client.post("/api/tracking/consent", json=body).status_code
 
 
 @pytest.mark.promise(FAILING)

@@ -138,6 +138,20 @@ def test_changed_entry_is_found(engine: Engine, name: str) -> None:
         consents.verify(engine)
 
 
+def test_changed_entry_that_was_hashed_anew_is_found_by_the_one_behind_it(engine: Engine) -> None:
+    for person in (ALICE, BOB, ALICE):
+        answer(engine, person)
+    open_ledger(engine)
+    with writing(engine) as connection:
+        row = dict(connection.execute(select(table).where(table.c.seq == 2)).mappings().one())
+        row["channel"] = "forged"
+        row["entry_hash"] = consents.entry_hash(row)
+        connection.execute(update(table).where(table.c.seq == 2).values(**row))
+
+    with pytest.raises(LedgerBroken, match="entry 3"):
+        consents.verify(engine)
+
+
 def test_reordered_entries_are_found(engine: Engine) -> None:
     for person in (ALICE, BOB, ALICE):
         answer(engine, person)

@@ -95,6 +95,17 @@ def test_a_line_of_a_killed_writer_is_cut_off(witness: Witness, tmp_path: Path) 
     assert len(witness.verify()) == 3
 
 
+def test_an_entry_that_the_disk_does_not_take_is_not_acknowledged(
+    witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError
+
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError):  # noqa: PT011  # whatever the disk says
+        witness.append(HEAD, {"seq": 1}, 1)
+
+
 def test_writers_at_once_make_one_chain(witness: Witness, tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda number: Witness(tmp_path).append(HEAD, {"n": number}, 1), range(40)))

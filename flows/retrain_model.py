@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -58,6 +58,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     Raises:
         NotRegistered: There is no champion; ``smartmatch init`` makes the first.
         LeaseHeld: Another retrain is at work.
+        LeaseLost: This run was silent for so long that another one took over.
         RefitDiffers: Learning step by step came to something else than learning everything at
             once. What was registered is the latter, and stands.
     """
@@ -69,8 +70,8 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
 
     since = day_number(now) - (training_days or settings.training_days)
 
-    with lease(connect(settings.url), "retrain_model", settings.lease_seconds):
-        training.step_back(settings.url, registry, micros(now))
+    with lease(connect(settings.url), "retrain_model", settings.lease_seconds) as held:
+        training.step_back(settings.url, registry, held, micros(now))
         champion, version = training.read_champion(registry)
         counted = training.count_decisions(settings.url)
         rows = training.read(settings.url, since, micros(now))
@@ -81,7 +82,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         reason = judged.reason
         if reason is not None:
             training.register_refusal(registry, reason, rows)
-            training.dispose(settings.url, registry, kept_since, micros(now))
+            training.dispose(settings.url, registry, held, kept_since, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             _show(refusal_report(reason, rows.decided, version) + over_time)
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
@@ -89,12 +90,17 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         refit = training.compare_refit(rows, champion, found)
         recorded = training.register(registry, found, rows, refit)
         sentence = found.verdict.sentence
-        training.keep_books(settings.url, recorded, rows, sentence)
-        published = training.publish(settings.url, registry, micros(now))
+        left = training.keep_books(settings.url, held, recorded, rows, sentence)
+        if left:
+            sentence = f"Not used: {left} of those it learned from left meanwhile. {sentence}"
+            recorded = replace(recorded, promoted=False, champion_version=version)
+        else:
+            training.introduce(settings.url, held, registry, recorded)
+        published = training.publish(settings.url, registry, held, micros(now))
         serving, _ = training.read_champion(registry)
         prices = training.price_constraints(rows, serving, settings.smallest_group)
-        training.keep_prices(settings.url, prices, published, micros(now))
-        training.dispose(settings.url, registry, kept_since, micros(now))
+        training.keep_prices(settings.url, held, prices, published, micros(now))
+        training.dispose(settings.url, registry, held, kept_since, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
 
     page = settings.version_page(recorded.version)

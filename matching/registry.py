@@ -19,7 +19,7 @@ import os
 import tempfile
 import warnings
 from contextlib import contextmanager, redirect_stdout
-from datetime import UTC, datetime
+from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,7 @@ from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
 from matching import card, features, story
 from matching.model import Model, first_champion, score
-from matching.versions import Recorded, Version
+from matching.versions import Recorded, Version, listed
 from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ class Registry:
         as_of: datetime,
         extra: Mapping[str, str | float] | None = None,
     ) -> Recorded:
-        """Register a candidate with its evidence, and promote it if the gate let it through.
+        """Register a candidate with its evidence; it comes into use by ``introduce``.
 
         Args:
             retraining: What was found.
@@ -174,11 +174,20 @@ class Registry:
             tags = digests | story.gate_tags(verdict) | {"compared_with": old}
             version = self._register(retraining.model, run_id, card.as_description(text), tags)
             mlflow.set_tag("mlflow.runName", story.run_name(retraining, version, as_of))
-        if verdict.promote:
-            self._promote(version, old)
-        else:
-            self._point(CHALLENGER, version)
         return Recorded(version, run_id, verdict.promote, version if verdict.promote else old)
+
+    def introduce(self, recorded: Recorded) -> None:
+        """Make a registered candidate champion if it was promoted, and challenger if not.
+
+        Apart from ``record``, so that what it learned from is kept in the books before.
+
+        Raises:
+            NotRegistered: There is no champion to follow.
+        """
+        if recorded.promoted:
+            self._promote(recorded.version, str(self._version(CHAMPION).version))
+        else:
+            self._point(CHALLENGER, recorded.version)
 
     def record_refusal(
         self,
@@ -239,8 +248,8 @@ class Registry:
         for alias, version in named[0].aliases.items():
             aliases.setdefault(str(version), []).append(alias)
         found = self._client.search_model_versions(f"name = '{self.model_name}'")
-        listed = [_listed(entry, aliases.get(str(entry.version), [])) for entry in found]
-        return sorted(listed, key=lambda entry: int(entry.version), reverse=True)
+        entries = [listed(entry, aliases.get(str(entry.version), [])) for entry in found]
+        return sorted(entries, key=lambda entry: int(entry.version), reverse=True)
 
     def deleted_runs(self, before: datetime) -> list[str]:
         """List the runs that were deleted, softly, and had ended before a time."""
@@ -264,7 +273,8 @@ class Registry:
         return len(found)
 
     def _promote(self, version: str, old: str) -> None:
-        self._point(PREVIOUS, old)
+        if version != old:  # else this is tried again
+            self._point(PREVIOUS, old)
         self._point(CHAMPION, version)
         # An alias that is not there is deleted without complaint.
         self._client.delete_registered_model_alias(self.model_name, CHALLENGER)
@@ -382,15 +392,3 @@ _KEYS: dict[str, DataType | AnyType] = {
 
 def _uri(entry: ModelVersion) -> str:
     return f"models:/{entry.name}/{entry.version}"
-
-
-def _listed(entry: ModelVersion, aliases: list[str]) -> Version:
-    return Version(
-        version=str(entry.version),
-        aliases=tuple(sorted(aliases)),
-        digest=str(entry.tags.get("model_digest", "")),
-        promoted=entry.tags.get("promoted") == "true",
-        sentence=str(entry.tags.get("sentence") or entry.description or ""),
-        run_id=str(entry.run_id),
-        created_at=datetime.fromtimestamp(entry.creation_timestamp / 1000, UTC),
-    )

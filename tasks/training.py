@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -19,9 +20,12 @@ from tasks.opening import opened
 from tasks.policies import compute_task, io_task
 from warehouse import decisions, lineage, runs, shadow_prices, training
 from warehouse.engine import connect
+from warehouse.leases import Lease
 from warehouse.training import TrainingSet
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from matching.registry import Registry
 
 
@@ -32,28 +36,43 @@ def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
 
 
 @io_task
-def step_back(url: SecretStr, registry: Registry, now: int) -> str | None:
-    """Take a champion out of use from whom somebody has left, and publish the one before."""
+def step_back(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str | None:
+    """Take a champion out of use from whom somebody has left, and publish the one before.
+
+    One whose retrain was killed before it kept the books is taken out as well.
+    """
     from matching import disposal  # imports MLflow, which takes seconds
 
     with opened(url) as engine:
-        version = disposal.step_back(registry, lineage.marked(engine))
+        lease.renew(engine)
+        without_ground = lineage.marked(engine) | _unbooked(engine, registry)
+        version = disposal.step_back(registry, without_ground)
     if version is not None:
-        publish.fn(url, registry, now)
+        publish.fn(url, registry, lease, now)
     return version
 
 
 @io_task
-def dispose(url: SecretStr, registry: Registry, kept_since: int, now: int) -> list[str]:
-    """Delete for good the versions that somebody has left, and those past their time."""
+def dispose(
+    url: SecretStr, registry: Registry, lease: Lease, kept_since: int, now: int
+) -> list[str]:
+    """Delete for good the versions that somebody has left, without books, and past their time."""
     from matching import disposal  # imports MLflow, which takes seconds
 
     with opened(url) as engine:
+        lease.renew(engine)
         _, champion = registry.champion()
         named = lineage.superseded(engine, champion=champion, before=kept_since)
+        named += sorted(_unbooked(engine, registry) - {champion})
         disposal.dispose(registry, named)
         training.note_disposal(engine, named, moment(now))
     return named
+
+
+def _unbooked(engine: Engine, registry: Registry) -> set[str]:
+    return lineage.unbooked(
+        engine, [entry.version for entry in registry.versions() if entry.learned]
+    )
 
 
 @io_task
@@ -78,7 +97,7 @@ def compare_refit(rows: TrainingSet, champion: Model, found: Retraining) -> Refi
 def register(
     registry: Registry, found: Retraining, rows: TrainingSet, refit: RefitDifference | None
 ) -> Recorded:
-    """Register the candidate, and make it champion where the gate allows."""
+    """Register the candidate; it comes into use when the books are kept."""
     return registry.record(
         found,
         training_digest=rows.digest,
@@ -100,23 +119,34 @@ def register_refusal(registry: Registry, reason: str, rows: TrainingSet) -> str:
 
 
 @io_task
-def keep_books(url: SecretStr, recorded: Recorded, rows: TrainingSet, reason: str) -> None:
-    """Keep what the version learned from."""
-    training.record_training(
+def keep_books(
+    url: SecretStr, lease: Lease, recorded: Recorded, rows: TrainingSet, reason: str
+) -> int:
+    """Keep what the version learned from; return how many of them have left meanwhile."""
+    return training.record_training(
         connect(url),
+        lease,
         recorded.version,
         rows,
         outcome="promoted" if recorded.promoted else "refused",
         reason=reason,
+        now=datetime.now(UTC),
     )
 
 
 @io_task
-def publish(url: SecretStr, registry: Registry, now: int) -> str:
+def introduce(url: SecretStr, lease: Lease, registry: Registry, recorded: Recorded) -> None:
+    """Make the version champion where the gate allows, if nobody else has taken over."""
+    lease.renew(connect(url))
+    registry.introduce(recorded)
+
+
+@io_task
+def publish(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str:
     """Publish the champion's weights, and return its version."""
     champion, version = registry.champion()
     document = weights_document(champion, version)
-    training.publish_weights(connect(url), version, document, at=moment(now))
+    training.publish_weights(connect(url), version, document, at=moment(now), lease=lease)
     return version
 
 
@@ -127,7 +157,9 @@ def price_constraints(rows: TrainingSet, champion: Model, smallest: int) -> list
 
 
 @io_task
-def keep_prices(url: SecretStr, found: list[RulePrice], version: str, now: int) -> None:
+def keep_prices(
+    url: SecretStr, lease: Lease, found: list[RulePrice], version: str, now: int
+) -> None:
     """Keep the prices in the place of the earlier ones."""
     prices = [
         shadow_prices.Priced(
@@ -142,7 +174,7 @@ def keep_prices(url: SecretStr, found: list[RulePrice], version: str, now: int) 
         )
         for price in found
     ]
-    shadow_prices.keep(connect(url), prices, version, moment(now))
+    shadow_prices.keep(connect(url), prices, version, moment(now), lease=lease)
 
 
 @io_task

@@ -6,6 +6,9 @@ without any list of people: the ledger only grows, and a version keeps where its
 A row of an event that waited in staging while a later one was already processed counts as
 learned from: a version is rather named once too often than missed.
 
+Whoever leaves while a version is being learned finds no books of it yet. So the books are what
+looks for them (``note_left``), and nothing comes into use without books.
+
 That everybody had consented is shown by a sum: SHA-256 of each person's entry, added modulo
 2^256. A person who is erased is taken out of it, so that it can be recomputed afterwards.
 """
@@ -16,19 +19,20 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import exists, func, select, text, update
 
 from schemas.clock import micros
 from schemas.errors import NotRegistered
 from schemas.events import EventKind
+from schemas.purposes import Purpose
 from schemas.tables import consents, events, matches, purges, subjects, training_sets
 from schemas.tables import runs as requests
-from warehouse import runs
-from warehouse.engine import reading
-from warehouse.purposes import Ground, on_ground
+from warehouse import bulk, runs
+from warehouse.engine import is_postgres, reading
+from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine, Row, Select
@@ -37,6 +41,8 @@ RETRAIN = "retrain_model"
 WITHDRAWN, ERASED = "after a withdrawal", "after an erasure"
 """Why a retrain is asked for when somebody leaves from whom a version has learned."""
 _MODULUS = 1 << 256
+_BOOKS_LOCK = 0x5341_4D34
+"""PostgreSQL's advisory lock: shared by whoever leaves, alone for whoever keeps the books."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,7 @@ def mark_withdrawn(connection: Connection, subject: int, now: datetime) -> list[
 
     Call it before the withdrawal changes anything.
     """
+    _lock_books(connection, shared=True)
     named = versions_of(connection, subject)
     if named:
         _mark(connection, named, now, withdrawn=training_sets.c.withdrawn + 1)
@@ -96,6 +103,7 @@ def mark_erased(connection: Connection, subject: int, now: datetime) -> list[str
 
     Call it before anything of the subject is deleted.
     """
+    _lock_books(connection, shared=True)
     learned = _learned(connection, subject)
     for version, entry_hash in learned:
         kept = connection.execute(
@@ -110,6 +118,68 @@ def mark_erased(connection: Connection, subject: int, now: datetime) -> list[str
             consent_digest=f"{without:064x}",
         )
     return [version for version, _ in learned]
+
+
+def note_left(connection: Connection, version: str, taught: Collection[int], now: datetime) -> int:
+    """Mark a version whose books were just kept, if somebody left since it read their rows.
+
+    Somebody who is erased later in this request's course is counted then, as from any version.
+
+    Args:
+        connection: The transaction that keeps the books; it took ``lock_books`` first.
+        version: The version.
+        taught: Numbers of the subjects that it learned from.
+        now: The time, aware.
+
+    Returns:
+        How many have left.
+    """
+    rows = bulk.fetch(
+        connection,
+        f"SELECT subject, CASE WHEN {consented_sql(Purpose.IMPROVEMENT)} THEN 1 ELSE 0 END,"
+        " CASE WHEN erasing THEN 1 ELSE 0 END"
+        f" FROM subjects WHERE {bulk.among(connection, 'subject', 'subjects')}",
+        {"subjects": bulk.numbers(connection, taught)},
+    )
+    allowing: int = sum(allows for _, allows, _ in rows)
+    left = len(taught) - allowing
+    if left:
+        erased, erasing = len(taught) - len(rows), sum(erasing for _, _, erasing in rows)
+        values: dict[str, object] = {"withdrawn": left - erased - erasing, "erased": erased}
+        if erased:
+            held = {subject for subject, _, _ in rows}
+            values["consent_digest"] = consent_sum(_entries_of(connection, version, held))
+        _mark(connection, [version], now, **values)
+        runs.queue_in(connection, RETRAIN, now, ERASED if erased + erasing else WITHDRAWN)
+    return left
+
+
+def lock_books(connection: Connection) -> None:
+    """Wait for whoever is leaving, and keep others from it until the end of the transaction."""
+    _lock_books(connection, shared=False)
+
+
+def _lock_books(connection: Connection, *, shared: bool) -> None:
+    # On SQLite there is one writer anyway.
+    if is_postgres(connection):
+        kind = "_shared" if shared else ""
+        connection.execute(text(f"SELECT pg_advisory_xact_lock{kind}({_BOOKS_LOCK})"))
+
+
+def _entries_of(connection: Connection, version: str, held: Collection[int]) -> list[bytes]:
+    """Return the entries under which a version learned from those who are still there."""
+    newest = (
+        select(consents.c.ledger_id, func.max(consents.c.seq).label("seq"))
+        .where(training_sets.c.version == version, consents.c.seq <= training_sets.c.consent_seq)
+        .group_by(consents.c.ledger_id)
+        .subquery()
+    )
+    rows = connection.execute(
+        select(subjects.c.subject, consents.c.entry_hash)
+        .join(newest, newest.c.ledger_id == subjects.c.ledger_id)
+        .join(consents, consents.c.seq == newest.c.seq)
+    )
+    return [entry_hash for subject, entry_hash in rows if subject in held]
 
 
 def standing(engine: Engine, version: str) -> Standing:
@@ -181,6 +251,13 @@ def marked(engine: Engine) -> set[str]:
                 select(training_sets.c.version).where(training_sets.c.marked_at.is_not(None))
             ).scalars()
         )
+
+
+def unbooked(engine: Engine, versions: Iterable[str]) -> set[str]:
+    """Return those of some versions of which no books were kept: nobody knows who taught them."""
+    with reading(engine) as connection:
+        booked = set(connection.execute(select(training_sets.c.version)).scalars())
+    return set(versions) - booked
 
 
 def _mark(connection: Connection, named: list[str], now: datetime, **values: object) -> None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from warehouse.leases import Lease
+
 _DIGITS, _PUBLISHED_DIGITS = 6, 2
 
 
@@ -32,7 +34,14 @@ class Priced(NamedTuple):
     upper: float | None
 
 
-def keep(engine: Engine, found: Sequence[Priced], version: str, at: datetime) -> None:
+def keep(
+    engine: Engine,
+    found: Sequence[Priced],
+    version: str,
+    at: datetime,
+    *,
+    lease: Lease | None = None,
+) -> None:
     """Keep prices in the place of the earlier ones.
 
     Args:
@@ -40,9 +49,15 @@ def keep(engine: Engine, found: Sequence[Priced], version: str, at: datetime) ->
         found: A price a constraint.
         version: The champion whose expectations they stand on.
         at: Time of the pricing.
+        lease: Of this retrain, if it is one.
+
+    Raises:
+        LeaseLost: Another retrain has taken over; nothing was written.
     """
     rows = [{**one._asdict(), "model_version": version, "priced_at": micros(at)} for one in found]
     with writing(engine) as connection:
+        if lease is not None:
+            lease.check(connection)
         connection.execute(delete(shadow_prices))
         if rows:
             connection.execute(shadow_prices.insert(), rows)

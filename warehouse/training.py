@@ -21,6 +21,7 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
+from warehouse import lineage
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
 from warehouse.lineage import consent_sum
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
+
+    from warehouse.leases import Lease
 
 
 @dataclass(frozen=True)
@@ -118,18 +121,36 @@ def _hashes(frame: pd.DataFrame) -> pd.Series[Any]:
 
 
 def record_training(
-    engine: Engine, version: str, training: TrainingSet, *, outcome: str, reason: str
-) -> None:
-    """Keep what a registered version learned from.
+    engine: Engine,
+    lease: Lease,
+    version: str,
+    training: TrainingSet,
+    *,
+    outcome: str,
+    reason: str,
+    now: datetime,
+) -> int:
+    """Keep what a registered version learned from, before anybody uses it.
 
     Args:
         engine: The database.
+        lease: Of this retrain.
         version: The registry's version.
         training: What it learned from.
         outcome: ``promoted`` or ``refused``.
         reason: The gate's sentence.
+        now: The time, aware.
+
+    Returns:
+        How many of those it learned from have left since their rows were read. With one of them
+        it is marked from the beginning, and must not come into use.
+
+    Raises:
+        LeaseLost: Another retrain has taken over; nothing was written.
     """
     with writing(engine) as connection:
+        lineage.lock_books(connection)
+        lease.check(connection)
         connection.execute(
             training_sets.insert().values(
                 version=version,
@@ -145,6 +166,8 @@ def record_training(
                 event_seq=training.event_seq,
             )
         )
+        taught = set(training.frame["subject"].tolist())
+        return lineage.note_left(connection, version, taught, now)
 
 
 def note_disposal(engine: Engine, versions: Sequence[str], now: datetime) -> None:
@@ -160,9 +183,17 @@ def note_disposal(engine: Engine, versions: Sequence[str], now: datetime) -> Non
         )
 
 
-def publish_weights(engine: Engine, version: str, document: str, *, at: datetime) -> None:
-    """Publish the champion's weights, JSON, for the API to hand back."""
+def publish_weights(
+    engine: Engine, version: str, document: str, *, at: datetime, lease: Lease | None = None
+) -> None:
+    """Publish the champion's weights, JSON, for the API to hand back.
+
+    Raises:
+        LeaseLost: Another retrain has taken over; nothing was written.
+    """
     with writing(engine) as connection:
+        if lease is not None:
+            lease.check(connection)
         connection.execute(
             published_weights.insert().values(
                 version=version, published_at=micros(at), document=document

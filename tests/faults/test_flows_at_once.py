@@ -113,10 +113,10 @@ def erase(engine: Engine) -> None:
 
 
 def retrain(engine: Engine) -> None:
-    training = read_training(engine, since_day=0, as_of=moment(NOW))
-    again(
-        partial(record_training, engine, "7", training, outcome="refused", reason="a trial"),
-    )
+    told = {"outcome": "refused", "reason": "a trial", "now": moment(NOW)}
+    with lease(engine, "retrain_model", WAIT_SECONDS) as held:
+        training = read_training(engine, since_day=0, as_of=moment(NOW))
+        again(partial(record_training, engine, held, "7", training, **told))
 
 
 def again(step: Callable[[], Any]) -> None:

@@ -9,17 +9,20 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from matching import training as learning
 from matching.logistic import Gaussian, posterior
 from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
-from schemas.tables import published_weights, subjects, training_sets
+from schemas.errors import LeaseLost
+from schemas.tables import leases, published_weights, subjects, training_sets
 from tests.flows.conftest import stage_rounds
 from warehouse import shadow_prices, validations
 from warehouse.engine import reading, writing
+from warehouse.lineage import mark_withdrawn, owed_since
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -129,3 +132,69 @@ def test_the_same_rows_give_the_same_model_and_other_consents_another_training_s
         ).all()
     assert sets[0].digest == sets[1].digest != sets[2].digest
     assert sets[2].subjects < sets[1].subjects
+
+
+def test_a_version_whose_person_leaves_while_it_is_learned_is_never_used(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    learn = learning.retrain
+
+    def leave_meanwhile(*arguments: Any, **more: Any) -> Any:
+        with writing(engine) as connection:
+            mark_withdrawn(connection, min(people), datetime.now(UTC))
+            connection.execute(
+                update(subjects).where(subjects.c.subject == min(people)).values(improvement=False)
+            )
+        return learn(*arguments, **more)
+
+    monkeypatch.setattr(learning, "retrain", leave_meanwhile)
+    retrained = retrain_model()
+
+    assert (retrained.promoted, retrained.version, retrained.candidate) == (False, "1", "2")
+    assert retrained.sentence.startswith("Not used: 1 of those")
+    assert [one.version for one in open_registry(installed).versions()] == ["1"]
+    assert owed_since(engine) is not None
+
+
+def test_what_a_killed_retrain_registered_without_books_is_never_used(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "introduce", _die)
+        with pytest.raises(SystemExit):
+            retrain_model()
+    assert open_registry(installed).champion()[1] == "1"
+    with writing(engine) as connection:
+        connection.execute(delete(training_sets))
+
+    assert retrain_model().version == "3"
+    assert [one.version for one in open_registry(installed).versions()] == ["3", "1"]
+
+
+def test_a_retrain_that_lost_its_lease_changes_nothing(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    learn = learning.retrain
+
+    def be_overtaken(*arguments: Any, **more: Any) -> Any:
+        with writing(engine) as connection:
+            connection.execute(update(leases).values(fence=leases.c.fence + 1))
+        return learn(*arguments, **more)
+
+    monkeypatch.setattr(learning, "retrain", be_overtaken)
+    with pytest.raises(LeaseLost):
+        retrain_model()
+
+    assert open_registry(installed).champion()[1] == "1"
+    with reading(engine) as connection:
+        assert connection.execute(select(training_sets)).first() is None
+
+
+def _die(*_arguments: Any) -> None:
+    raise SystemExit

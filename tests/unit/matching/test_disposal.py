@@ -40,6 +40,12 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     assert step_back(registry, {"9"}) is None
     learned = registry.record(found, as_of=AS_OF, **DIGESTS)
     assert learned.promoted
+    # Nothing comes into use before its books are kept.
+    assert registry.champion()[1] == first
+    registry.introduce(learned)
+    registry.introduce(learned)
+    assert registry.rollback() == first
+    assert registry.rollback() == learned.version
     marks = [found.model.digest.encode(), b"turns-of-the-canary", found.model.to_json().encode()]
     registry._client.set_tag(learned.run_id, "canary", "turns-of-the-canary")
     held = everything(tmp_path)

@@ -49,7 +49,13 @@ def registry(store: Path, request: pytest.FixtureRequest) -> Registry:
 @pytest.fixture
 def learned(registry: Registry, found: Retraining) -> Recorded:
     registry.register_first_champion()
-    return registry.record(found, as_of=AS_OF, extra={"turns": 3.0, "why": "nightly"}, **DIGESTS)
+    extra = {"turns": 3.0, "why": "nightly"}
+    return introduced(registry, registry.record(found, as_of=AS_OF, extra=extra, **DIGESTS))
+
+
+def introduced(registry: Registry, recorded: Recorded) -> Recorded:
+    registry.introduce(recorded)
+    return recorded
 
 
 def artifacts(store: Path, run: str) -> dict[str, Path]:
@@ -152,7 +158,7 @@ def test_refusal_is_recorded_like_a_promotion_and_the_champion_stays(
 ) -> None:
     again = retrain(training, found.model, seed=0)
 
-    refused = registry.record(again, as_of=AS_OF, **DIGESTS)
+    refused = introduced(registry, registry.record(again, as_of=AS_OF, **DIGESTS))
 
     assert (refused.promoted, refused.champion_version) == (False, "2")
     assert registry.champion()[1] == "2"

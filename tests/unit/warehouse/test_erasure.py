@@ -299,7 +299,10 @@ def test_an_unknown_number_is_no_request(engine: Engine) -> None:
 def remember(engine: Engine, version: str, at: int) -> None:
     """Keep in the books that a version learned from what was there at a moment."""
     training = read_training(engine, since_day=0, as_of=moment(at))
-    record_training(engine, version, training, outcome="promoted", reason="It is better.")
+    with lease(engine, "retrain_model", 60.0) as held:
+        record_training(
+            engine, held, version, training, outcome="promoted", reason="Better.", now=moment(at)
+        )
 
 
 def test_the_models_are_those_that_were_read_while_the_person_allowed_it(engine: Engine) -> None:

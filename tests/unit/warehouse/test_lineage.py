@@ -2,23 +2,38 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select, text, update
 
 from schemas.clock import moment
-from schemas.errors import ConsentRequired, NotRegistered
+from schemas.errors import ConsentRequired, LeaseLost, NotRegistered
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import runs, subjects
 from tests.population import RUN, answer, arrive, days_before, event, process
+from warehouse import shadow_prices
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject, mark_forgotten
 from warehouse.erasure_requests import begin
 from warehouse.leases import lease
-from warehouse.lineage import marked, standing, superseded, versions_of
-from warehouse.training import note_disposal, read_training, record_training
+from warehouse.lineage import (
+    mark_withdrawn,
+    marked,
+    standing,
+    superseded,
+    unbooked,
+    versions_of,
+)
+from warehouse.training import (
+    TrainingSet,
+    note_disposal,
+    publish_weights,
+    read_training,
+    record_training,
+)
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -44,7 +59,13 @@ def people(engine: Engine) -> dict[str, int]:
 
 def learn(engine: Engine, version: str) -> None:
     training = read_training(engine, since_day=0, as_of=RUN)
-    record_training(engine, version, training, outcome="promoted", reason="It is better.")
+    book(engine, version, training)
+
+
+def book(engine: Engine, version: str, training: TrainingSet) -> int:
+    told = {"outcome": "promoted", "reason": "It is better.", "now": RUN}
+    with lease(engine, "retrain_model", 60.0) as held:
+        return record_training(engine, held, version, training, **told)
 
 
 def taught(engine: Engine, subject: int) -> list[str]:
@@ -152,3 +173,68 @@ def test_what_has_no_ground_is_listed_until_it_is_deleted(
 def test_nothing_is_said_of_a_version_that_learned_from_nobody(engine: Engine) -> None:
     with pytest.raises(NotRegistered):
         standing(engine, "1")
+
+
+@pytest.mark.parametrize("way", ["withdraws", "asks to be erased", "is erased"])
+def test_who_leaves_while_a_version_is_being_learned_is_found_when_its_books_are_kept(
+    engine: Engine, people: dict[str, int], way: str
+) -> None:
+    read = read_training(engine, since_day=0, as_of=RUN)
+    if way == "withdraws":
+        answer(engine, "a", "analytics")
+    elif way == "is erased":
+        erase(engine, people["a"])
+    else:
+        request = begin(engine, people["a"], RUN)
+
+    assert book(engine, "2", read) == 1
+    if way == "asks to be erased":
+        with lease(engine, "erase_subject", 60.0) as held:
+            assert delete_subject(engine, request, held).models == ["2"]
+
+    found = standing(engine, "2")
+    gone = int(way != "withdraws")
+    assert marked(engine) == set(superseded(engine, champion="1", before=0)) == {"2"}
+    assert (found.withdrawn, found.erased, found.held) == (1 - gone, gone, 2 - gone)
+    assert found.all_consented is True
+    with reading(engine) as connection:
+        assert connection.execute(select(runs.c.flow, runs.c.state)).first() == (
+            "retrain_model",
+            "queued",
+        )
+
+
+def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    read = read_training(engine, since_day=0, as_of=RUN)
+    told = {"outcome": "promoted", "reason": "It is better.", "now": RUN}
+    with lease(engine, "retrain_model", 60.0) as held:
+        pass
+    with lease(engine, "retrain_model", 60.0):
+        for write in (
+            lambda: record_training(engine, held, "2", read, **told),
+            lambda: publish_weights(engine, "2", "{}", at=RUN, lease=held),
+            lambda: shadow_prices.keep(engine, [], "2", RUN, lease=held),
+        ):
+            with pytest.raises(LeaseLost):
+                write()
+
+    assert unbooked(engine, ["2"]) == {"2"}
+
+
+def test_somebody_who_leaves_is_waited_for_by_who_keeps_the_books(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    if not is_postgres(engine):
+        pytest.skip("SQLite has one writer anyway")
+    read = read_training(engine, since_day=0, as_of=RUN)
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as leaving:
+            mark_withdrawn(leaving, people["a"], RUN)
+            booking = pool.submit(book, engine, "2", read)
+            assert wait([booking], 0.5).not_done
+            leaving.execute(
+                update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
+            )
+        assert booking.result() == 1

@@ -18,6 +18,7 @@ from tests.histories import NOW, TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
 from warehouse import consents, proposals, weights
 from warehouse.engine import connect, create_tables, reading, writing
+from warehouse.leases import lease
 from warehouse.training import (
     TrainingSet,
     digest_of,
@@ -286,7 +287,12 @@ def test_the_books_keep_what_a_version_learned_from(engine: Engine) -> None:
     two_parties(engine, 1, 2)
     training = read(engine)
 
-    record_training(engine, "3", training, outcome="refused", reason="It is not better.")
+    with lease(engine, "retrain_model", 60.0) as held:
+        left = record_training(
+            engine, held, "3", training, outcome="refused", reason="It is not better.", now=RUN
+        )
+
+    assert left == 0
 
     with reading(engine) as connection:
         kept = dict(connection.execute(select(training_sets)).mappings().one())

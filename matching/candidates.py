@@ -54,11 +54,14 @@ class Fitting:
     Args:
         rows: Decided proposals in canonical order, with their context.
         prior: Belief of version 1.
+        width_share: How wide priors are, as a share of what the evidence chooses: the smaller,
+            the less a model remembers of anybody.
     """
 
-    def __init__(self, rows: pd.DataFrame, prior: Prior) -> None:
+    def __init__(self, rows: pd.DataFrame, prior: Prior, width_share: float = 1.0) -> None:
         self.rows = rows
         self.prior = prior
+        self.width_share = width_share
 
     @cached_property
     def accepted(self) -> Floats:
@@ -92,6 +95,10 @@ class Fitting:
         widths, mode = widths_by_evidence(
             matrix, self.accepted, mean, families, self.prior.widths, fixed=SETTLED
         )
+        widths = {
+            family: width if family in SETTLED else self.width_share * width
+            for family, width in widths.items()
+        }
         prior = independent(mean, families, widths)
         return Model(
             kind=kind,
@@ -123,6 +130,14 @@ class Candidate:
     fit: Callable[[Fitting], Model]
     complexity: int
     refreshes: bool = False
+
+    def narrowed(self, width_share: float) -> Candidate:
+        """Return the same way of fitting with narrower priors, and less of any trees."""
+
+        def fit(fitting: Fitting) -> Model:
+            return self.fit(Fitting(fitting.rows, fitting.prior, width_share))
+
+        return replace(self, fit=fit)
 
 
 def candidates(decisions: int, *, seed: int) -> tuple[Candidate, ...]:
@@ -169,7 +184,7 @@ def fit_boosted(fitting: Fitting, *, seed: int) -> Model:
     rows, half = fitting.rows, _half(fitting.rows)
     calibration, isotonic = (0.0, 1.0), AS_IS
     if half.any() and not half.all():
-        blended = _with_trees(Fitting(rows[half], fitting.prior), seed)
+        blended = _with_trees(Fitting(rows[half], fitting.prior, fitting.width_share), seed)
         logit, accepted = log_odds(blended, rows[~half]), fitting.accepted[~half]
         calibration = platt(logit, accepted)
         if len(logit) >= ISOTONIC_FROM:
@@ -196,7 +211,7 @@ def _with_trees(fitting: Fitting, seed: int) -> Model:
     rising = [t.family in ("score", "offers") or t.name == "rank" for t in linear.design.terms]
     matrix = linear.design.matrix(rows.iloc[::step])
     trees = grow(matrix, accepted[::step], rising, Boosting(), seed)
-    return replace(linear, kind="boosted", trees=trees, blend=BLEND)
+    return replace(linear, kind="boosted", trees=trees, blend=BLEND * fitting.width_share)
 
 
 def _half(rows: pd.DataFrame) -> NDArray[np.bool_]:

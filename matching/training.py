@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ ASSIGNED_ROWS = 50_000
 """Held-out rows whose rounds are assigned at most; the latest rounds are taken."""
 TELLING_ROWS = 20_000
 """Held-out rows on which each constraint is looked at alone."""
+WIDTH_SHARES = tuple(2 ** (-step / 2) for step in range(9))
+"""How wide a candidate's priors may be, as a share of what the evidence chooses; tried in turn."""
 BANDS = ((0.5, "low"), (0.75, "middle"), (np.inf, "high"))
 
 
@@ -124,6 +126,10 @@ def _retrain(
     steps = splits(rows, "")
     tried = list(zip(offered, forward(rows, steps, champion.prior, offered), strict=True))
     chosen, held_out = _choose(rows, tried)
+    forgetful = _forgetful(rows, champion.prior, chosen, seed, limits)
+    if forgetful.width_share < 1:
+        chosen = forgetful.candidate
+        (held_out,) = forward(rows, steps, champion.prior, (chosen,))
     record = None
     if chosen.refreshes and champion.kind == chosen.name:
         record = _beside(rows, held_out, first_champion(champion.prior))
@@ -131,8 +137,8 @@ def _retrain(
         new = splits(rows, champion.trained_until)
         (held_out,) = forward(rows, new, champion.prior, (chosen,))
     model = chosen.fit(Fitting(rows, champion.prior))
-    evidence = _evidence(rows, champion, chosen, held_out, seed=seed, limits=limits)
-    evidence = replace(evidence, record=record)
+    evidence = _evidence(rows, champion, held_out)
+    evidence = replace(evidence, record=record, membership=forgetful.membership)
     verdict = gate.judge(evidence, limits)
     return Retraining(
         model=model,
@@ -140,7 +146,7 @@ def _retrain(
             Tried(candidate.name, _quality(rows, probability)) for candidate, probability in tried
         ),
         verdict=verdict,
-        metrics=_metrics(evidence, limits),
+        metrics=_metrics(evidence, limits) | {"width_share": forgetful.width_share},
         slices=pd.DataFrame(verdict.slices, columns=list(gate.Slice._fields)),
         calibration=reliability(evidence.accepted, evidence.candidate),
         weights=weights(model),
@@ -165,15 +171,7 @@ def _quality(rows: pd.DataFrame, probability: Floats) -> Quality:
     return quality(rows["accepted"].to_numpy(dtype="float64")[held], probability[held])
 
 
-def _evidence(
-    rows: pd.DataFrame,
-    champion: Model,
-    chosen: Candidate,
-    held_out: Floats,
-    *,
-    seed: int,
-    limits: Limits,
-) -> Evidence:
+def _evidence(rows: pd.DataFrame, champion: Model, held_out: Floats) -> Evidence:
     held = ~np.isnan(held_out)
     judged = rows[held].reset_index(drop=True)
     compared = _beside(rows, held_out, champion)
@@ -184,7 +182,6 @@ def _evidence(
         telling=_telling(judged),
         matches_lost=lost,
         matches_won=won,
-        membership=_audit(rows, champion.prior, chosen, seed, limits) if held.any() else None,
     )
 
 
@@ -270,8 +267,31 @@ def _bands(value: Floats) -> NDArray[np.str_]:
     return np.asarray(band)
 
 
-def _audit(
+class _Forgetful(NamedTuple):
+    """A candidate as wide as the audit lets through; as it was where the audit lets none."""
+
+    candidate: Candidate
+    width_share: float
+    membership: memorisation.Membership | None
+
+
+def _forgetful(
     rows: pd.DataFrame, prior: Prior, chosen: Candidate, seed: int, limits: Limits
+) -> _Forgetful:
+    as_it_was = None
+    for share in WIDTH_SHARES:
+        narrowed = chosen.narrowed(share)
+        found = _Forgetful(narrowed, share, _audit(rows, prior, narrowed, seed))
+        as_it_was = as_it_was or found
+        if found.membership is None:
+            break
+        if all(check.passed for check in gate.forgets(found.membership, limits)):
+            return found
+    return as_it_was or found
+
+
+def _audit(
+    rows: pd.DataFrame, prior: Prior, chosen: Candidate, seed: int
 ) -> memorisation.Membership | None:
     taken = rows.iloc[:: -(-len(rows) // AUDIT_ROWS)]
     if taken["subject"].nunique() < 2:  # noqa: PLR2004 - there is nobody to tell a person from
@@ -283,7 +303,7 @@ def _audit(
 
     person, _ = _parties(taken)
     accepted = taken["accepted"].to_numpy(dtype="float64")
-    return memorisation.audit(predict, accepted, person, seed=seed, bound=limits.max_members_found)
+    return memorisation.audit(predict, accepted, person, seed=seed)
 
 
 def _metrics(evidence: Evidence, limits: Limits) -> dict[str, float]:

@@ -9,7 +9,7 @@ from matching.evidence import Evidence, Limits, paired_gain
 from matching.gate import Verdict, judge
 from matching.memorisation import Membership, audit
 
-QUIET = Membership(0.51, 0.51, 0.02, 0.011, 0.5, 200)
+QUIET = Membership(0.51, 0.51, 0.011)
 
 
 def evidence(
@@ -107,14 +107,17 @@ def test_losing_many_matches_refuses_and_losing_as_many_as_chance_does_not() -> 
 
 
 def test_model_that_remembers_people_is_refused() -> None:
-    known = replace(QUIET, loss_auc=0.6)
-    caught = replace(QUIET, found=0.2, found_by_luck=1e-6)
-    lucky = replace(QUIET, loss_auc=0.56, auc_error=0.08, found=0.03, found_by_luck=0.3)
+    known = replace(QUIET, ratio_auc=0.5501)
+    caught = replace(QUIET, found=0.0201)
+    at_the_bounds = replace(QUIET, loss_auc=0.55, found=0.02)
+    no_number = replace(QUIET, loss_auc=np.nan)
     found = evidence(seed=7)
 
     assert failed(judge(replace(found, membership=known), Limits())) == {"memorisation: attack"}
     assert failed(judge(replace(found, membership=caught), Limits())) == {"memorisation: found"}
-    assert judge(replace(found, membership=lucky), Limits()).promote
+    assert judge(replace(found, membership=at_the_bounds), Limits()).promote
+    assert failed(judge(replace(found, membership=no_number), Limits())) == {"memorisation: attack"}
+    assert failed(judge(replace(found, membership=None), Limits())) == {"memorisation"}
 
 
 def test_interval_of_the_gain_counts_people_and_not_rows() -> None:
@@ -159,7 +162,7 @@ def test_audit_tells_a_table_of_the_dead_from_a_constant(remembers: bool, found:
         learned = np.where(accepted > 0, 0.8, 0.2)
         return np.where(mask & remembers, learned, 0.5)
 
-    membership = audit(predict, accepted, person, seed=0, bound=0.02)
+    membership = audit(predict, accepted, person, seed=0)
 
     assert (membership.auc > 0.9) is found
     verdict = judge(replace(evidence(seed=10), membership=membership), Limits())

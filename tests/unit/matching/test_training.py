@@ -12,6 +12,7 @@ import pytest
 
 from matching.candidates import TREES_FROM, Candidate, Fitting
 from matching.evaluation import canonical, splits
+from matching.evidence import Limits
 from matching.model import Model, explain, first_champion, score
 from matching.training import Retraining, retrain
 from matching.trees import Boosting, Trees, grow
@@ -197,6 +198,22 @@ def test_challenger_that_remembers_its_people_is_refused(training: pd.DataFrame)
 
     names = {check.name for check in found.verdict.checks if not check.passed}
     assert "memorisation: attack" in names
+
+
+def test_candidate_that_is_seen_through_is_held_closer_to_what_was_believed() -> None:
+    few = as_training(simulated(2, seed=25))
+    open_limits = Limits(max_membership_auc=1.0, max_members_found=1.0)
+
+    free = retrain(few, first_champion(), seed=0, limits=open_limits)
+    bound = free.metrics["membership_auc"] - 0.005
+    bounded = replace(open_limits, max_membership_auc=bound)
+    held = retrain(few, first_champion(), seed=0, limits=bounded)
+
+    assert free.metrics["width_share"] == 1
+    assert held.metrics["width_share"] < 1
+    assert held.metrics["membership_auc"] <= bound
+    assert held.model.widths["offers"] < free.model.widths["offers"]
+    assert held.model.widths["score"] == free.model.widths["score"]
 
 
 def test_trees_are_tried_on_many_decisions_and_are_the_same_after_json() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import threading
 from dataclasses import dataclass
 from functools import partial
@@ -36,8 +37,8 @@ class Job:
         flow: Name of the flow.
         arguments: Of the flow.
         environment: Settings, by the names of their variables.
-        passed: File that gets, when the flow ends, the number of boundaries and that of the
-            last one before its fence was looked at.
+        passed: File that gets, when the flow ends, what it passed: the fields of
+            ``flow_runs.Passed``.
         bare: Without Prefect.
         at: Number of the boundary at which the process gets a signal; 0 for none.
         after_seconds: Time after which it gets one; 0 for never.
@@ -62,26 +63,35 @@ class Job:
 def run(job: Job) -> None:
     """Run a flow, and send this process a signal at a step boundary or a moment."""
     os.environ.update(job.environment)
+    tempfile.tempdir = None  # asked for before the fork
     act = partial(os.kill, os.getpid(), job.number)
     boundaries = Boundaries(job.at, act, between=job.between)
     boundaries.watch()
     _plant(job.mutant)
-    last_fenced = 0
-    check = leases.Lease.check
+    taken = last_fenced = late_writes = 0
+    take, check = leases._take, leases.Lease.check
 
-    def noted(lease: leases.Lease, connection: Connection) -> None:
-        nonlocal last_fenced
+    def noted_take(*arguments: Any, **more: Any) -> Any:
+        nonlocal taken
+        fence = take(*arguments, **more)
+        taken = taken or boundaries.passed
+        return fence
+
+    def noted_check(lease: leases.Lease, connection: Connection) -> None:
+        nonlocal last_fenced, late_writes
         last_fenced = boundaries.passed
         check(lease, connection)
+        late_writes += 0 < job.at <= boundaries.passed
 
-    leases.Lease.check = noted  # type: ignore[method-assign]
+    leases._take = noted_take
+    leases.Lease.check = noted_check  # type: ignore[method-assign]
     if job.after_seconds:
         threading.Timer(job.after_seconds, act).start()
     if job.bare:
         run_bare(FLOWS[job.flow], job.flow, job.arguments)
     else:
         getattr(FLOWS[job.flow], job.flow)(*job.arguments)
-    job.passed.write_text(f"{boundaries.passed} {last_fenced}")
+    job.passed.write_text(f"{boundaries.passed} {taken} {last_fenced} {late_writes}")
     # Its timer must not kill what is done.
     os._exit(0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.faults.processes import Process
 from tests.faults.worlds import arguments
@@ -14,6 +14,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import SecretStr
+
+
+class Passed(NamedTuple):
+    """What a flow passed by its end.
+
+    Attributes:
+        boundaries: How many step boundaries.
+        taken: The boundary at which it took its lease.
+        fenced: The last one before its fence was looked at.
+        late_writes: How often the fence let it through after the signal.
+    """
+
+    boundaries: int
+    taken: int
+    fenced: int
+    late_writes: int
 
 
 class FlowRun(Process):
@@ -45,23 +61,22 @@ class FlowRun(Process):
         # Each database has keys and a witness of its own beside it.
         home /= "home_" + url.get_secret_value().rpartition("/")[2].partition("?")[0]
         make_ring(home / "data" / "keys", 0)
+        # An erasure searches all temporary files since the installation: here its own.
+        (home / "tmp").mkdir(exist_ok=True)
         environment = {
             "SMARTMATCH_HOME": str(home),
             "SMARTMATCH_DATABASE_URL": url.get_secret_value(),
             "SMARTMATCH_PARTITION_EVENTS": "100",
+            "TMPDIR": str(home / "tmp"),
             **(settings or {}),
         }
         self._passed = home / "passed"
         super().__init__(context, run, Job(flow, given, environment, self._passed, **more))
 
-    def passed(self) -> tuple[int, int]:
-        """Wait for its end, and return how many boundaries it passed.
-
-        The second number is that of the last boundary before its fence was looked at.
-        """
+    def passed(self) -> Passed:
+        """Wait for its end, and return what it passed."""
         assert self.wait() == 0
-        count, fenced = self._passed.read_text().split()
-        return int(count), int(fenced)
+        return Passed(*map(int, self._passed.read_text().split()))
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -1,10 +1,11 @@
-"""E-mail addresses, URLs, handles and dates of birth, by their form.
+"""E-mail addresses, URLs, IP addresses, handles and dates of birth, by their form.
 
 Every function reads the text of a ``normalisation.View`` and yields spans of it.
 """
 
 import re
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from privacy.spans import Span
 
@@ -55,6 +56,12 @@ _URL = re.compile(
 )
 _URL_TAIL = re.compile(r"[.,;:!?)\]}'»…]+$")
 _NOT_SITES = frozenset({"asp.net", "vb.net", "ado.net"})
+
+_IP_ADDRESS = re.compile(
+    r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?=[\da-f:]*:[\da-f]*:)[\da-f:]{3,39}"
+    r"(?:(?<=:)\d{1,3}(?:\.\d{1,3}){3})?)(?!\w|\.\d)",
+    re.IGNORECASE,
+)
 
 _HANDLE = re.compile(r"(?<![\w@.+/])@[A-Za-z0-9_](?:[\w.-]{0,37}\w)?")
 _NETWORKS = (
@@ -124,6 +131,18 @@ def find_urls(text: str) -> Iterator[Span]:
         address = _URL_TAIL.sub("", found.group())
         if address.casefold() not in _NOT_SITES:
             yield Span(found.start(), found.start() + len(address), "URL")
+
+
+def find_ip_addresses(text: str) -> Iterator[Span]:
+    """Find IP addresses of either version; a time such as 12:30:45 is none."""
+    for found in _IP_ADDRESS.finditer(text):
+        address = found.group().rstrip(":") if not found.group().endswith("::") else found.group()
+        try:
+            ip_address(address)
+        except ValueError:
+            continue
+        if any(letter.isalnum() for letter in address):
+            yield Span(found.start(), found.start() + len(address), "IP_ADDRESS")
 
 
 def find_handles(text: str) -> Iterator[Span]:

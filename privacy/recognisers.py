@@ -37,7 +37,13 @@ from privacy.numbers import (
     find_phones,
     find_vat_numbers,
 )
-from privacy.patterns import find_dates_of_birth, find_emails, find_handles, find_urls
+from privacy.patterns import (
+    find_dates_of_birth,
+    find_emails,
+    find_handles,
+    find_ip_addresses,
+    find_urls,
+)
 from privacy.spans import RANKS, Span
 from privacy.words import Entity, NoVocabulary, Vocabulary
 
@@ -51,6 +57,7 @@ ELSEWHERE = "xx"
 _PATTERNS: dict[str, Callable[[str], Iterator[Span]]] = {
     "emails": find_emails,
     "urls": find_urls,
+    "ip_addresses": find_ip_addresses,
     "handles": find_handles,
     "dates_of_birth": find_dates_of_birth,
     "ibans": find_ibans,

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 RANKS = {
     "EMAIL": 0,
     "URL": 1,
-    "IBAN": 2,
-    "NIR": 3,
-    "CARD": 4,
-    "ADDRESS": 5,
-    "DATE_OF_BIRTH": 6,
-    "SIRET": 7,
-    "PHONE": 8,
-    "SIREN": 9,
-    "HANDLE": 10,
-    "PERSON": 11,
+    "IP_ADDRESS": 2,
+    "IBAN": 3,
+    "NIR": 4,
+    "CARD": 5,
+    "ADDRESS": 6,
+    "DATE_OF_BIRTH": 7,
+    "SIRET": 8,
+    "PHONE": 9,
+    "SIREN": 10,
+    "HANDLE": 11,
+    "PERSON": 12,
 }
 """Every type that is found, the one that wins where two overlap first."""
 

@@ -49,6 +49,7 @@ def full_width(text: str) -> str:
             "J'habite 12 bis rue de la République, 69003 Lyon et c'est loin",
             "J'habite <ADDRESS> et c'est loin",
         ),
+        ("ma box répond en 203.0.113.87 depuis hier", "ma box répond en <IP_ADDRESS> depuis hier"),
         ("né le 12 mai 1985, NIR 1 85 05 78 006 084 91", "né le <DATE_OF_BIRTH>, NIR <NIR>"),
     ],
 )

@@ -63,6 +63,23 @@ def test_handles_are_found_signed_or_named() -> None:
 
 
 @pytest.mark.parametrize(
+    "address",
+    ["203.0.113.87", "2001:db8:44:dead::beef:87", "fe80::1", "2001:db8::", "::ffff:192.0.2.7"],
+)
+def test_ip_addresses_of_either_version_are_found(address: str) -> None:
+    text = f"ma box est en {address}, puis ({address}) : {address}."
+
+    assert found(patterns.find_ip_addresses, text) == [address] * 3
+
+
+@pytest.mark.parametrize(
+    "text", ["à 12:30:45", "3.11.7 puis 1.2.3.4.5", "999.1.1.1", "voir :: ici", "std::move"]
+)
+def test_times_and_versions_are_no_ip_addresses(text: str) -> None:
+    assert found(patterns.find_ip_addresses, text) == []
+
+
+@pytest.mark.parametrize(
     "date",
     ["12/03/1985", "12.03.1985", "1985-03-12", "1er avril 1990", "March 12, 1985", "12 mars 1985"],
 )

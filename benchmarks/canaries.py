@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from sqlalchemy.engine import make_url
 
+from benchmarks import canary_files
 from benchmarks.canary_requests import Campaign
 from benchmarks.canary_scan import Hit, needles, scan
 from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
@@ -97,6 +98,28 @@ class Home:
                 timeout=900,
             ).returncode
 
+    def create_key(self) -> str:
+        """Have a key of the API made, and return it."""
+        made = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "cli",
+                "keys",
+                "create",
+                "--name",
+                "matcher",
+                "--scope",
+                "admin",
+            ],
+            cwd=CHECKOUT,
+            env=self._environment,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return made.stdout.strip().splitlines()[-1]
+
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the server, and wait until it answers."""
         with (self.directory / "logs" / "server.log").open("ab") as log:
@@ -115,6 +138,23 @@ class Home:
             else:
                 return process
         raise TimeoutError("the server did not start")
+
+    def start_flows(self, campaign: Campaign, key: str) -> dict[int, int]:
+        """Send what starts flows, and wait until the runs have ended; count answers by status."""
+        given = {"x-api-key": key}
+        answers: Counter[int] = Counter()
+        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", timeout=20) as client:
+            for call in campaign.starts():
+                asked = client.request(
+                    call.method, call.url, content=call.body, headers={**call.headers, **given}
+                )
+                answers[asked.status_code] += 1
+                for _ in range(1_200):
+                    state = client.get(asked.json()["url"], headers=given).json()["state"]
+                    if state in {"completed", "failed"}:
+                        break
+                    time.sleep(0.1)
+        return answers
 
     def send(self, campaign: Campaign) -> dict[int, int]:
         """Send every request of a campaign, several subjects at once; count answers by status."""
@@ -179,23 +219,44 @@ def postgres(directory: Path) -> Iterator[str]:
         server.cleanup()
 
 
-def campaign_in(home: Home, campaign: Campaign) -> tuple[dict[int, int], dict[str, int], list[Hit]]:
-    """Run a whole campaign; return answers by status, exit codes by command, and the hits."""
+def campaign_in(
+    home: Home, campaign: Campaign, given: list[tuple[str, ...]]
+) -> tuple[dict[int, int], dict[str, int], list[Hit]]:
+    """Run a whole campaign.
+
+    Args:
+        home: Where; new.
+        campaign: What is sent.
+        given: Commands that read files or name a person.
+
+    Returns:
+        Answers by status, exit codes by command, and the hits.
+    """
     home.run("init")
     server = home.serve()
-    answers = home.send(campaign)
+    answers = Counter(home.send(campaign))
     hits = scan(home.files(), campaign.canaries)
     server.send_signal(signal.SIGKILL)
     server.wait()
+    key = home.create_key()
     server = home.serve()
-    codes = {" ".join(command): home.run(*command) for command in COMMANDS}
+    answers.update(home.start_flows(campaign, key))
+    codes: dict[str, int] = {}
+    for command in (*COMMANDS, *given):
+        name = " ".join(word for word in command if "/" not in word and " " not in word)
+        while name in codes:
+            name += " again"
+        codes[name] = home.run(*command)
+    home.run("report", "--out", str(home.directory / "report.html"))
+    home.run("backup", str(home.directory / "backup.db"))
     for number in range(0, campaign.subjects, -(-campaign.subjects // ERASED)):
         codes["export"] = home.run("export", "--user-id", campaign.user(number))
         codes["erase"] = home.run("erase", "--user-id", campaign.user(number))
     codes["erase nobody"] = home.run("erase", "--user-id", f"{campaign.token}-nobody")
     server.terminate()
     server.wait()
-    return answers, codes, hits + scan(home.files(), campaign.canaries)
+    sought = {**campaign.canaries, "key of the API": key}
+    return answers, codes, hits + scan(home.files(), sought)
 
 
 def report(hits: Iterable[Hit], directory: Path) -> None:
@@ -218,10 +279,12 @@ def main() -> None:
         missed = prove(directory, campaign.canaries)
         url = opened.enter_context(postgres(directory)) if asked.postgres else ""
         home = Home(directory, url)
-        answers, codes, hits = campaign_in(home, campaign)
+        given = Path(opened.enter_context(tempfile.TemporaryDirectory()))
+        commands = canary_files.commands(given, campaign.token)
+        answers, codes, hits = campaign_in(home, campaign, commands)
         read = sum(path.stat().st_size for path in home.files())
         figures: dict[str, Cell] = {
-            "kinds of canary": len(campaign.canaries),
+            "kinds of canary": len(campaign.canaries) + 1,
             "planted by hand and missed": missed,
             "files read": len(home.files()),
             "megabytes read": read / 1e6,

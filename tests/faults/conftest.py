@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -141,15 +141,28 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    if not terminalreporter.config.getoption("--campaign", default=False):
-        return
-    reports = terminalreporter.stats.get("passed", []) + terminalreporter.stats.get("failed", [])
-    table = add(
-        row for report in reports for name, row in report.user_properties if name == "promise"
-    )
-    terminalreporter.section("promises")
-    terminalreporter.write_line(table)
+class _Table:
+    """Writes the table after each test, so that a campaign that is cut off leaves what it found."""
+
+    def __init__(self) -> None:
+        self._told: list[list[Any]] = []
+        self._table = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        told = [row for name, row in report.user_properties if name == "promise"]
+        if told and report.when == "call":
+            self._told += told
+            self._table = add(self._told)
+
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
+        terminalreporter.section("promises")
+        terminalreporter.write_line(self._table)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Workers report to the one process that writes.
+    if config.getoption("--campaign", default=False) and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Table())
 
 
 @pytest.hookimpl(tryfirst=True)

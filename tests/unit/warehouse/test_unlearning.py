@@ -1,4 +1,4 @@
-"""A model retrained after an erasure is, bit for bit, the one of a history without the person."""
+"""Sums and model after an erasure are, bit for bit, those of a history without the person."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from matching.model import first_champion
 from matching.training import Retraining, retrain
 from schemas.events import EventKind
+from tests.histories import tables
 from tests.population import RUN, answer, arrive, days_before, event, process
 from warehouse.engine import connect, create_tables
 from warehouse.erasure import delete_subject
@@ -78,17 +79,19 @@ def learn(engine: Engine) -> tuple[str, Retraining]:
     return read.digest, retrain(read.frame, first_champion(), seed=3)
 
 
-def test_the_model_is_that_of_a_history_in_which_the_person_never_was(
+def test_sums_and_model_are_those_of_a_history_in_which_the_person_never_was(
     engine: Engine, other_engine: Engine
 ) -> None:
     people = live(engine)
     live(other_engine, without=LEAVING)
     rows_before, before = learn(engine)
+    sums_before = tables(engine)["sums"]
 
     request = begin(engine, people[LEAVING], RUN)
     with lease(engine, "erase_subject", 60.0) as held:
         delete_subject(engine, request, held)
 
+    assert tables(engine)["sums"] == tables(other_engine)["sums"] != sums_before
     rows_left, left = learn(engine)
     rows_never, never = learn(other_engine)
     assert rows_left == rows_never != rows_before

@@ -55,10 +55,16 @@ def live(engine: Engine, draw: random.Random, name: str) -> list[str]:
         number: begun - draw.randrange(20, 45) * MICROS_PER_DAY - draw.randrange(MICROS_PER_DAY)
         for number in range(1, 200)
     }
+    # Age counts from when something happened, which may be long before it arrived.
     stage(
         engine,
         [
-            make_row("match_viewed", match_key=number, occurred_at=at, received_at=at)
+            make_row(
+                "match_viewed",
+                match_key=number,
+                occurred_at=at,
+                received_at=draw.randrange(at, begun),
+            )
             for number, at in made.items()
         ],
     )

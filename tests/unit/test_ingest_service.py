@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from schemas.errors import NotReady, QueueFull
 from schemas.settings import Settings
 from schemas.tables import staged, subjects
 from tests.serving import allow, client_of, now_us, proposed
+from warehouse import accounts
 from warehouse.committer import Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import reading
@@ -213,6 +215,49 @@ def test_books_of_refused_events_are_entered_without_a_commit_to_carry_them(
 
     books = balance(engine)
     assert (books.received, books.refused) == (1, {"user_id: must be a text": 1})
+
+
+def test_refused_events_are_counted_by_the_next_commit_when_one_fails(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from warehouse.audit import balance
+
+    add, failures = accounts.add, iter([NotReady("a disk")])
+
+    def add_the_second_time(*arguments: Any) -> None:
+        for failure in failures:
+            raise failure
+        add(*arguments)
+
+    monkeypatch.setattr(accounts, "add", add_the_second_time)
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=2,
+        settled=lambda _tickets: None,
+        observed=lambda *_: None,
+    )
+    committer.refuse("a rule", 3)
+    committer.submit(Ticket(work=lambda _connection: None))
+    committer.close()
+
+    assert balance(engine).refused == {"a rule": 3}
+
+
+def test_who_allows_it_at_another_server_is_heard_by_one_that_hears_no_changes(
+    settings: Settings,
+) -> None:
+    with client_of(settings) as deaf, client_of(settings) as other:
+        before = deaf.post(PROPOSED, json=proposed()).status_code
+        watch = deaf.app.service.watch
+        watch.close()
+        watch.api_keys_until = math.inf
+        allow(other)
+        time.sleep(settings.consent_staleness_seconds)
+        after = deaf.post(PROPOSED, json=proposed()).status_code
+
+    assert (before, after) == (403, 200)
 
 
 def test_nothing_is_counted_before_its_day_key_exists(settings: Settings, engine: Engine) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import click
 
@@ -191,9 +192,17 @@ def demo(data: str | None, turns: int | None, seed: int) -> None:
     run_demo(read_settings(), data=data, turns=turns, seed=seed)
 
 
+def _run_number(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    """Refuse what is no number of a run before Prefect keeps it as a flow's parameter."""
+    try:
+        return str(UUID(value))
+    except ValueError:
+        raise click.BadParameter("must be the number of a run, a UUID") from None
+
+
 @main.command(hidden=True)
 @click.argument("flow", type=click.Choice(["retrain_model", "purge_expired", "erase_subject"]))
-@click.option("--run", "run_id", required=True)
+@click.option("--run", "run_id", required=True, callback=_run_number)
 def run(flow: str, run_id: str) -> None:
     """Run a flow that was asked for over HTTP, and note how it ended."""
     from background import run_in_background

@@ -58,12 +58,14 @@ _UNFINISHED = (
 class Situation:
     """What normal traffic met beside something else: medians of the rounds.
 
-    ``refused`` counts normal requests that were not acknowledged, in all rounds; ``acknowledged``
-    and ``shed`` requests of the flood.
+    ``first_ms`` is the median of a connection's first request, which comes after the others of
+    its caller and is in neither of the two; ``refused`` counts normal requests that were not
+    acknowledged, in all rounds; ``acknowledged`` and ``shed`` requests of the flood.
     """
 
     p50_ms: float
     p99_ms: float
+    first_ms: float
     refused: int
     acknowledged: int = 0
     shed: int = 0
@@ -176,6 +178,7 @@ def _situation(rows: list[dict[str, Any]]) -> Situation:
     return Situation(
         p50_ms=statistics.median(row["p50_ms"] for row in rows),
         p99_ms=statistics.median(row["p99_ms"] for row in rows),
+        first_ms=statistics.median(row["first_ms"] for row in rows),
         refused=sum(row["requests"] - row["statuses"].get("200", 0) for row in rows),
         acknowledged=acknowledged,
         shed=sum(sum(flood.values()) for flood in floods) - acknowledged,
@@ -277,6 +280,7 @@ def _result(found: Overload, size: Size) -> Result:
             "normal traffic": name,
             "p50 ms": one.p50_ms,
             "p99 ms": one.p99_ms,
+            "first ms": one.first_ms,
             "p99 to alone": one.p99_ms / found.alone.p99_ms,
             "to idle flood": one.p99_ms / found.idle_flood.p99_ms,
             "refused": one.refused,

@@ -41,7 +41,7 @@ PATIENCE_SECONDS = 1.2
 LARGEST_COMMIT = 4_096
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
-TICKET_EVENTS = 256
+TICKET_EVENTS = 64
 """Most events in a ticket, and of long ones in a commit that short ones wait for."""
 
 SHORT_EVENTS = 16

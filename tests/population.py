@@ -11,14 +11,20 @@ from schemas.consents import Options
 from tests.histories import NOW, make_row
 from warehouse import accounts, batches, consents, staging, withdrawals
 from warehouse.engine import writing
+from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten
+from warehouse.erasure_requests import begin
 from warehouse.leases import PROCESS_EVENTS, lease
 from warehouse.notices import Notice
+from warehouse.retention import forget_bytes
 from warehouse.subtraction import settle, unsettled
+from warehouse.training import read_training, record_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Engine
+
+    from warehouse.erasure import Erasure
 
 KEY = bytes(range(32))
 NOTICE = Notice("2026-11", bytes(32))
@@ -67,6 +73,24 @@ def process(
             batch = batches.read(engine, partition, NOW)
             total += batches.commit(engine, held, batch, broken or {}, texts or {}, as_of=NOW)
     return total
+
+
+def erase(engine: Engine, subject: int) -> Erasure:
+    """Ask for the erasure of a person and carry it out, as the flow does."""
+    request = begin(engine, subject, RUN)
+    with lease(engine, "erase_subject", 60.0) as held:
+        delete_subject(engine, request, held)
+    assert forget_bytes(engine)
+    mark_forgotten(engine, request)
+    return finish_erasure(engine, request, RUN)
+
+
+def learn(engine: Engine, version: str, at: int = NOW) -> None:
+    """Keep in the books that a version learned from what was there at a moment."""
+    read = read_training(engine, since_day=0, as_of=moment(at))
+    told = {"outcome": "promoted", "reason": "It is better.", "now": moment(at)}
+    with lease(engine, "retrain_model", 60.0) as held:
+        record_training(engine, held, version, read, **told)
 
 
 def days_before(days: float) -> int:

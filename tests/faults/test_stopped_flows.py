@@ -39,6 +39,20 @@ SETTINGS = {
 }
 
 
+def every_flow(short: int, full: int) -> pytest.MarkDecorator:
+    """Ask for each flow on each engine, with so many trials; in short those of ``SHORT`` alone."""
+    cases = [
+        pytest.param(
+            flow,
+            kind,
+            marks=pytest.mark.trials(short=short if (flow, kind) in SHORT else 0, full=full),
+        )
+        for flow in sorted(STATES)
+        for kind in ("sqlite", "postgresql")
+    ]
+    return pytest.mark.parametrize(("flow", "kind"), cases)
+
+
 KILLED = "a killed flow changes nothing but time"
 
 
@@ -69,9 +83,7 @@ class Mortuary:
 
 
 @pytest.mark.promise(KILLED)
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=3, full=10)
+@every_flow(short=3, full=10)
 def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     flow: str,
     kind: str,
@@ -79,8 +91,6 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
     make_worlds: Callable[[str, Any], Worlds],
     run_flow: Callable[..., FlowRun],
 ) -> None:
-    if not tally.full and (flow, kind) not in SHORT:
-        pytest.skip("in `make faults` only: each trial is two runs of a flow")
     copies = make_worlds(kind, STATES[flow]).copies()
     mortuary = Mortuary(copies, flow, run_flow)
     draw = random.Random(flow)
@@ -98,12 +108,10 @@ def test_rerun_after_a_kill_leaves_what_one_run_leaves(
 
 @pytest.mark.promise(KILLED)
 @pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=1, full=2)
+@pytest.mark.trials(short=0, full=2)
 def test_rerun_in_prefect_leaves_what_one_run_leaves(
     flow: str, tally: Tally, make_worlds: Callable[[str, Any], Worlds], request: Any
 ) -> None:
-    if not tally.full:
-        pytest.skip("in `make faults` only: each trial is two runs of a flow")
     copies = make_worlds("sqlite", STATES[flow]).copies()
     mortuary = Mortuary(copies, flow, request.getfixturevalue("run_in_prefect"))
     for at in random.Random(flow).sample(range(1, mortuary.boundaries + 1), tally.planned):
@@ -160,9 +168,7 @@ class Graveyard:
 
 
 @pytest.mark.promise("a zombie cannot write")
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.parametrize("flow", sorted(STATES))
-@pytest.mark.trials(short=1, full=0)  # in full: every stop
+@every_flow(short=1, full=0)  # in full: every stop
 def test_fence_refuses_a_run_that_wakes_too_late(
     flow: str,
     kind: str,
@@ -170,8 +176,6 @@ def test_fence_refuses_a_run_that_wakes_too_late(
     make_worlds: Callable[[str, Any], Worlds],
     run_flow: Callable[..., FlowRun],
 ) -> None:
-    if not tally.full and (flow, kind) not in SHORT:
-        pytest.skip("in `make faults` only: each trial is two or three runs of a flow")
     graveyard = Graveyard(make_worlds(kind, STATES[flow]).copies(), flow, run_flow)
     stops = random.Random(flow).sample(graveyard.stops, len(graveyard.stops))
     for at in stops if tally.full else stops[: tally.planned]:

@@ -13,7 +13,6 @@ from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import moment
 from schemas.errors import ConsentRequired, LeaseLost
 from schemas.events import EventKind
-from schemas.retention import Rule
 from schemas.tables import (
     erasures,
     events,
@@ -28,7 +27,7 @@ from schemas.tables import (
 )
 from tests import histories
 from tests.histories import TODAY
-from tests.population import KEY, RUN, answer, arrive, days_before, event, process
+from tests.population import KEY, RUN, answer, arrive, days_before, erase, event, learn, process
 from warehouse import accounts, consents, erasure
 from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading
@@ -42,8 +41,6 @@ from warehouse.erasure import (
 from warehouse.erasure_requests import begin, pending_erasures
 from warehouse.leases import lease
 from warehouse.recount import reconcile
-from warehouse.retention import begin_evidence, forget_bytes
-from warehouse.training import read_training, record_training
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,18 +58,6 @@ class Killed(BaseException):
 def delete(engine: Engine, request: str) -> erasure.Erasure:
     with lease(engine, "erase_subject", 60.0) as held:
         return delete_subject(engine, request, held)
-
-
-def erase(engine: Engine, subject: int) -> erasure.Erasure:
-    request = begin(engine, subject, RUN)
-    delete(engine, request)
-    assert forget_bytes(engine)
-    mark_forgotten(engine, request)
-    return finish_erasure(engine, request, RUN)
-
-
-def purge_of_matches(cutoff: int) -> Rule:
-    return Rule("matches", cutoff, matches, "day", in_days=True)
 
 
 def rows(engine: Engine, table: Table, **where: Any) -> list[tuple[Any, ...]]:
@@ -252,7 +237,7 @@ def test_each_step_is_done_once_however_often_it_runs(
     engine: Engine, pair: tuple[int, int]
 ) -> None:
     leaving, _ = pair
-    remember(engine, "1", days_before(1))
+    learn(engine, "1", days_before(1))
     request = begin(engine, leaving, RUN)
     states = []
     for _ in range(2):
@@ -294,63 +279,6 @@ def test_an_erasure_whose_lease_was_taken_over_deletes_nothing(
 def test_an_unknown_number_is_no_request(engine: Engine) -> None:
     with pytest.raises(NoSuchErasure):
         read_erasure(engine, "4b1f")
-
-
-def remember(engine: Engine, version: str, at: int) -> None:
-    """Keep in the books that a version learned from what was there at a moment."""
-    training = read_training(engine, since_day=0, as_of=moment(at))
-    with lease(engine, "retrain_model", 60.0) as held:
-        record_training(
-            engine, held, version, training, outcome="promoted", reason="Better.", now=moment(at)
-        )
-
-
-def test_the_models_are_those_that_were_read_while_the_person_allowed_it(engine: Engine) -> None:
-    person = answer(engine, "a", "analytics", "improvement", at=days_before(20))
-    arrive(engine, [event(EventKind.PROPOSED, person, 1, occurred_at=days_before(15))])
-    process(engine)
-    remember(engine, "before-the-proposal", days_before(18))
-    remember(engine, "first", days_before(10))
-    answer(engine, "a", "analytics", at=days_before(8))
-    remember(engine, "after-the-withdrawal", days_before(5))
-    answer(engine, "a", "analytics", "improvement", at=days_before(4))
-    remember(engine, "second", days_before(1))
-
-    done = erase(engine, person)
-
-    assert done.models == ["first", "second"]
-    queued = {(flow, state, detail) for _, flow, state, _, _, detail in rows(engine, runs)}
-    assert queued == {
-        ("retrain_model", "queued", "after a withdrawal"),
-        ("retrain_model", "queued", "after an erasure"),
-    }
-
-
-def test_a_model_that_learned_from_a_purged_row_is_named(engine: Engine) -> None:
-    person = answer(engine, "a", "analytics", "improvement", at=days_before(500))
-    remember(engine, "before-the-answer", days_before(501))
-    remember(engine, "old", days_before(200))
-    begin_evidence(engine, "run", [purge_of_matches(days_before(395))], RUN)
-
-    assert erase(engine, person).models == ["old"]
-
-
-def test_a_purge_of_before_the_first_answer_names_no_model(engine: Engine) -> None:
-    person = answer(engine, "a", "analytics", "improvement", at=days_before(300))
-    remember(engine, "old", days_before(200))
-    begin_evidence(engine, "run", [purge_of_matches(days_before(395))], RUN)
-
-    assert erase(engine, person).models == []
-
-
-def test_without_a_model_that_learned_from_them_no_retrain_is_queued(
-    engine: Engine, pair: tuple[int, int]
-) -> None:
-    answer(engine, "a", "analytics", at=days_before(0.5))
-    remember(engine, "1", days_before(0))
-
-    assert erase(engine, pair[0]).models == []
-    assert rows(engine, runs) == []
 
 
 @pytest.fixture

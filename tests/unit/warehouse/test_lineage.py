@@ -13,10 +13,11 @@ from schemas.errors import ConsentRequired, LeaseLost, NotRegistered
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import runs, subjects
-from tests.population import RUN, answer, arrive, days_before, event, process
+from tests.engines import on_postgresql
+from tests.population import RUN, answer, arrive, days_before, erase, event, learn, process
 from warehouse import shadow_prices
 from warehouse.engine import is_postgres, reading, writing
-from warehouse.erasure import delete_subject, mark_forgotten
+from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
 from warehouse.leases import lease
 from warehouse.lineage import (
@@ -57,11 +58,6 @@ def people(engine: Engine) -> dict[str, int]:
     return known
 
 
-def learn(engine: Engine, version: str) -> None:
-    training = read_training(engine, since_day=0, as_of=RUN)
-    book(engine, version, training)
-
-
 def book(engine: Engine, version: str, training: TrainingSet) -> int:
     told = {"outcome": "promoted", "reason": "It is better.", "now": RUN}
     with lease(engine, "retrain_model", 60.0) as held:
@@ -71,13 +67,6 @@ def book(engine: Engine, version: str, training: TrainingSet) -> int:
 def taught(engine: Engine, subject: int) -> list[str]:
     with reading(engine) as connection:
         return versions_of(connection, subject)
-
-
-def erase(engine: Engine, subject: int) -> None:
-    request = begin(engine, subject, RUN)
-    with lease(engine, "erase_subject", 60.0) as held:
-        delete_subject(engine, request, held)
-    mark_forgotten(engine, request)
 
 
 def test_a_version_names_whom_it_learned_from_and_nobody_else(
@@ -223,11 +212,10 @@ def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
     assert unbooked(engine, ["2"]) == {"2"}
 
 
+@on_postgresql  # SQLite has one writer at a time
 def test_somebody_who_leaves_is_waited_for_by_who_keeps_the_books(
     engine: Engine, people: dict[str, int]
 ) -> None:
-    if not is_postgres(engine):
-        pytest.skip("SQLite has one writer anyway")
     read = read_training(engine, since_day=0, as_of=RUN)
     with ThreadPoolExecutor(1) as pool:
         with writing(engine) as leaving:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matching.weights import Weights
 
 NEW, OLD, PLAIN = "#1f6fb4", "#c06c2b", "#8a8a8a"
-SIDES = {"0": "first side", "1": "second side"}
+SIDES = {("side", "0"): "first side", ("side", "1"): "second side"}
 """What is said for the ``side`` that a platform sends as 0 or 1."""
 
 
@@ -79,7 +79,7 @@ def gate_figure(found: Retraining) -> Figure:
     """Draw the gain over the champion with its interval, as a whole and in each slice."""
     slices = found.slices
     names = [
-        SIDES[str(row.label)] if row.slicing == "side" else f"{row.slicing}: {row.label}"
+        SIDES.get((row.slicing, row.label), f"{row.slicing}: {row.label}")
         for row in slices.itertuples()
     ]
     figure = Figure(figsize=(7, 1.8 + 0.22 * len(names)), layout="constrained")

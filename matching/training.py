@@ -243,10 +243,12 @@ def _slices(rows: pd.DataFrame, held: NDArray[np.bool_]) -> dict[str, NDArray[np
     if "model_version" in rows.columns:
         version = judged["model_version"].fillna("").astype(str).to_numpy()
         labels["model version"] = np.where(version == "", "matcher", version)
-    for name in features.constraint_names(rows):
-        labels[name] = _bands(features.values(judged, features.CONSTRAINT + name))
     begun = rows.groupby("subject")["group"].transform("min")
     labels["person"] = np.where((begun == rows["group"])[held], "new", "known")
+    for name in features.constraint_names(rows):
+        # A platform may call a constraint as we call a slicing.
+        free = name if name not in labels else f"constraint {name}"
+        labels[free] = _bands(features.values(judged, features.CONSTRAINT + name))
     return labels
 
 

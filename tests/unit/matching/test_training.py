@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from matching import figures
 from matching.candidates import TREES_FROM, Candidate, Fitting
 from matching.evaluation import canonical, splits
 from matching.evidence import Limits
@@ -167,6 +168,19 @@ def test_poisoned_challenger_is_refused(training: pd.DataFrame, kind: str) -> No
     found = retrain(training, first_champion(), seed=0, offered=[poisoned(kind)])
 
     assert not found.verdict.promote, found.verdict.sentence
+
+
+def test_constraint_that_is_called_like_a_slicing_has_slices_of_its_own(
+    training: pd.DataFrame,
+) -> None:
+    named = training.rename(columns={"constraint:craft": "constraint:side"})
+
+    found = retrain(named, first_champion(), seed=0)
+
+    labels = found.slices.groupby("slicing")["label"].agg(set)
+    assert labels["side"] == {"0", "1"}
+    assert labels["constraint side"] & {"low", "middle", "high"}
+    assert figures.gate_figure(found).axes
 
 
 @pytest.mark.parametrize("matches", [1, 2])

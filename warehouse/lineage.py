@@ -193,7 +193,7 @@ def standing(engine: Engine, version: str) -> Standing:
             select(training_sets).where(training_sets.c.version == version)
         ).one_or_none()
         if row is None:
-            raise NotRegistered(f"nothing was learned for version {version}")
+            raise NotRegistered("version: must be one that learned from people")
         return _standing(connection, row)
 
 

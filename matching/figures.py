@@ -79,7 +79,7 @@ def gate_figure(found: Retraining) -> Figure:
     """Draw the gain over the champion with its interval, as a whole and in each slice."""
     slices = found.slices
     names = [
-        SIDES.get((row.slicing, row.label), f"{row.slicing}: {row.label}")
+        SIDES.get((str(row.slicing), str(row.label)), f"{row.slicing}: {row.label}")
         for row in slices.itertuples()
     ]
     figure = Figure(figsize=(7, 1.8 + 0.22 * len(names)), layout="constrained")

@@ -1,10 +1,12 @@
 """A flood of ten times what the server takes: others are served, memory stays, health returns.
 
-It has no short form: a flood takes all processors, and times decide.
+The short form only starts the server with the planted fault: a flood takes all processors, and
+times decide.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,8 +15,6 @@ from benchmarks import ingest
 from benchmarks.ingest_overload import FLOOD_CONNECTIONS, NORMAL_CONNECTIONS, overload
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from benchmarks.ingest_overload import Overload
     from tests.faults.conftest import Tally
 
@@ -58,16 +58,28 @@ def test_flood_costs_others_little_and_is_left_behind(tmp_path: Path, tally: Tal
     assert tally.failures == []
 
 
-@pytest.mark.trials(short=0, full=1)
-def test_server_without_a_turnstile_is_caught(
-    tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let servers be started without their turnstile."""
     start = ingest.started
 
     def start_open(command: list[str], *more: Any) -> Any:
         return start([*command[:-1], command[-1].replace("serve(Settings())", OPEN)], *more)
 
     monkeypatch.setattr(ingest, "started", start_open)
+
+
+@pytest.mark.usefixtures("opened")
+def test_server_without_a_turnstile_serves(tmp_path: Path, tally: Tally) -> None:
+    with ingest.serve_ours("open", tmp_path / "home", None) as target:
+        command = Path(f"/proc/{target.pid}/cmdline").read_text(encoding="utf-8")
+        tally.count(None if OPEN in command else "the planted fault was not planted")
+    assert tally.failures == []
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.trials(short=0, full=1)
+def test_server_without_a_turnstile_is_caught(tmp_path: Path, tally: Tally) -> None:
     found = overload(tmp_path / "home", seconds=2.0, rounds=1)
     tally.mutant_caught = broken_by(found) != []
     assert tally.mutant_caught

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.promise("nothing phones home")
 
 COMMANDS = {
     False: [["init"]],
-    True: [["demo", "--turns", "2"], ["purge"], ["retrain"]],
+    True: [["demo", "--turns", "2"], ["init"], ["purge"], ["retrain"]],
 }
 """In the short form and in the campaign; the demo serves, processes, aggregates and learns."""
 

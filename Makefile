@@ -28,7 +28,7 @@ demo: $(READY)  ## Run the whole loop; DATA=decisions.csv replays real decisions
 test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; under 30 minutes.
+faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; about half an hour.
 	rm -f build/faults.json
 	alone=0; $(BIN)/python -m pytest tests/faults/test_overload.py --campaign || alone=1; \
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults --campaign \

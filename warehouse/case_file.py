@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -54,6 +55,10 @@ def write_case(directory: Path, request: str, case: CaseFile) -> None:
 
 def close_case(directory: Path, request: str) -> None:
     """Overwrite and delete the case file of a request; closed already, it is closed."""
+    # Nobody may read it half overwritten: it gives up its name first.
+    path = _path(directory, request)
+    with suppress(FileNotFoundError):
+        path.replace(path.with_name(f"{path.name}.closed"))
     # With it the drafts of writers that were killed.
     for path in (directory / _FOLDER).glob(f"*{request}.json*"):
         destroy_file(path)

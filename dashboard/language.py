@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from dashboard.rules import french
 from dashboard.words import phrases
 
 LANGUAGES = ("en", "fr")
@@ -48,6 +49,10 @@ class Language:
     def say(self, phrase: str, **values: object) -> str:
         """Return a phrase of ``dashboard/words.toml`` with its values filled in."""
         return phrases()[phrase][self.code].format(**values)
+
+    def rule(self, rule: str) -> str:
+        """Write the rule of a field, which is given in English."""
+        return french(rule) if self.code == "fr" else rule
 
     def number(self, value: float, digits: int = 0) -> str:
         """Write a number with its groups of thousands."""

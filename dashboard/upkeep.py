@@ -44,7 +44,7 @@ def _rules(kind: str, found: Mapping[str, Any], language: Language) -> Panel:
     unit = found["unit"]
     counts: dict[str, int] = found[kind]
     rows = [
-        Row(rule, float(count), told=rounded(language, count, unit))
+        Row(language.rule(rule), float(count), told=rounded(language, count, unit))
         for rule, count in list(counts.items())[:_DRAWN]
     ]
     draw = partial(
@@ -57,7 +57,9 @@ def _rules(kind: str, found: Mapping[str, Any], language: Language) -> Panel:
     )
     table = Table(
         (language.say("rule"), language.say("events")),
-        tuple((rule, rounded(language, count, unit)) for rule, count in counts.items()),
+        tuple(
+            (language.rule(rule), rounded(language, count, unit)) for rule, count in counts.items()
+        ),
     )
     if not rows:
         said = "nothing_refused" if unit == 1 else "nothing_published"

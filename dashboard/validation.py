@@ -56,7 +56,7 @@ def _rules(name: str, found: Mapping[str, Any], unit: int, language: Language) -
             tuple(language.say(head) for head in ("rule", "rows_broken", "last_broken")),
             tuple(
                 (
-                    rule,
+                    language.rule(rule),
                     _total(one["rows"], unit, language),
                     language.day(one["last"]) if one["last"] else language.say("none"),
                 )
@@ -95,7 +95,7 @@ def _days(name: str, found: Mapping[str, Any], unit: int, language: Language) ->
 
 def _broken(name: str, found: Mapping[str, Any], unit: int, language: Language) -> Panel:
     rows = tuple(
-        (language.day(one["day"]), rule, rounded(language, count, unit))
+        (language.day(one["day"]), language.rule(rule), rounded(language, count, unit))
         for one in found["days"]
         for rule, count in one["broken"].items()
     )
@@ -131,7 +131,7 @@ def _runs(name: str, found: Mapping[str, Any], language: Language) -> Panel:
 
 def _outcome(run: Mapping[str, Any], language: Language) -> str:
     if run["unusable"]:
-        return language.say("run_unusable", rule=run["unusable"])
+        return language.say("run_unusable", rule=language.rule(run["unusable"]))
     if run["broken_rules"]:
         return language.say("rules_broken", count=language.number(run["broken_rules"]))
     return language.say("rules_held")

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-HOSTILE = '<script>alert("x")</script>: must be at most 1'
+HOSTILE = '<script>alert("x")</script>: must be harmless'
 HELD = "rating: must be at most 5"
 
 
@@ -57,6 +57,14 @@ def test_published_page_tells_rounded_counts_alone(kept: Path) -> None:
     assert "4,321" not in said
     assert "4,017" not in said
     assert "Newest runs" not in said
+
+
+def test_french_page_tells_rules_in_french(kept: Path) -> None:
+    said = texts(page_of(kept, "fr", published=False))
+
+    assert "rating\u00a0: doit valoir au plus 5" in said
+    assert "refusée en bloc\u00a0: accepted\u00a0: doit être présent" in said
+    assert HELD not in said
 
 
 @pytest.mark.parametrize("code", ["en", "fr"])

@@ -6,41 +6,18 @@ Exit codes: 0 done; 1 it failed, and the reason is the last line; 2 the command 
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import click
 
 from commands import db, events, keys, ledgers, model, operation, people, release, report
-from commands.shared import (
-    AS_JSON,
-    EXIT_FAILED,
-    EXIT_TRY_AGAIN,
-    plain,
-    read_settings,
-    ready_engine,
-)
+from commands.shared import AS_JSON, plain, read_settings, ready_engine
+from commands.usage import Guarded
 from console import result, say, steps, working
 
 
-class _Guarded(click.Group):
-    """Turn every error of ours into one line and an exit code."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        from schemas.errors import NotReady, SmartMatchError
-        from warehouse.leases import LeaseHeld
-
-        try:
-            return super().invoke(ctx)
-        except SmartMatchError as error:
-            say(f"smartmatch: {error}")
-            again = isinstance(error, NotReady | LeaseHeld)
-            sys.exit(EXIT_TRY_AGAIN if again else EXIT_FAILED)
-
-
-@click.group(cls=_Guarded, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Guarded, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="smartmatch")
 def main() -> None:
     """Learn from what people do with the matches you propose, within what they allow.

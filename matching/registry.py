@@ -289,7 +289,9 @@ class Registry:
             return self._client.get_model_version_by_alias(self.model_name, version_or_alias)
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                raise NotRegistered(f"{self.model_name} has no {version_or_alias}") from None
+                if version_or_alias in (CHAMPION, CHALLENGER, PREVIOUS):
+                    raise NotRegistered(f"{self.model_name} has no {version_or_alias}") from None
+                raise NotRegistered(f"version: must be one of {self.model_name}") from None
             raise
 
     def _register(

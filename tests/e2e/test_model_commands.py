@@ -120,4 +120,4 @@ def test_a_version_is_evaluated_on_the_rounds_of_a_file(home: Home) -> None:
     assert found["overlap"]["unsupported"] == 0
     refused = home.smartmatch("ope", str(file), "--policy", "99")
     assert refused.returncode == 1
-    assert "has no 99" in refused.stderr
+    assert "version: must be one of smartmatch" in refused.stderr

@@ -1,0 +1,49 @@
+"""A mistyped command names the parameter and the rule, and nothing that was typed."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from cli import main
+
+TYPED = "camille@example.org"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        (f"metrics {TYPED}", "it is not one of 'acceptance', 'satisfaction'"),
+        (f"report --days {TYPED}", "'--days': it is not a valid integer"),
+        (f"report --days={TYPED}", "'--days': it is not a valid integer"),
+        (f"restore {TYPED}", "Path does not exist."),
+        (f"rejected replay {TYPED}", "it is not a valid integer."),
+        (f"keys create --name a --scope {TYPED}", "'--scope': it is not one of 'ingest'"),
+        (f"erase {TYPED}", "Got unexpected extra argument."),
+        (f"erase {TYPED} {TYPED}", "Got unexpected extra arguments."),
+        (f"erase --user={TYPED}", "No such option. Did you mean '--user-id'?"),
+        (f"erase --{TYPED}", "No such option."),
+        (f"--{TYPED}", "No such option."),
+        (TYPED, "No such command."),
+        (f"consent {TYPED}", "No such command."),
+        ("erase --user-id", "Option '--user-id' requires an argument."),
+        (f"process --json={TYPED}", "Option '--json' does not take a value."),
+    ],
+)
+def test_usage_error_names_the_rule_and_not_what_was_typed(command: str, said: str) -> None:
+    run = CliRunner().invoke(main, command.split())
+
+    assert run.exit_code == 2
+    assert said in run.output
+    assert TYPED not in run.output
+
+
+def test_number_out_of_its_range_is_not_repeated() -> None:
+    run = CliRunner().invoke(main, ["report", "--days", "0612345678"])
+
+    assert "'--days': it is not in the range" in run.output
+    assert "612345678" not in run.output
+
+
+def test_near_name_of_a_command_is_offered() -> None:
+    assert "Did you mean 'retrain'?" in CliRunner().invoke(main, ["retrian"]).output

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from flows.aggregate_metrics import aggregate_metrics
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from flows.watch_drift import watch_drift
 from matching.assignment import Constraints, propose
 from matching.features import with_context
 from matching.model import Model, first_champion, score
@@ -100,6 +102,11 @@ class Loop:
 
                 turns.append(self._turn(round_, day, step))
         return turns
+
+    def close_day(self) -> None:
+        """Run what a night runs: seal the metrics of whole days, count consents, watch drift."""
+        aggregate_metrics()
+        watch_drift()
 
     def _turn(self, round_: Round, day: date, step: Callable[[int, str], None]) -> Turn:
         step(0, "collecting")

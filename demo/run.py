@@ -66,6 +66,8 @@ def _run(demo: Settings, held: list[Round], consents: dict[str, dict[str, bool]]
         with steps("turn") as progress:
             turns = loop.run(held, progress)
         _check_metrics(url, turns)
+    with working("sealing metrics and watching for drift, as every night"):
+        loop.close_day()
     report.show_turns(turns)
     champion, version = loop.registry.champion()
     report.show_weights(weights(champion), version)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pydantic import SecretStr
+from sqlalchemy import func, select
+
 from matching.registry import Registry
+from schemas.tables import leases, tallies
+from warehouse.engine import connect, reading
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Home
@@ -23,6 +28,11 @@ def test_demo_runs_twice_in_the_homes_registry_and_leaves_it_to_the_platform(hom
             str(home.path / "mlruns" / "artifacts"),
         )
         assert [version.version for version in registry.versions()] == ["3", "2", "1"]
+        found = connect(SecretStr(f"sqlite:///{home.path / 'data' / 'demo' / 'smartmatch.db'}"))
+        with reading(found) as connection:
+            ran = set(connection.scalars(select(leases.c.name)))
+            assert connection.scalar(select(func.count()).select_from(tallies))
+        assert {"aggregate_metrics", "watch_drift"} <= ran
 
     begun = home.smartmatch("init")
 

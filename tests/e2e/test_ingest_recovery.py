@@ -11,13 +11,12 @@ from http.client import HTTPConnection
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from sqlalchemy import text
 
+from tests.engines import hold_lock
 from tests.serving import allow, proposed, server_of
 from warehouse import api_keys
 from warehouse.api_keys import Scope
 from warehouse.audit import balance
-from warehouse.engine import is_postgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,23 +27,6 @@ if TYPE_CHECKING:
 
 PROPOSED = "/api/tracking/event/match-proposed"
 BATCH = "/api/tracking/events"
-
-
-def hold_lock(engine: Engine, seconds: float) -> threading.Thread:
-    """Keep everybody from writing events for a while."""
-    held = threading.Event()
-
-    def hold() -> None:
-        with engine.connect() as connection, connection.begin():
-            if is_postgres(connection):
-                connection.execute(text("LOCK TABLE receipts IN ACCESS EXCLUSIVE MODE"))
-            held.set()
-            time.sleep(seconds)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(5)
-    return thread
 
 
 def test_locked_database_is_503_within_two_seconds_and_recovers_by_itself(

@@ -31,7 +31,7 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
     if mutant == "early":
         early_server.plant()
     elif mutant == "patient":
-        service.DEADLINE_SECONDS = 60.0
+        service.DEADLINE_SECONDS, service.BUSY_TIMEOUT_MS = 60.0, 60_000
     elif mutant == "careless":
         engine.check_durable = lambda _engine: None
         event.listen(Pool, "checkout", _do_not_sync)

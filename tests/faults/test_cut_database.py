@@ -1,8 +1,9 @@
-"""A slow, cut or silent database: 503 in time, no hang, back by itself, no connection leaked."""
+"""A locked, slow, cut or silent database: 503 in time, then back by itself, nothing leaked."""
 
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +14,21 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from schemas.settings import Settings
+from tests.engines import hold_lock, on_postgresql, on_sqlite
 from tests.faults.processes import ForkedServer, forked
 from tests.faults.proxy import Proxy, Weather
 from tests.serving import allow, proposed
-from warehouse.audit import stored_event_ids
+from warehouse.audit import balance, stored_event_ids
 from warehouse.engine import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from sqlalchemy import Engine
+
     from tests.faults.conftest import Tally
 
-pytestmark = pytest.mark.promise("a slow, cut or silent database: 503 in time, then back")
+pytestmark = pytest.mark.promise("a locked, slow, cut or silent database: 503 in time, then back")
 
 ANSWER_SECONDS = 2.0
 BACK_SECONDS = 5.0
@@ -55,9 +59,9 @@ def weather_it(proxied: tuple[Proxy, Settings], log: Path, tally: Tally) -> set[
         for _ in range(tally.planned):
             for weather in (Weather.SLOW, Weather.SILENT, Weather.CUT):
                 proxy.change(weather)
-                _send(client, acknowledged, tally, weather)
+                _send(client, acknowledged, tally, weather.name)
                 proxy.change(Weather.FINE)
-                _come_back(client, acknowledged, tally, weather)
+                _come_back(client, acknowledged, tally, weather.name)
     held = _connections(settings.url)
     server.stop()
     if held > MOST_CONNECTIONS:
@@ -65,7 +69,7 @@ def weather_it(proxied: tuple[Proxy, Settings], log: Path, tally: Tally) -> set[
     return acknowledged
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@on_postgresql
 @pytest.mark.trials(short=1, full=10)
 def test_server_refuses_in_time_and_comes_back(
     database_url: SecretStr, proxied: tuple[Proxy, Settings], tmp_path: Path, tally: Tally
@@ -79,7 +83,51 @@ def test_server_refuses_in_time_and_comes_back(
     assert tally.failures == []
 
 
-@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+@pytest.mark.trials(short=3, full=60)
+def test_server_refuses_in_time_while_the_database_is_locked(
+    settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
+) -> None:
+    """A trial is a second of one lock that keeps everybody out."""
+    server = ForkedServer(forked("tests.faults.jobs"), settings, tmp_path / "server.log")
+    server.start()
+    acknowledged: set[str] = set()
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        allow(client)
+        lock = hold_lock(engine, tally.planned)
+        while lock.is_alive():
+            _send(client, acknowledged, tally, "locked")
+        lock.join()
+        _come_back(client, acknowledged, tally, "locked")
+        # What was answered before the lock's end may have been written after it.
+        _send(client, acknowledged, tally, "open again")
+    server.stop()
+
+    assert acknowledged <= {str(one) for one in stored_event_ids(engine)}
+    assert balance(engine).agrees
+    assert tally.failures == []
+
+
+@on_sqlite
+def test_server_that_waits_for_a_lock_is_caught(
+    settings: Settings, engine: Engine, tmp_path: Path, tally: Tally
+) -> None:
+    server = ForkedServer(
+        forked("tests.faults.jobs"), settings, tmp_path / "server.log", mutant="patient"
+    )
+    server.start()
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        allow(client)
+        lock = hold_lock(engine, 2 * ANSWER_SECONDS)
+        seen = replace(tally, failures=[])
+        while lock.is_alive():
+            _send(client, set(), seen, "locked")
+        lock.join()
+    server.kill()
+    tally.mutant_caught = seen.failures != []
+    assert tally.mutant_caught
+
+
+@on_postgresql
 def test_server_that_lets_its_clients_wait_is_caught(
     proxied: tuple[Proxy, Settings], tmp_path: Path, tally: Tally
 ) -> None:
@@ -99,8 +147,8 @@ def test_server_that_lets_its_clients_wait_is_caught(
     assert tally.mutant_caught
 
 
-def _send(client: httpx.Client, acknowledged: set[str], tally: Tally, weather: Weather) -> None:
-    """Send events through bad weather; each gets its answer in time."""
+def _send(client: httpx.Client, acknowledged: set[str], tally: Tally, trouble: str) -> None:
+    """Send events in trouble; each gets its answer in time."""
     for _ in range(3):
         body = proposed()
         begun = time.monotonic()
@@ -110,17 +158,15 @@ def _send(client: httpx.Client, acknowledged: set[str], tally: Tally, weather: W
             acknowledged.add(body["event_id"])
         fault = None
         if reply.status_code not in (200, 503):
-            fault = f"{weather.name}: answered {reply.status_code}"
+            fault = f"{trouble}: answered {reply.status_code}"
         elif took > ANSWER_SECONDS + SLACK_SECONDS:
-            fault = f"{weather.name}: answered after {took:.1f} s"
+            fault = f"{trouble}: answered after {took:.1f} s"
         elif client.get("/health").status_code != 200:
-            fault = f"{weather.name}: /health failed"
+            fault = f"{trouble}: /health failed"
         tally.count(fault)
 
 
-def _come_back(
-    client: httpx.Client, acknowledged: set[str], tally: Tally, weather: Weather
-) -> None:
+def _come_back(client: httpx.Client, acknowledged: set[str], tally: Tally, trouble: str) -> None:
     begun = time.monotonic()
     reply: Any = None
     while time.monotonic() < begun + BACK_SECONDS + SLACK_SECONDS:
@@ -130,7 +176,7 @@ def _come_back(
             acknowledged.add(body["event_id"])
             return
         time.sleep(0.05)
-    tally.count(f"{weather.name}: no 2xx within {BACK_SECONDS} s of its end", trials=0)
+    tally.count(f"{trouble}: no 2xx within {BACK_SECONDS} s of its end", trials=0)
 
 
 def _connections(url: SecretStr) -> int:

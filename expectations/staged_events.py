@@ -17,13 +17,7 @@ from great_expectations.expectations.expectation import Expectation
 
 from expectations.validation import RULE, broken_rules
 from schemas.clock import MICROS_PER_DAY
-from schemas.events import (
-    MatchCompletedEvent,
-    MatchDecisionEvent,
-    MatchFeedbackEvent,
-    MatchProposedEvent,
-    MatchViewedEvent,
-)
+from schemas.events import ROUTES, StagedPayload
 from schemas.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,38 +29,32 @@ LATEST_DAYS = Settings.model_fields["events_retention_days"].default
 AHEAD_DAYS = 1
 """How far clocks may be apart, days."""
 
-_FIGURES = (
-    (MatchProposedEvent, "match_score"),
-    (MatchProposedEvent, "alternatives_count"),
-    (MatchProposedEvent, "propensity"),
-    (MatchViewedEvent, "view_duration_seconds"),
-    (MatchDecisionEvent, "decision_time_seconds"),
-    (MatchFeedbackEvent, "rating"),
-    (MatchCompletedEvent, "duration_days"),
-    (MatchCompletedEvent, "completion_rate"),
-)
-_MAPS = (
-    (MatchProposedEvent, "match_parameters"),
-    (MatchProposedEvent, "constraint_satisfaction"),
-    (MatchFeedbackEvent, "specific_aspects"),
-    (MatchCompletedEvent, "success_indicators"),
-)
 
-
-def _range(event: type[msgspec.Struct], name: str) -> dict[str, Any]:
-    """Return the bounds of a field of a request, as an expectation takes them."""
-    structure: Any = msgspec.inspect.type_info(event)
-    kind = next(field.type for field in structure.fields if field.name == name)
-    if isinstance(kind, msgspec.inspect.UnionType):
-        kind = next(one for one in kind.types if hasattr(one, "ge"))
-    if isinstance(kind, msgspec.inspect.DictType):
-        kind = kind.value_type
+def _bounds(kind: Any) -> dict[str, Any]:
+    """Return the bounds of a number of a request, as an expectation takes them."""
     return {
         "min_value": kind.ge if kind.ge is not None else kind.gt,
         "max_value": kind.le if kind.le is not None else kind.lt,
         "strict_min": kind.gt is not None,
         "strict_max": kind.lt is not None,
     }
+
+
+def _ranges() -> dict[str, dict[str, Any]]:
+    """Return the bounds of all figures of all events, by column of the frame."""
+    numbers, maps = {}, {}
+    for event in ROUTES.values():
+        structure: Any = msgspec.inspect.type_info(event)
+        for field in structure.fields:
+            if field.name not in StagedPayload.__struct_fields__:
+                continue
+            for kind in getattr(field.type, "types", (field.type,)):
+                if isinstance(kind, msgspec.inspect.IntType | msgspec.inspect.FloatType):
+                    numbers[field.name] = _bounds(kind)
+                elif isinstance(kind, msgspec.inspect.DictType):
+                    for end in ("lowest", "highest"):
+                        maps[f"{field.name}_{end}"] = _bounds(kind.value_type)
+    return numbers | maps
 
 
 def _words(bounds: dict[str, Any]) -> str:
@@ -102,10 +90,7 @@ def _time(column: str, rule: str) -> Expectation:
     return gxe.ExpectColumnValuesToBeBetween(column=column, **_TIMES[column], meta={RULE: rule})
 
 
-_RANGES = {name: _range(event, name) for event, name in _FIGURES} | {
-    f"{name}_{end}": _range(event, name) for event, name in _MAPS for end in ("lowest", "highest")
-}
-"""Bounds by column of the frame."""
+_RANGES = _ranges()
 
 
 def _field(column: str) -> str:

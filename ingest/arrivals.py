@@ -9,22 +9,12 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec import UNSET
 
 from privacy.pseudonyms import content_digest, match_key, session_key, subject_pseudonym
 from privacy.sealing import seal
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import ConsentRequired, InvalidInput
-from schemas.events import (
-    MatchCompletedEvent,
-    MatchDecisionEvent,
-    MatchFeedbackEvent,
-    MatchProposedEvent,
-    MatchViewedEvent,
-    StagedPayload,
-    kind_of,
-    texts_of,
-)
+from schemas.events import ROUTES, StagedPayload, kind_of, texts_of
 from warehouse.keyfile import day_key
 from warehouse.staging import UNRESOLVED, Arrival, Staged
 from warehouse.watch import REFUSED
@@ -42,6 +32,10 @@ AHEAD_SECONDS = 300
 
 _MICROS = 1_000_000
 _RANDOM_BYTES = 10
+_FIGURES = {
+    of: tuple(name for name in StagedPayload.__struct_fields__ if name in of.__struct_fields__)
+    for of in ROUTES.values()
+}
 _encode = msgspec.json.Encoder().encode
 _encode_content = msgspec.json.Encoder(order="deterministic").encode
 
@@ -181,29 +175,8 @@ def new_event_id(now: int, random: bytes) -> bytes:
 
 
 def payload_of(event: Event) -> StagedPayload:
-    """Return the figures of an event."""
-    match event:
-        case MatchProposedEvent():
-            return StagedPayload(
-                match_score=event.match_score,
-                match_parameters=event.match_parameters,
-                alternatives_count=event.alternatives_count,
-                constraint_satisfaction=event.constraint_satisfaction,
-                propensity=UNSET if event.propensity is None else event.propensity,
-                model_version=event.model_version or "",
-            )
-        case MatchViewedEvent():
-            return StagedPayload(
-                view_duration_seconds=event.view_duration_seconds,
-                view_complete=event.view_complete,
-            )
-        case MatchDecisionEvent():
-            return StagedPayload(decision_time_seconds=event.decision_time_seconds)
-        case MatchFeedbackEvent():
-            return StagedPayload(rating=event.rating, specific_aspects=event.specific_aspects)
-        case MatchCompletedEvent():
-            return StagedPayload(
-                duration_days=event.duration_days,
-                completion_rate=event.completion_rate,
-                success_indicators=event.success_indicators,
-            )
+    """Return the figures of an event: its fields that ``StagedPayload`` has, where it has them."""
+    named = _FIGURES[type(event)]
+    return StagedPayload(
+        **{name: value for name in named if (value := getattr(event, name)) is not None}
+    )

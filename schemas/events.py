@@ -11,7 +11,7 @@ Limits are generous for people and small for machines: an identifier has at most
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, ClassVar, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias, get_args
 from uuid import UUID
 
 import msgspec
@@ -124,40 +124,23 @@ class EventKind:
     ABANDONED: ClassVar = "match_abandoned"
 
 
-EVENT_KINDS: tuple[str, ...] = (
-    EventKind.PROPOSED,
-    EventKind.VIEWED,
-    EventKind.ACCEPTED,
-    EventKind.REJECTED,
-    EventKind.FEEDBACK,
-    EventKind.COMPLETED,
-    EventKind.ABANDONED,
+EVENT_KINDS: tuple[str, ...] = tuple(
+    kind for name, kind in vars(EventKind).items() if name.isupper()
 )
 
-ROUTES: dict[str, type[Event]] = {
-    "match-proposed": MatchProposedEvent,
-    "match-viewed": MatchViewedEvent,
-    "match-decision": MatchDecisionEvent,
-    "match-feedback": MatchFeedbackEvent,
-    "match-completed": MatchCompletedEvent,
-}
+_TAGS: dict[type[Event], str] = {of: str(of.__struct_config__.tag) for of in get_args(Event)}
+
+ROUTES: dict[str, type[Event]] = {tag.replace("_", "-"): of for of, tag in _TAGS.items()}
 """Request type by the last part of its path under ``/api/tracking/event/``."""
 
 
 def kind_of(event: Event) -> str:
-    """Name the stored event that a request makes: a decision and a completion make two each."""
+    """Name the stored event that a request makes: its tag, but for one of two outcomes."""
     if isinstance(event, MatchDecisionEvent):
         return EventKind.ACCEPTED if event.decision else EventKind.REJECTED
     if isinstance(event, MatchCompletedEvent):
         return EventKind.COMPLETED if event.completed else EventKind.ABANDONED
-    return _KINDS[type(event)]
-
-
-_KINDS: dict[type[Event], str] = {
-    MatchProposedEvent: EventKind.PROPOSED,
-    MatchViewedEvent: EventKind.VIEWED,
-    MatchFeedbackEvent: EventKind.FEEDBACK,
-}
+    return _TAGS[type(event)]
 
 
 def texts_of(event: Event) -> list[str]:

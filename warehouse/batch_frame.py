@@ -9,9 +9,10 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 
-from schemas.events import EventKind
+from schemas.events import ROUTES, StagedPayload
 from warehouse import payloads
 from warehouse.matches import CODES, UNKNOWN, Columns
 
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"\w[\w .:/-]{0,63}")
 _VERSION = re.compile(r"[\w.:-]{0,64}")
 _EVENT_ID_BYTES = 16
-_REQUIRED = {
-    EventKind.PROPOSED: "match_score",
-    EventKind.VIEWED: "view_duration_seconds",
-    EventKind.FEEDBACK: "rating",
-}
-"""The field that a kind makes no sense without; the others have a default."""
+_REQUIRED = tuple(
+    (str(of.__struct_config__.tag), field.name)
+    for of in ROUTES.values()
+    for field in msgspec.structs.fields(of)
+    if field.required and field.name in StagedPayload.__struct_fields__
+)
+"""Kinds, and the figure without which a request is refused; the others have a default."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ def _ids(values: Sequence[Any]) -> NDArray[np.bool_]:
 def _missing(columns: Columns) -> NDArray[np.int64]:
     """Count the required figures that an event lacks."""
     missing = np.zeros(len(columns["kind"]), dtype=np.int64)
-    for name, field in _REQUIRED.items():
+    for name, field in _REQUIRED:
         missing += (columns["kind"] == CODES[name]) & np.isnan(columns[field])
     return missing
 

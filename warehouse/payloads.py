@@ -69,22 +69,17 @@ _SHAPES: tuple[tuple[tuple[str, ...], type[_Figures]], ...] = (
     ((EventKind.FEEDBACK,), _Rated),
     ((EventKind.COMPLETED, EventKind.ABANDONED), _Finished),
 )
-NUMBERS = (
-    "match_score",
-    "alternatives_count",
-    "propensity",
-    "view_duration_seconds",
-    "view_complete",
-    "decision_time_seconds",
-    "rating",
-    "duration_days",
-    "completion_rate",
-)
 MAPS = (
     "match_parameters",
     "constraint_satisfaction",
     "specific_aspects",
     "success_indicators",
+)
+NUMBERS = tuple(
+    name
+    for _, shape in _SHAPES
+    for name in shape.__struct_fields__
+    if name not in (*MAPS, "model_version")
 )
 _KEPT = {"match_parameters": "parameters", "constraint_satisfaction": "constraints"}
 
@@ -169,7 +164,8 @@ def _fill(
     found: Decoded, rows: NDArray[np.int64], payloads: Sequence[Any], shape: type[_Figures]
 ) -> None:
     """Read the payloads of one shape into the columns that it has."""
-    figures, unreadable = _decode_all(payloads, msgspec.json.Decoder(shape).decode, shape())
+    absent = shape()
+    figures, unreadable = _decode_all(payloads, msgspec.json.Decoder(shape).decode, absent)
     found.unreadable[rows[unreadable]] = True
     for name in shape.__struct_fields__:
         values = map(attrgetter(name), figures)
@@ -182,7 +178,7 @@ def _fill(
                 ]
         elif name == "model_version":
             found.texts[name][rows] = list(values)
-        elif name == "rating":
+        elif getattr(absent, name) is UNSET:
             found.numbers[name][rows] = [_NAN if one is UNSET else one for one in values]
         else:
             found.numbers[name][rows] = np.fromiter(values, np.float64, len(rows))

@@ -12,6 +12,7 @@ import pytest
 from ingest.door import OPEN_PATHS, PAGE_FILES
 from ingest.figures import METRICS as METRIC_NAMES
 from ingest.launcher import Launcher
+from schemas.events import ROUTES as EVENTS
 from tests.serving import LOOPBACK, Ended, allow, client_of, proposed
 from warehouse import api_keys
 from warehouse.api_keys import Scope
@@ -31,16 +32,7 @@ ANY = frozenset(Scope)
 ROUTES: dict[tuple[str, str], set[Scope] | frozenset[Scope]] = {
     ("POST", "/api/tracking/consent"): {INGEST},
     ("GET", "/api/tracking/consent/u1"): {INGEST},
-    **{
-        ("POST", f"/api/tracking/event/{name}"): {INGEST}
-        for name in (
-            "match-proposed",
-            "match-viewed",
-            "match-decision",
-            "match-feedback",
-            "match-completed",
-        )
-    },
+    **{("POST", f"/api/tracking/event/{name}"): {INGEST} for name in EVENTS},
     ("POST", "/api/tracking/events"): {INGEST},
     **{("GET", f"/api/metrics/{name}"): {METRICS, ADMIN} for name in METRIC_NAMES},
     ("GET", "/api/ml/model"): {METRICS, ADMIN},

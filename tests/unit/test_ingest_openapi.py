@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.hot import EVENT_PATH
+from schemas.events import ROUTES as EVENTS
 from schemas.settings import CHECKOUT
 from tests.serving import allow, client_of
 from tests.unit.test_ingest_access import ROUTES as GUARDED
@@ -61,7 +63,7 @@ def test_every_example_of_a_body_is_taken(client: TestClient, page: dict[str, An
             example = operation["requestBody"]["content"]["application/json"]["example"]
             statuses[path] = client.post(path, json=example).status_code
 
-    assert len(statuses) == 8
+    assert {EVENT_PATH + name for name in EVENTS} < set(statuses)
     assert set(statuses.values()) == {200}
 
 

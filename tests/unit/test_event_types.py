@@ -12,6 +12,7 @@ from ingest.arrivals import payload_of
 from ingest.examples import EXAMPLES
 from schemas.events import EVENT_KINDS, ROUTES, Event, StagedPayload, kind_of
 from tests.histories import FIGURES, NOW, make_row
+from tracking.schema import __all__ as exported
 from warehouse import batch_frame
 from warehouse.batch_frame import Batch, Partition
 
@@ -85,3 +86,7 @@ def test_what_cannot_be_read_is_marked_and_what_lacks_a_required_figure_too(
 
 def test_histories_in_tests_hold_every_kind() -> None:
     assert set(FIGURES) == set(EVENT_KINDS)
+
+
+def test_the_client_has_every_type() -> None:
+    assert set(exported) == {"Event", *(of.__name__ for of in ROUTES.values())}

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import CheckConstraint, Column, Table, UniqueConstraint
 
 from schemas.data_map import TABLES as TABLES_MAPPED
+from schemas.events import EVENT_KINDS
 from schemas.retention import rules
 from schemas.settings import CHECKOUT, Settings
 from schemas.tables import metadata
@@ -69,6 +70,13 @@ def test_every_column_is_explained_and_marked_personal_or_not(table: Table) -> N
         assert personal == TABLES_MAPPED[table.name].columns[name.strip("`")][0], name
         if name.endswith(("_at`", "_day`", "day`", "_ms`", "cutoff`")):
             assert unit, name
+
+
+@pytest.mark.parametrize("table", ["staged", "rejected", "events"])
+def test_every_kind_of_event_is_named(table: str) -> None:
+    meaning = next(row[4] for row in rows_of(TABLES[table]) if row[0] == "`kind`")
+
+    assert re.findall(r"`(\w+)`", meaning) == list(EVENT_KINDS)
 
 
 @pytest.mark.parametrize("table", metadata.tables.values(), ids=str)

@@ -6,21 +6,18 @@ Run as a script, it writes the page anew.
 from __future__ import annotations
 
 import re
+import subprocess
 import sys
-import tempfile
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 import pytest
-from pydantic import SecretStr
-from starlette.testclient import TestClient
+from pydantic import AliasChoices
 
 from cli import main
-from ingest_api import create_app
 from schemas.settings import CHECKOUT, Settings
-from warehouse.setup import set_up_database
+from tests.unit.docs.routes import bounds, first_sentence, paths, tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,9 +30,32 @@ PAGES = sorted(
 )
 INTRODUCTION = """# Reference
 
-Every command, route and setting. `python tests/unit/docs/test_reference.py` writes it; a test holds
-it to the code.
+Every command, route and setting. `python -m tests.unit.docs.test_reference` writes it; a test
+holds it to the code.
 """
+OTHERS_HEAD = """
+## Other variables
+
+Read beside the settings, from the environment alone (not from `.env`). `schemas/environment.py` has
+the variables of Prefect, MLflow and Great Expectations that are set where you have not set them: no
+telemetry, one home.
+
+| variable | what |
+|---|---|
+"""
+OTHERS = {
+    "SMARTMATCH_URL": "Server that the client sends to; the embedded one when empty.",
+    "SMARTMATCH_API_KEY": "Key of scope `ingest` that the client presents.",
+    "SMARTMATCH_SPOOL": "File or directory of the client's spool; in the home, or in the user's "
+    "state, when empty.",
+    "XDG_STATE_HOME": "The user's state, where the spool lies without a home; `~/.local/state` "
+    "when empty.",
+    "PREFECT_API_URL": "API of the Prefect server that flows are registered with and run on; that "
+    "of `smartmatch up`, or one for each command, when empty.",
+    "PREFECT_API_AUTH_STRING": "`user:password`, where that server asks for one.",
+    "PREFECT_HOME": "Directory of Prefect's own database; data/prefect when empty.",
+}
+READ = re.compile(r"""environ(?:\.get\(|\[)\s*["']([A-Z_]+)["']""")
 
 
 def commands(group: click.Group = main, before: str = "smartmatch") -> Iterator[tuple[str, str]]:
@@ -46,59 +66,96 @@ def commands(group: click.Group = main, before: str = "smartmatch") -> Iterator[
         if isinstance(command, click.Group):
             yield from commands(command, f"{before} {name}")
         else:
-            yield f"{before} {name}", _first(command.help or "")
+            yield f"{before} {name}", first_sentence(command.help or "")
 
 
-def routes() -> Iterator[tuple[str, str, str]]:
-    """Yield every route: method, path, summary."""
-    for path, methods in sorted(_described()["paths"].items()):
-        for method, told in sorted(methods.items()):
-            yield method.upper(), path, _first(told.get("summary") or told.get("description") or "")
-
-
-def variables() -> Iterator[tuple[str, str, str]]:
-    """Yield every setting: variable, default, meaning."""
+def variables() -> Iterator[tuple[list[str], str, str]]:
+    """Yield every setting: its variables, default, meaning."""
     for name, field in Settings.model_fields.items():
-        variable = name.upper() if name in ("host", "port") else f"SMARTMATCH_{name.upper()}"
+        alias = field.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else [f"SMARTMATCH_{name.upper()}"]
         default = field.default
         if isinstance(default, Path) or default in (None, (), ""):
             default = ""
-        yield variable, str(default), str(field.description)
+        yield [str(one) for one in names], str(default), str(field.description)
 
 
 def page() -> str:
     """Write the page."""
     parts = [INTRODUCTION, "\n## Commands\n\n| command | what |\n|---|---|\n"]
     parts += [f"| `{name}` | {told} |\n" for name, told in commands()]
-    parts.append("\n## Routes\n\n| route | what |\n|---|---|\n")
-    parts += [f"| `{method} {path}` | {told} |\n" for method, path, told in routes()]
+    parts.append(tables())
     parts.append("\n## Settings\n\n| variable | default | what |\n|---|---|---|\n")
-    parts += [f"| `{name}` | {default} | {told} |\n" for name, default, told in variables()]
+    parts += [
+        f"| {' or '.join(f'`{name}`' for name in names)} | {default} | {told} |\n"
+        for names, default, told in variables()
+    ]
+    parts.append(OTHERS_HEAD)
+    parts += [f"| `{name}` | {told} |\n" for name, told in OTHERS.items()]
     return "".join(parts)
-
-
-def _first(text: str) -> str:
-    """Return the first sentence, on one line."""
-    return " ".join(text.split()).partition(". ")[0].rstrip(".") + "."
-
-
-@cache
-def _described() -> dict[str, Any]:
-    """Read the OpenAPI page of an empty installation."""
-    with tempfile.TemporaryDirectory() as folder:
-        url = SecretStr(f"sqlite:///{Path(folder) / 'reference.db'}")
-        settings = Settings(home=Path(folder), database_url=url)
-        set_up_database(settings)
-        client = TestClient(
-            create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
-        )
-        with client:
-            found: dict[str, Any] = client.get("/openapi.json").json()
-    return found
 
 
 def test_reference_is_that_of_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def variables_read() -> set[str]:
+    """Return the variables that the code asks the environment for."""
+    tracked = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=CHECKOUT, capture_output=True, text=True, check=True
+    )
+    named = [name for name in tracked.stdout.split() if not name.startswith(("tests/", "bench"))]
+    return {
+        found
+        for name in named
+        for found in READ.findall((CHECKOUT / name).read_text(encoding="utf-8"))
+    }
+
+
+def test_every_variable_that_is_read_is_a_setting_or_named_and_no_other() -> None:
+    settings = {name for names, _, _ in variables() for name in names}
+
+    assert variables_read() - settings == set(OTHERS)
+
+
+def test_host_and_port_are_known_by_both_of_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {name for names, _, _ in variables() for name in names}
+    for name in ("HOST", "PORT"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(f"SMARTMATCH_{name}", "8123")
+        assert {name, f"SMARTMATCH_{name}"} <= told
+        assert str(getattr(Settings(), name.lower())) == "8123"
+
+
+@pytest.mark.parametrize(
+    ("schema", "said"),
+    [
+        ({"type": "integer", "minimum": 1, "maximum": 5}, "whole number from 1 to 5"),
+        ({"type": "number", "exclusiveMinimum": 0, "maximum": 1}, "number above 0, to 1"),
+        (
+            {"type": "string", "minLength": 1, "maxLength": 2048, "pattern": "^a$"},
+            "text of 1 to 2,048 characters, `^a$`",
+        ),
+        ({"anyOf": [{"enum": ["en", "fr"]}, {"type": "null"}]}, "`en` or `fr`, or null"),
+        ({"type": "array", "maxItems": 20, "items": {"$ref": "#/a/B"}}, "list of at most 20: `B`"),
+    ],
+)
+def test_bounds_of_a_field_are_said(schema: dict[str, Any], said: str) -> None:
+    assert bounds(schema) == said
+
+
+def test_a_route_is_there_with_its_scope_its_fields_and_its_replies() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+
+    for line in (
+        "| `POST /api/privacy/export` | body | `format` | `csv` or `json` | json |",
+        "| `GET /api/metrics/drift` | query | `days` | whole number from 1 to 760 | 30 |",
+        "| `GET /openapi.json` | any | The same for programs: the OpenAPI document. | 200 |",
+    ):
+        assert f"\n{line}\n" in text
+    assert re.search(
+        r"\| `POST /api/privacy/erasure` \| `privacy` \| .* \| 202 `ErasureReply`,", text
+    )
 
 
 def calls(text: str) -> list[str]:
@@ -145,21 +202,16 @@ def test_a_planted_command_or_option_is_found(text: str, found: list[str]) -> No
 def test_every_command_route_and_setting_that_a_page_names_exists(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert [named for one in calls(text) for named in unknown(one)] == []
-    patterns = [re.sub(r"\{\w+\}", r"[^/\\s`]+", one) for _, one, _ in routes()]
+    patterns = [re.sub(r"\{\w+\}", r"[^/\\s`]+", one) for one in paths()]
     for named in re.findall(r"(/api/[\w/{}.-]+)", text):
         asked = named.rstrip(".")
         assert any(
             re.fullmatch(one, asked) or one.startswith(asked.rstrip("/") + "/") for one in patterns
         ), named
-    settings = {name for name, _, _ in variables()}
-    others = {
-        "SMARTMATCH_URL",
-        "SMARTMATCH_API_KEY",
-        "SMARTMATCH_SPOOL",
-        "SMARTMATCH_DECISIONS_CSV",
-    }
+    known = {name for names, _, _ in variables() for name in names}
+    known |= {*OTHERS, "SMARTMATCH_DECISIONS_CSV"}
     for named in re.findall(r"\bSMARTMATCH_[A-Z_]+\b", text):
-        assert named in settings | others or named.endswith("_"), named
+        assert named in known or named.endswith("_"), named
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ Run as a script, it writes the page anew.
 from __future__ import annotations
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,15 +100,13 @@ def test_reference_is_that_of_the_code() -> None:
 
 def variables_read() -> set[str]:
     """Return the variables that the code asks the environment for."""
-    tracked = subprocess.run(
-        ["git", "ls-files", "*.py"], cwd=CHECKOUT, capture_output=True, text=True, check=True
-    )
-    named = [name for name in tracked.stdout.split() if not name.startswith(("tests/", "bench"))]
-    return {
-        found
-        for name in named
-        for found in READ.findall((CHECKOUT / name).read_text(encoding="utf-8"))
-    }
+    files = [*CHECKOUT.glob("*.py"), *CHECKOUT.glob("[!.]*/**/*.py")]
+    read = [
+        READ.findall(path.read_text(encoding="utf-8"))
+        for path in files
+        if path.relative_to(CHECKOUT).parts[0] not in {"tests", "benchmarks", "build"}
+    ]
+    return {name for names in read for name in names}
 
 
 def test_every_variable_that_is_read_is_a_setting_or_named_and_no_other() -> None:

@@ -130,7 +130,9 @@ def metrics(which: str, days: int, *, published: bool, as_json: bool) -> None:
     from warehouse.drift_days import drift
 
     read = drift if which == "drift" else getattr(warehouse.metrics, which)
-    result(read(ready_engine(), days, datetime.now(UTC), published=published), as_json=as_json)
+    found = read(ready_engine(), days, datetime.now(UTC), published=published)
+    masked = published and found["window"]["since"] is not None
+    result(found, as_json=as_json, absent="masked" if masked else "none")
 
 
 @main.command()

@@ -27,47 +27,50 @@ def say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)  # noqa: T201  # the one place that does
 
 
-def result(value: object, *, as_json: bool) -> None:
-    """Write a result: a mapping as lines of name and value, or as JSON for a program."""
+def result(value: object, *, as_json: bool, absent: str = "none") -> None:
+    """Write a result: a mapping as lines of name and value, or as JSON for a program.
+
+    ``absent`` is what lines say for None.
+    """
     if as_json or not isinstance(value, dict):
         import msgspec  # costs a tenth of the time that --help may take
 
         text = msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode()
     else:
-        text = "\n".join(_lines(value, ""))
+        text = "\n".join(_lines(value, "", absent))
     print(text, flush=True)  # noqa: T201
 
 
-def _lines(value: Mapping[str, Any], prefix: str) -> Iterator[str]:
+def _lines(value: Mapping[str, Any], prefix: str, absent: str) -> Iterator[str]:
     for name, entry in value.items():
         label = f"{prefix}{name or '(none)'}"
         if isinstance(entry, dict) and not _is_estimate(entry):
-            yield from _lines(entry, f"{label}.")
+            yield from _lines(entry, f"{label}.", absent)
         elif isinstance(entry, list | tuple) and any(isinstance(one, dict) for one in entry):
             yield f"{label}:"
-            yield from (f"  {_readable(one)}" for one in entry)
+            yield from (f"  {_readable(one, absent)}" for one in entry)
         else:
-            yield f"{label}: {_readable(entry)}"
+            yield f"{label}: {_readable(entry, absent)}"
 
 
-def _readable(value: object) -> str:
+def _readable(value: object, absent: str) -> str:
     """Return a value for a person to read: four digits of a figure, words for what is none."""
     match value:
         case None | [] | ():
-            return "none"
+            return absent if value is None else "none"
         case bool():
             return "yes" if value else "no"
         case float():
             return f"{value:.4g}" if abs(value) < ROUNDED_FROM else f"{value:.0f}"
         case list() | tuple():
-            return ", ".join(_readable(one) for one in value)
+            return ", ".join(_readable(one, absent) for one in value)
         case dict():
-            return _one_line(value)
+            return _one_line(value, absent)
     return str(value)
 
 
-def _one_line(value: dict[str, object]) -> str:
-    shown = {name: _readable(one) for name, one in value.items()}
+def _one_line(value: dict[str, object], absent: str) -> str:
+    shown = {name: _readable(one, absent) for name, one in value.items()}
     if _is_estimate(value):
         return "{value} ({lower} to {upper}) of {count}".format(**shown)
     return ", ".join(f"{name} {one}" for name, one in shown.items())

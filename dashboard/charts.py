@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 WIDE, NARROW = 560.0, 300.0
 """Widths in which every chart is drawn: the style sheet shows the one that fits."""
 
+CROSS = "\u00d7"
+"""Stands where a figure is masked."""
+
 _PLOT_TOP, _AXIS, _COUNTS = 12.0, 22.0, 26.0
 _ROW_WIDE, _ROW_NARROW = 26.0, 42.0
 _BAND = (132.0, 108.0)
@@ -44,7 +47,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Point:
-    """A figure of days ``[since, until)``, with how many decisions it stands on."""
+    """A figure of days ``[since, until)``, with how many decisions it stands on.
+
+    ``masked`` is one whose decisions no published block tells: a cross stands in its place.
+    """
 
     since: date
     until: date
@@ -53,6 +59,7 @@ class Point:
     upper: float
     count: int
     hint: str
+    masked: bool = False
 
 
 def timeline(
@@ -180,6 +187,9 @@ def _draw_counts(
     height = scale((0.0, max(one.count for one in points) or 1), (0.0, _COUNTS - 4))
     for one in points:
         start, end = x(one.since.toordinal()), x(one.until.toordinal())
+        if one.masked:
+            drawing.text(((start + end) / 2, floor - 4), CROSS, "axis", "middle")
+            continue
         tall = height(one.count)
         drawing.box((start + 0.5, floor - tall), (end - start - 1, tall), "count")
 
@@ -254,10 +264,17 @@ def _draw_row(
 
 @dataclass(frozen=True)
 class Bands:
-    """Acceptance by fifth of satisfaction of one constraint; None where nothing was decided."""
+    """Acceptance by fifth of satisfaction of one constraint.
+
+    Attributes:
+        label: Name of the constraint.
+        rates: Rate with its interval; None where nothing was decided, or is told.
+        masked: Whether each is not told: a cross stands in its place.
+    """
 
     label: str
     rates: tuple[tuple[float, float, float] | None, ...]
+    masked: tuple[bool, ...]
 
 
 def bands(
@@ -300,6 +317,8 @@ def _draw_bands(
     step = (room - 30) / len(cell.rates)
     for place, rate in enumerate(cell.rates):
         at = left + 30 + (place + 0.5) * step
+        if cell.masked[place]:
+            drawing.text((at, y(0.0) - 4), CROSS, "axis", "middle")
         if rate is None:
             continue
         value, lower, upper = rate

@@ -61,6 +61,10 @@ class Language:
             return text.replace(",", _NARROW_SPACE).replace(".", ",")
         return text
 
+    def count(self, value: int | None) -> str:
+        """Write a count, or that it is masked: None is what no published block tells."""
+        return self.say("masked") if value is None else self.number(value)
+
     def signed(self, value: float, digits: int = 2) -> str:
         """Write a number with its sign."""
         text = self.number(value, digits)

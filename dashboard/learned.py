@@ -62,17 +62,23 @@ def _spread(
     return language.span(write(lower), write(upper))
 
 
+def _nothing(count: int | None, language: Language) -> str:
+    """Write a figure that is not there, by whether its count is told."""
+    return language.say("masked" if count is None else "unknown")
+
+
 def _correlation(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["constraints"]["constraints"]
     rows, table = [], []
     for name, one in found.items():
         lower, upper = one["correlation_interval"] or (None, None)
-        value, count = one["correlation"], language.number(one["sample_size"])
-        written = language.say("unknown") if value is None else language.signed(value)
+        value, count = one["correlation"], language.count(one["sample_size"])
+        none = _nothing(one["sample_size"], language)
+        written = none if value is None else language.signed(value)
         rows.append(Row(name, value, lower, upper, f"{written} · {count}"))
         mean = one["avg_satisfaction"]
         average = language.say("unknown") if mean is None else language.percent(mean)
-        spread = _spread(lower, upper, language.signed, language)
+        spread = none if value is None else _spread(lower, upper, language.signed, language)
         table.append((name, written, spread, count, average))
     chosen = _chosen(rows)
     draw = partial(
@@ -184,11 +190,14 @@ def _bands(figures: Mapping[str, Any], language: Language) -> Panel:
     cells = [cell for cell in cells if any(cell.rates)]
     write = partial(language.percent, digits=0)
     draw = partial(bands, cells, title=language.say("bands"), percent=write)
+    caption = language.say("bands_caption")
+    if any(any(cell.masked) for cell in cells):
+        caption = f"{caption} {language.say('cross_is_masked')}"
     headers = ("constraint", "band", "rate", "interval", "accepted", "decided")
     return Panel(
         "bands",
         language.say("bands"),
-        _caption(language.say("bands_caption"), len(cells), len(found), language),
+        _caption(caption, len(cells), len(found), language),
         Table(
             tuple(language.say(name) for name in headers),
             tuple(
@@ -202,19 +211,23 @@ def _bands(figures: Mapping[str, Any], language: Language) -> Panel:
 
 def _cell(name: str, found: Sequence[Mapping[str, Any]]) -> Bands:
     rates = [band["rate"] for band in found]
-    return Bands(name, tuple((r["value"], r["lower"], r["upper"]) if r else None for r in rates))
+    return Bands(
+        name,
+        tuple((r["value"], r["lower"], r["upper"]) if r else None for r in rates),
+        tuple(band["decided"] is None for band in found),
+    )
 
 
 def _band(name: str, band: Mapping[str, Any], language: Language) -> tuple[str, ...]:
     rate = band["rate"]
-    unknown = language.say("unknown")
+    none = _nothing(band["decided"], language)
     return (
         name,
         language.span(language.number(band["from"], 1), language.number(band["to"], 1)),
-        language.percent(rate["value"]) if rate else unknown,
-        _spread(rate["lower"], rate["upper"], language.percent, language) if rate else unknown,
-        language.number(band["accepted"]),
-        language.number(band["decided"]),
+        language.percent(rate["value"]) if rate else none,
+        _spread(rate["lower"], rate["upper"], language.percent, language) if rate else none,
+        language.count(band["accepted"]),
+        language.count(band["decided"]),
     )
 
 

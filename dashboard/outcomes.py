@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import Point, Row, intervals, timeline
-from dashboard.views import Panel, Section, Table, Tile, both, missing, rounded
+from dashboard.views import Panel, Section, Table, Tile, both, masks, missing, rounded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -23,11 +23,11 @@ _LATE_SECONDS = 3_600.0
 
 def tiles(figures: Mapping[str, Any], language: Language) -> tuple[Tile, ...]:
     """Return the numbers to begin with."""
-    acceptance, satisfaction = figures["acceptance"], figures["satisfaction"]
+    acceptance = figures["acceptance"]
     return (
-        _rate(language, "tile_acceptance", "of_decisions", _whole(acceptance)),
-        _rate(language, "tile_mutual", "of_parties", acceptance["mutual"]["rate"]),
-        _rating(language, satisfaction),
+        _rate(figures, language, "tile_acceptance", "of_decisions", _whole(acceptance)),
+        _rate(figures, language, "tile_mutual", "of_parties", acceptance["mutual"]["rate"]),
+        _rating(figures, language),
         _waiting(language, figures["loop"]),
         _champion(language, figures["loop"]["champion"]),
     )
@@ -41,19 +41,33 @@ def _whole(acceptance: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"value": rate, "lower": lower, "upper": upper, "count": count}
 
 
-def _rate(language: Language, name: str, detail: str, rate: Mapping[str, Any] | None) -> Tile:
+def _rate(
+    figures: Mapping[str, Any],
+    language: Language,
+    name: str,
+    detail: str,
+    rate: Mapping[str, Any] | None,
+) -> Tile:
+    label = language.say(name)
     if rate is None:
-        return Tile(language.say(name), language.say("unknown"), language.say("not_enough"))
+        return _untold(figures, language, label)
     told = language.say(
         detail, span=interval(language.percent, rate), count=language.number(rate["count"])
     )
-    return Tile(language.say(name), language.percent(rate["value"]), told)
+    return Tile(label, language.percent(rate["value"]), told)
 
 
-def _rating(language: Language, satisfaction: Mapping[str, Any]) -> Tile:
-    name = language.say("tile_rating")
+def _untold(figures: Mapping[str, Any], language: Language, label: str) -> Tile:
+    if masks(figures):
+        detail = language.say("masked_detail", k=language.number(figures["k"]))
+        return Tile(label, language.say("masked"), detail)
+    return Tile(label, language.say("unknown"), language.say("not_enough"))
+
+
+def _rating(figures: Mapping[str, Any], language: Language) -> Tile:
+    satisfaction, name = figures["satisfaction"], language.say("tile_rating")
     if satisfaction["avg_rating"] is None:
-        return Tile(name, language.say("unknown"), language.say("not_enough"))
+        return _untold(figures, language, name)
     lower, upper = satisfaction["rating_interval"]
     write = partial(language.number, digits=2)
     span = language.span(write(max(1.0, lower)), write(min(5.0, upper)))
@@ -101,6 +115,9 @@ def _trend(figures: Mapping[str, Any], language: Language) -> Panel:
     published = found["window"]["published"]
     points = [_point(one, language) for one in found["points"]]
     decided = max((point.count for point in points), default=0)
+    caption = [language.say("trend_caption_published" if published else "trend_caption")]
+    if any(point.masked for point in points):
+        caption.append(language.say("cross_is_masked"))
     headers = ("period", "rate", "interval", "accepted", "decided", "proposed")
     draw = partial(
         timeline,
@@ -113,14 +130,14 @@ def _trend(figures: Mapping[str, Any], language: Language) -> Panel:
     return Panel(
         "trend",
         language.say("trend"),
-        language.say("trend_caption_published" if published else "trend_caption"),
+        " ".join(caption),
         Table(
             tuple(language.say(name) for name in headers),
             tuple(
                 (
                     _period(one, language),
-                    *_told(one["acceptance"], language),
-                    *(language.number(one[name]) for name in headers[3:]),
+                    *_told(one["acceptance"], one["decided"], language),
+                    *(language.count(one[name]) for name in headers[3:]),
                 )
                 for one in found["points"]
             ),
@@ -132,9 +149,11 @@ def _trend(figures: Mapping[str, Any], language: Language) -> Panel:
 
 def _point(one: Mapping[str, Any], language: Language) -> Point:
     rate = one["acceptance"] or {"value": None, "lower": 0.0, "upper": 0.0}
-    hint = f"{_period(one, language)}: {' · '.join(_told(one['acceptance'], language))}"
+    told = " · ".join(_told(one["acceptance"], one["decided"], language))
+    hint = f"{_period(one, language)}: {told}"
     since, until = (date.fromisoformat(one[name]) for name in ("since", "until"))
-    return Point(since, until, rate["value"], rate["lower"], rate["upper"], one["decided"], hint)
+    span = (rate["value"], rate["lower"], rate["upper"])
+    return Point(since, until, *span, one["decided"] or 0, hint, masked=one["decided"] is None)
 
 
 def _period(one: Mapping[str, Any], language: Language) -> str:
@@ -145,18 +164,19 @@ def _period(one: Mapping[str, Any], language: Language) -> str:
     return language.say("covers", since=language.day(first, year=False), until=language.day(last))
 
 
-def _told(rate: Mapping[str, Any] | None, language: Language) -> tuple[str, str]:
-    """Write a rate and its interval, for two cells."""
+def _told(rate: Mapping[str, Any] | None, count: int | None, language: Language) -> tuple[str, str]:
+    """Write a rate and its interval, for two cells, by whether its count is told."""
     if rate is None:
-        return language.say("unknown"), language.say("unknown")
+        none = language.say("masked" if count is None else "unknown")
+        return none, none
     span = language.span(language.percent(rate["lower"]), language.percent(rate["upper"]))
     return language.percent(rate["value"]), span
 
 
-def row_of(label: str, rate: Mapping[str, Any] | None, language: Language) -> Row:
+def _row(label: str, rate: Mapping[str, Any] | None, count: int | None, language: Language) -> Row:
     """Return a rate as a row of a chart, its number of observations behind it."""
     if rate is None:
-        return Row(label, None, told=language.say("unknown"))
+        return Row(label, None, told=_told(rate, count, language)[0])
     told = f"{language.percent(rate['value'])} · {language.number(rate['count'])}"
     return Row(label, rate["value"], rate["lower"], rate["upper"], told)
 
@@ -164,9 +184,11 @@ def row_of(label: str, rate: Mapping[str, Any] | None, language: Language) -> Ro
 def _models(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["models"]["models"]
     named = {version or language.say("own_score"): one for version, one in found.items()}
-    order = sorted(named, key=lambda name: -named[name]["decided"])
+    order = sorted(named, key=lambda name: -(named[name]["decided"] or 0))
     drawn = sorted(order[:_DRAWN], key=_newest_first)
-    rows = [row_of(name, named[name]["acceptance"], language) for name in drawn]
+    rows = [
+        _row(name, named[name]["acceptance"], named[name]["decided"], language) for name in drawn
+    ]
     rows = [row for row in rows if row.value is not None]
     headers = ("version_column", "rate", "interval", "accepted", "decided", "proposed")
     caption = [language.say("models_caption")]
@@ -186,7 +208,10 @@ def _models(figures: Mapping[str, Any], language: Language) -> Panel:
         " ".join(caption),
         Table(
             (*(language.say(name) for name in headers), language.say("rating_column")),
-            tuple(_model(name, named[name], headers[3:], language) for name in order),
+            tuple(
+                _model(name, named[name], headers[3:], language, published=figures["published"])
+                for name in order
+            ),
         ),
         both(draw) if rows else None,
         empty="" if rows else missing(figures, language),
@@ -199,14 +224,20 @@ def _newest_first(version: str) -> tuple[bool, int]:
 
 
 def _model(
-    name: str, one: Mapping[str, Any], counts: tuple[str, ...], language: Language
+    name: str,
+    one: Mapping[str, Any],
+    counts: tuple[str, ...],
+    language: Language,
+    *,
+    published: bool,
 ) -> tuple[str, ...]:
     rating = one["avg_rating"]
+    none = language.say("masked" if published else "unknown")
     return (
         name,
-        *_told(one["acceptance"], language),
-        *(language.number(one[count]) for count in counts),
-        language.say("unknown") if rating is None else language.number(rating, 2),
+        *_told(one["acceptance"], one["decided"], language),
+        *(language.count(one[count]) for count in counts),
+        none if rating is None else language.number(rating, 2),
     )
 
 
@@ -223,7 +254,7 @@ def journey(figures: Mapping[str, Any], language: Language) -> Section:
 def _funnel(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["funnel"]
     steps = {language.say(f"step_{name}"): step for name, step in found["steps"].items()}
-    rows = [row_of(name, step["rate"], language) for name, step in steps.items()]
+    rows = [_row(name, step["rate"], step["count"], language) for name, step in steps.items()]
     draw = partial(
         intervals,
         rows,
@@ -237,15 +268,15 @@ def _funnel(figures: Mapping[str, Any], language: Language) -> Panel:
     return Panel(
         "funnel",
         language.say("funnel"),
-        language.say("funnel_caption", count=language.number(found["proposed"])),
+        language.say("funnel_caption", count=language.count(found["proposed"])),
         Table(
             tuple(language.say(name) for name in headers),
             tuple(
                 (
                     name,
-                    *_told(step["rate"], language),
-                    language.number(step["count"]),
-                    language.number(step["rate"]["count"] if step["rate"] else 0),
+                    *_told(step["rate"], step["count"], language),
+                    language.count(step["count"]),
+                    language.count(step["rate"]["count"] if step["rate"] else step["count"]),
                 )
                 for name, step in steps.items()
             ),
@@ -258,11 +289,12 @@ def _funnel(figures: Mapping[str, Any], language: Language) -> Panel:
 def _ratings(figures: Mapping[str, Any], language: Language) -> Panel:
     found = figures["satisfaction"]
     # A published block may leave some stars out; shares are of those that it tells.
-    total = sum(found["rating_counts"].values())
+    counts = found["rating_counts"]
+    total = sum(count or 0 for count in counts.values())
     write = partial(language.number, digits=2)
     shares = [
-        (language.say("stars", count=stars), count, count / total if total else 0.0)
-        for stars, count in sorted(found["rating_counts"].items(), reverse=True)
+        (language.say("stars", count=stars), count or 0, (count or 0) / total if total else 0.0)
+        for stars, count in sorted(counts.items(), reverse=True)
     ]
     rows = [
         Row(name, share, told=f"{language.percent(share)} · {language.number(count)}")

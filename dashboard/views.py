@@ -71,9 +71,14 @@ def both(draw: Callable[[float], Markup]) -> tuple[Markup, Markup]:
     return draw(WIDE), draw(NARROW)
 
 
+def masks(figures: Mapping[str, Any]) -> bool:
+    """Tell whether blocks are published, so that what is not there was left out of them."""
+    return figures["published"] and figures["acceptance"]["window"]["since"] is not None
+
+
 def missing(figures: Mapping[str, Any], language: Language) -> str:
     """Say what has to happen before there is something to draw."""
-    if figures["published"] and figures["acceptance"]["window"]["since"] is not None:
+    if masks(figures):
         return language.say("too_few", k=language.number(figures["k"]))
     if figures["published"]:
         return language.say("no_block", k=language.number(figures["k"]))

@@ -109,14 +109,18 @@ def _report(result: Aggregated, published: dict[str, Any]) -> str:
             "",
             "| figure | value |",
             "|---|---|",
-            f"| proposed | {acceptance['total_proposed']} |",
-            f"| decided | {acceptance['total_decided']} |",
+            f"| proposed | {_count(acceptance['total_proposed'])} |",
+            f"| decided | {_count(acceptance['total_decided'])} |",
             f"| acceptance rate | {_rate(acceptance['acceptance_rate'])} |",
             f"| 95 % interval | {_interval(acceptance['acceptance_interval'])} |",
-            f"| ratings | {satisfaction['total_feedbacks']} |",
+            f"| ratings | {_count(satisfaction['total_feedbacks'])} |",
             f"| average rating | {_rating(satisfaction['avg_rating'])} |",
         ]
     )
+
+
+def _count(value: int | None) -> str:
+    return NOTHING if value is None else str(value)
 
 
 def _rate(value: float | None) -> str:

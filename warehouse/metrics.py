@@ -2,7 +2,8 @@
 
 Every rate comes with its count and its 95 % interval. A window of ``days`` ends with the day of
 ``as_of``; it is half-open, ``[since, until)``. Published metrics read sealed blocks only, and
-say which whole blocks they cover.
+say which whole blocks they cover. A count that none of these tells is None, not 0; what some tell
+is the sum over those.
 
 Undecided proposals are not rejections: rates of acceptance stand on decided proposals. A
 decision without a known proposal is an orphan, counted apart.
@@ -10,7 +11,6 @@ decision without a known proposal is an orphan, counted apart.
 
 from __future__ import annotations
 
-from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +46,7 @@ _ORPHANS = {
 # What each metric reads: a measure costs a row a day and model version.
 _OF_ACCEPTANCE = (
     *(m.PROPOSED, m.DECIDED, m.ACCEPTED, m.REJECTED, m.DECIDED_OF, m.DECISION_MS),
-    *(m.MUTUAL, m.PAIRED, m.SCORE, m.SCORE_SQUARES, m.ORPHAN_DECIDED),
+    *(m.MUTUAL, m.PAIRED, m.SCORE, m.SCORE_SQUARES, *_ORPHANS.values()),
 )
 _OF_SATISFACTION = (m.PROPOSED, m.RATED, m.RATED_PROPOSED, m.RATED_OF, *m.RATING)
 _OF_FUNNEL = (
@@ -54,7 +54,10 @@ _OF_FUNNEL = (
     *(m.DECISION_MS, m.ACCEPTED, m.MUTUAL, m.PAIRED, m.RATED_PROPOSED, m.RATED_OF),
     *(m.COMPLETED, m.ABANDONED, *_ORPHANS.values()),
 )
-_OF_MODELS = (*(m.PROPOSED, m.DECIDED, m.ACCEPTED, m.MUTUAL, m.PAIRED, m.RATED, *m.RATING),)
+_OF_MODELS = (
+    *(m.PROPOSED, m.DECIDED, m.DECIDED_OF, m.ACCEPTED, m.MUTUAL, m.PAIRED),
+    *(m.RATED, *m.RATING),
+)
 
 
 def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:
@@ -71,23 +74,27 @@ def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -
         decided; ``mutual`` stands on rows of matches all of whose parties decided.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, _OF_ACCEPTANCE))
+        total = _Sums(whole_sums(connection, window, _OF_ACCEPTANCE), window)
     rate = wilson(total[m.ACCEPTED], total[m.DECIDED])
     mutual = wilson(total[m.MUTUAL], total[m.PAIRED])
     return {
-        "total_proposed": total[m.PROPOSED],
-        "total_decided": total[m.DECIDED],
-        "total_accepted": total[m.ACCEPTED],
-        "total_rejected": total[m.REJECTED],
-        "total_undecided": _of(total, window, m.DECIDED_OF) - total[m.DECIDED],
+        "total_proposed": total.told(m.PROPOSED),
+        "total_decided": total.told(m.DECIDED, m.DECIDED_OF),
+        "total_accepted": total.told(m.ACCEPTED, m.DECIDED_OF),
+        "total_rejected": total.told(m.REJECTED, m.DECIDED_OF),
+        "total_undecided": total.undecided(),
         "acceptance_rate": _value(rate),
         "acceptance_interval": _interval(rate),
-        "mutual": {"count": total[m.MUTUAL], "of": total[m.PAIRED], "rate": _dict(mutual)},
+        "mutual": {
+            "count": total.told(m.MUTUAL, m.PAIRED),
+            "of": total.told(m.PAIRED),
+            "rate": _dict(mutual),
+        },
         "avg_match_score": _dict(
             mean(total[m.PROPOSED], total[m.SCORE], total[m.SCORE_SQUARES], unit=m.UNIT)
         ),
         "avg_decision_seconds": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
-        "orphan_decisions": total[m.ORPHAN_DECIDED],
+        "orphan_decisions": total.told(m.ORPHAN_DECIDED, *_ORPHANS.values()),
         "window": window.to_dict() | {"days": days},
     }
 
@@ -99,17 +106,19 @@ def satisfaction(engine: Engine, days: int, as_of: datetime, *, published: bool)
     rating, whether or not its proposal is known.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, _OF_SATISFACTION))
-    counts = {stars: total[name] for stars, name in zip(m.RATINGS, m.RATING, strict=True)}
-    stars_sum = sum(stars * count for stars, count in counts.items())
-    squares = sum(stars * stars * count for stars, count in counts.items())
-    rating = mean(sum(counts.values()), stars_sum, squares)
+        total = _Sums(whole_sums(connection, window, _OF_SATISFACTION), window)
+    stars = list(zip(m.RATINGS, m.RATING, strict=True))
+    rating = mean(
+        sum(total[name] for _, name in stars),
+        sum(star * total[name] for star, name in stars),
+        sum(star * star * total[name] for star, name in stars),
+    )
     return {
         "avg_rating": _value(rating),
         "rating_interval": _interval(rating),
-        "rating_counts": {str(stars): count for stars, count in counts.items()},
-        "total_feedbacks": total[m.RATED],
-        "rated_of_proposed": _dict(wilson(total[m.RATED_PROPOSED], _of(total, window, m.RATED_OF))),
+        "rating_counts": {str(star): total.told(name, *m.RATING) for star, name in stars},
+        "total_feedbacks": total.told(m.RATED),
+        "rated_of_proposed": _dict(wilson(total[m.RATED_PROPOSED], total.of(m.RATED_OF))),
         "window": window.to_dict() | {"days": days},
     }
 
@@ -124,16 +133,17 @@ def constraints(engine: Engine, days: int, as_of: datetime, *, published: bool) 
     found. ``total_matches`` counts all proposals.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, (m.PROPOSED, m.DECIDED)))
+        names = (m.PROPOSED, m.DECIDED, m.DECIDED_OF)
+        total = _Sums(whole_sums(connection, window, names), window)
         found = sums_by_constraint(connection, window, m.OF_CONSTRAINTS)
         prices = shadow_prices.read(connection, published=published)
     return {
         "constraints": {
-            name: _constraint(Counter(sums)) | {"shadow_price": prices.get(name)}
+            name: _constraint(_Sums(sums, window)) | {"shadow_price": prices.get(name)}
             for name, sums in found.items()
         },
-        "total_matches": total[m.PROPOSED],
-        "total_decided": total[m.DECIDED],
+        "total_matches": total.told(m.PROPOSED),
+        "total_decided": total.told(m.DECIDED, m.DECIDED_OF),
         "window": window.to_dict() | {"days": days},
     }
 
@@ -145,27 +155,34 @@ def funnel(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
     ``of``. ``orphans`` count what came for a match whose proposal is not known.
     """
     with _window(engine, days, as_of, published=published) as (connection, window):
-        total = Counter(whole_sums(connection, window, _OF_FUNNEL))
-    finished = total[m.COMPLETED] + total[m.ABANDONED]
+        total = _Sums(whole_sums(connection, window, _OF_FUNNEL), window)
+    finished = (m.COMPLETED, m.ABANDONED)
+    # What is counted, of how many, what these are called, and what says that it is told.
     steps = {
-        "viewed": (total[m.VIEWED], _of(total, window, m.VIEWED_OF), "proposed"),
-        "decided": (total[m.DECIDED], _of(total, window, m.DECIDED_OF), "proposed"),
-        "accepted": (total[m.ACCEPTED], total[m.DECIDED], "decided"),
-        "mutual": (total[m.MUTUAL], total[m.PAIRED], "paired"),
-        "rated": (total[m.RATED_PROPOSED], _of(total, window, m.RATED_OF), "proposed"),
-        "completed": (total[m.COMPLETED], finished, "finished"),
+        "viewed": (m.VIEWED, total.of(m.VIEWED_OF), "proposed", (m.VIEWED_OF,)),
+        "decided": (m.DECIDED, total.of(m.DECIDED_OF), "proposed", (m.DECIDED_OF,)),
+        "accepted": (m.ACCEPTED, total[m.DECIDED], "decided", (m.DECIDED_OF,)),
+        "mutual": (m.MUTUAL, total[m.PAIRED], "paired", (m.PAIRED,)),
+        "rated": (m.RATED_PROPOSED, total.of(m.RATED_OF), "proposed", (m.RATED_OF,)),
+        "completed": (m.COMPLETED, sum(total[name] for name in finished), "finished", finished),
     }
     return {
-        "proposed": total[m.PROPOSED],
+        "proposed": total.told(m.PROPOSED),
         "steps": {
-            name: {"count": count, "of": of, "rate": _dict(wilson(count, whole))}
-            for name, (count, whole, of) in steps.items()
+            name: {
+                "count": total.told(count, *beside),
+                "of": of,
+                "rate": _dict(wilson(total[count], whole)),
+            }
+            for name, (count, whole, of, beside) in steps.items()
         },
-        "abandoned": total[m.ABANDONED],
+        "abandoned": total.told(m.ABANDONED, *finished),
         "views_per_viewed": _per(total[m.VIEWS], total[m.VIEWED]),
         "seconds_per_view": _per(total[m.VIEW_MS], total[m.VIEWS] * _MS),
         "seconds_to_decide": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
-        "orphans": {name: total[measure] for name, measure in _ORPHANS.items()},
+        "orphans": {
+            name: total.told(measure, *_ORPHANS.values()) for name, measure in _ORPHANS.items()
+        },
         "window": window.to_dict() | {"days": days},
     }
 
@@ -178,7 +195,7 @@ def models(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
     with _window(engine, days, as_of, published=published) as (connection, window):
         found = sums_by_version(connection, window, _OF_MODELS)
     return {
-        "models": {version: _model(Counter(sums)) for version, sums in found.items()},
+        "models": {version: _model(_Sums(sums, window)) for version, sums in found.items()},
         "window": window.to_dict() | {"days": days},
     }
 
@@ -189,11 +206,13 @@ def trend(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dic
     Arguments as in ``acceptance``. A proposal counts on the day on which it was made, so the
     newest days move while people decide. Days without a proposal are left out.
     """
-    names = (m.PROPOSED, m.DECIDED, m.ACCEPTED)
+    names = (m.PROPOSED, m.DECIDED, m.ACCEPTED, m.DECIDED_OF)
     with _window(engine, days, as_of, published=published) as (connection, window):
         found = sums_by_stretch(connection, window, names)
     return {
-        "points": [_point(since, until, Counter(sums)) for (since, until), sums in found.items()],
+        "points": [
+            _point(since, until, _Sums(sums, window)) for (since, until), sums in found.items()
+        ],
         "window": window.to_dict() | {"days": days},
     }
 
@@ -208,33 +227,61 @@ def _window(
         yield connection, find(connection, days, today)
 
 
-def _point(since: int, until: int, total: Mapping[str, int]) -> dict[str, Any]:
+class _Sums:
+    """Sums by measure, and which counts are told.
+
+    A published block keeps no zero, so what it left out and what nobody did look the same, and
+    must: only what stands beside a count shows that it is told. So None is read from what is
+    published already, and tells no more than a 0 would.
+    """
+
+    def __init__(self, sums: Mapping[str, int], window: Window) -> None:
+        self._sums = sums
+        self.exact = window.blocks is None
+
+    def __getitem__(self, name: str) -> int:
+        return self._sums.get(name, 0)
+
+    def told(self, name: str, *beside: str) -> int | None:
+        """Return a count, or None where neither it nor what is told with it is there."""
+        there = self.exact or any(self[one] for one in (name, *beside))
+        return self[name] if there else None
+
+    def of(self, told: str) -> int:
+        """Return the proposals that a step's count stands beside."""
+        return self[m.PROPOSED if self.exact else told]
+
+    def undecided(self) -> int | None:
+        """Return how many proposals wait for a decision."""
+        decided = self.told(m.DECIDED, m.DECIDED_OF)
+        return None if decided is None else self.of(m.DECIDED_OF) - decided
+
+
+def _point(since: int, until: int, total: _Sums) -> dict[str, Any]:
     return {
         "since": iso_day(since),
         "until": iso_day(until),
-        "proposed": total[m.PROPOSED],
-        "decided": total[m.DECIDED],
-        "accepted": total[m.ACCEPTED],
+        "proposed": total.told(m.PROPOSED),
+        "decided": total.told(m.DECIDED, m.DECIDED_OF),
+        "accepted": total.told(m.ACCEPTED, m.DECIDED_OF),
         "acceptance": _dict(wilson(total[m.ACCEPTED], total[m.DECIDED])),
     }
 
 
-def _of(total: Mapping[str, int], window: Window, told: str) -> int:
-    """Return the proposals that a step's count stands beside; a block may not tell the step."""
-    return total[m.PROPOSED if window.blocks is None else told]
-
-
-def _constraint(total: Mapping[str, int]) -> dict[str, Any]:
+def _constraint(total: _Sums) -> dict[str, Any]:
     # A published block tells them apart from the bands, of which it may leave some out.
-    decided = total[m.CONSTRAINT_DECIDED] or sum(total[name] for name in m.BAND_DECIDED)
+    in_bands = sum(total[name] for name in m.BAND_DECIDED)
+    decided = total[m.CONSTRAINT_DECIDED] or in_bands
     accepted = total[m.CONSTRAINT_ACCEPTED] or sum(total[name] for name in m.BAND_ACCEPTED)
+    # Where those that are told make up the whole, the others are empty.
+    every = total.exact or 0 < decided == in_bands
     found = correlation(
         decided, total[m.DECIDED_SUM], total[m.DECIDED_SQUARES], accepted, total[m.ACCEPTED_SUM]
     )
     return {
         "correlation": _value(found),
         "correlation_interval": _interval(found),
-        "sample_size": decided,
+        "sample_size": decided if decided or total.exact else None,
         "avg_satisfaction": _per(
             total[m.SATISFACTION_SUM], total[m.SATISFACTION_PROPOSED] * m.UNIT
         ),
@@ -243,31 +290,31 @@ def _constraint(total: Mapping[str, int]) -> dict[str, Any]:
         "avg_satisfaction_rejected": _per(
             total[m.DECIDED_SUM] - total[m.ACCEPTED_SUM], (decided - accepted) * m.UNIT
         ),
-        "bands": [_band(total, band) for band in range(m.BANDS)],
+        "bands": [_band(total, band, every=every) for band in range(m.BANDS)],
     }
 
 
-def _band(total: Mapping[str, int], band: int) -> dict[str, Any]:
+def _band(total: _Sums, band: int, *, every: bool) -> dict[str, Any]:
     decided, accepted = total[m.BAND_DECIDED[band]], total[m.BAND_ACCEPTED[band]]
     return {
         "from": band / m.BANDS,
         "to": (band + 1) / m.BANDS,
-        "decided": decided,
-        "accepted": accepted,
+        "decided": decided if every or decided else None,
+        "accepted": accepted if every or decided else None,
         "rate": _dict(wilson(accepted, decided)),
     }
 
 
-def _model(total: Mapping[str, int]) -> dict[str, Any]:
+def _model(total: _Sums) -> dict[str, Any]:
     stars = sum(s * total[name] for s, name in zip(m.RATINGS, m.RATING, strict=True))
     return {
-        "proposed": total[m.PROPOSED],
-        "decided": total[m.DECIDED],
-        "accepted": total[m.ACCEPTED],
+        "proposed": total.told(m.PROPOSED),
+        "decided": total.told(m.DECIDED, m.DECIDED_OF),
+        "accepted": total.told(m.ACCEPTED, m.DECIDED_OF),
         "acceptance": _dict(wilson(total[m.ACCEPTED], total[m.DECIDED])),
         "mutual": _dict(wilson(total[m.MUTUAL], total[m.PAIRED])),
         "avg_rating": _per(stars, sum(total[name] for name in m.RATING)),
-        "total_feedbacks": total[m.RATED],
+        "total_feedbacks": total.told(m.RATED),
     }
 
 

@@ -27,6 +27,13 @@ def test_a_mapping_is_written_as_lines_of_name_and_value(
     assert capsys.readouterr().out == "read: 3\nrejected.a: 1\nrejected.b.c: 2\nnone: none\n"
 
 
+def test_what_is_absent_is_called_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"count": None, "none": [], "bands": [{"decided": None}]}
+    console.result(value, as_json=False, absent="masked")
+
+    assert capsys.readouterr().out == "count: masked\nnone: none\nbands:\n  decided masked\n"
+
+
 def test_a_person_reads_figures_not_digits(capsys: pytest.CaptureFixture[str]) -> None:
     rate = {"value": 0.20654931437723745, "lower": 0.1, "upper": 1.0, "count": 17}
     band = {"from": 0.0, "decided": 2, "rate": None}

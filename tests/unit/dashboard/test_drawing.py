@@ -42,7 +42,9 @@ def test_names_are_shown_and_never_obeyed(width: float) -> None:
     rows = [Row(EVIL, 0.5, 0.4, 0.6, EVIL)]
     svgs = [
         intervals(rows, width, title=EVIL, domain=(0, 1), write=percent),
-        bands([Bands(EVIL, ((0.5, 0.4, 0.6),) * 5)], width, title=EVIL, percent=percent),
+        bands(
+            [Bands(EVIL, ((0.5, 0.4, 0.6),) * 5, (False,) * 5)], width, title=EVIL, percent=percent
+        ),
         timeline(
             [point(0, 0.5)], width, title=EVIL, percent=percent, day=date.isoformat, counts=EVIL
         ),

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
+from dashboard.charts import CROSS
 from dashboard.language import Language
 from dashboard.page import policy, render
 from schemas.settings import CHECKOUT, Settings
@@ -170,6 +171,37 @@ def test_figure_that_no_block_tells_is_said_to_be_left_out(home: Settings) -> No
     assert "Fewer than 10 people stand behind a part of it" in panel
     assert "most telling" not in panel
     assert "<svg" not in panel
+
+
+@pytest.mark.parametrize(("code", "said"), [("en", "masked"), ("fr", "masqué")])
+def test_masked_figure_is_said_to_be_and_a_zero_is_a_zero(
+    home: Settings, code: str, said: str
+) -> None:
+    published = figures_of(home, published=False) | {"published": True}
+    first, *_ = published["constraints"]["constraints"].values()
+    first |= {"sample_size": None, "correlation": None, "correlation_interval": None}
+    count = {"decided": None, "accepted": None, "rate": None}
+    first["bands"][0] |= {"decided": 0, "accepted": 0, "rate": None}
+    first["bands"][1] |= count
+    published["trend"]["points"][0] |= {"decided": None, "accepted": None, "acceptance": None}
+    next(iter(published["models"]["models"].values())).update(count, acceptance=None)
+    published["funnel"]["steps"]["completed"] |= {"count": None, "rate": None}
+    published["acceptance"]["mutual"] |= {"count": None, "of": None, "rate": None}
+    page = render(published, code, linked=True)
+
+    def cells(panel: str, row: int) -> list[str]:
+        part = page[page.index(f'id="panel-{panel}"') :].partition("</article>")[0]
+        found = re.findall(r"<tr><th scope=\"row\">.*?</tr>", part, flags=re.DOTALL)[row]
+        return re.findall(r"<td>(.*?)</td>", found)
+
+    assert cells("correlation", 0)[:3] == [said] * 3
+    assert cells("bands", 0)[1:] == ["—", "—", "0", "0"]
+    assert cells("bands", 1)[1:] == [said] * 4
+    assert cells("trend", 0)[:4] == [said] * 4
+    assert any(cells("models", row)[:4] == [said] * 4 for row in range(3))
+    assert cells("funnel", 5) == [said] * 4
+    assert f'<div class="figure words">{said}</div>' in page
+    assert page.count(f">{CROSS}</text>") == 4
 
 
 def test_policy_allows_the_style_of_the_page_and_nothing_else(exact: dict[str, Any]) -> None:

@@ -31,6 +31,7 @@ DEAREST = (
     "test_flows_at_once",
     "test_any_order",
     "test_phone_home",
+    "test_stopped_retrain",
     "test_poison",
     "test_database_death",
     "test_contract",

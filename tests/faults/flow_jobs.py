@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -25,8 +26,8 @@ if TYPE_CHECKING:
 
     from warehouse.batches import Counts
 
-
-FLOWS = {name: import_module(f"flows.{name}") for name in STATES}
+for _name in STATES:
+    import_module(f"flows.{_name}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,10 @@ class Job:
         number: The signal.
         between: Count only the beginnings of transactions, where nothing is locked.
         mutant: A planted fault: ``unfenced`` lets a run write that lost its lease, ``torn``
-            books what it moved after the commit.
+            books what it moved after the commit, ``forgetful`` publishes weights only of a
+            champion that it made itself.
+        fitted: Beginning of files that keep what a retrain's first fit against each champion
+            found, so that others need not fit.
     """
 
     flow: str
@@ -58,6 +62,7 @@ class Job:
     number: signal.Signals = signal.SIGKILL
     between: bool = False
     mutant: str = ""
+    fitted: Path | None = None
 
 
 def run(job: Job) -> None:
@@ -68,6 +73,8 @@ def run(job: Job) -> None:
     boundaries = Boundaries(job.at, act, between=job.between)
     boundaries.watch()
     _plant(job.mutant)
+    if job.fitted is not None:
+        _fit_once(job.fitted)
     taken = last_fenced = late_writes = 0
     take, check = leases._take, leases.Lease.check
 
@@ -87,10 +94,11 @@ def run(job: Job) -> None:
     leases.Lease.check = noted_check  # type: ignore[method-assign]
     if job.after_seconds:
         threading.Timer(job.after_seconds, act).start()
+    module = import_module(f"flows.{job.flow}")
     if job.bare:
-        run_bare(FLOWS[job.flow], job.flow, job.arguments)
+        run_bare(module, job.flow, job.arguments)
     else:
-        getattr(FLOWS[job.flow], job.flow)(*job.arguments)
+        getattr(module, job.flow)(*job.arguments)
     job.passed.write_text(f"{boundaries.passed} {taken} {last_fenced} {late_writes}")
     # Its timer must not kill what is done.
     os._exit(0)
@@ -111,6 +119,30 @@ def _plant(mutant: str) -> None:
 
         batches._book = lambda *_: None
         batches.commit = commit_first
+    elif mutant == "forgetful":
+        training = import_module("tasks.training")
+        introduce, publish = training.introduce.fn, training.publish.fn
+        training.publish.fn = lambda *_: "1"
+
+        def introduce_and_remember(url: Any, lease: Any, registry: Any, recorded: Any) -> None:
+            introduce(url, lease, registry, recorded)
+            if recorded.promoted:
+                training.publish.fn = publish
+
+        training.introduce.fn = introduce_and_remember
+
+
+def _fit_once(file: Path) -> None:
+    training = import_module("tasks.training")
+    fit = training.fit.fn
+
+    def remembered(rows: Any, champion: Any, seed: int) -> Any:
+        kept = file.with_name(f"{file.name}-{champion.digest}")
+        if not kept.exists():
+            kept.write_bytes(pickle.dumps(fit(rows, champion, seed)))
+        return pickle.loads(kept.read_bytes())  # written just here
+
+    training.fit.fn = remembered
 
 
 def _always(_lease: leases.Lease, _connection: Connection) -> None:

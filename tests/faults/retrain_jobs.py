@@ -1,0 +1,48 @@
+"""What a retrain leaves, read in a process of its own: MLflow keeps its store's file open."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+import flows.retrain_model  # noqa: F401  # imports MLflow, which takes seconds
+from matching.registry import CHAMPION, PREVIOUS, Registry
+from schemas.tables import leases, published_weights, runs, shadow_prices, training_sets
+from tests.faults import flow_jobs  # noqa: F401  # what is killed
+from warehouse.engine import connect, reading
+from warehouse.lineage import unbooked
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from schemas.settings import Settings
+
+
+def tell_left(settings: Settings, file: Path) -> None:
+    """Write what counts of a retrain's end, whatever the versions' numbers, as JSON."""
+    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    engine = connect(settings.url)
+    champion, version = registry.champion()
+    learned = [entry.version for entry in registry.versions() if entry.learned]
+    newest = select(published_weights).order_by(published_weights.c.seq.desc()).limit(1)
+    digest = select(training_sets.c.digest).where(training_sets.c.version == version)
+    prices = select(shadow_prices).order_by(shadow_prices.c.facet)
+    ended = select(leases.c.name, leases.c.finished_at.is_not(None)).order_by(leases.c.name)
+    with reading(engine) as connection:
+        weights = connection.execute(newest).mappings().one()
+        found = {
+            "champion": champion.digest,
+            "previous": registry.load(PREVIOUS)[0].digest if version != "1" else None,
+            "weights": str(weights["document"]).replace(f'"{version}"', f'"{CHAMPION}"'),
+            "weights' version": weights["version"] == version,
+            "prices": [list(row)[:-2] for row in connection.execute(prices)],
+            "books": connection.execute(digest).scalars().all(),
+            "unbooked": sorted(unbooked(engine, learned)),
+            "requests": [
+                list(row) for row in connection.execute(select(runs.c.flow, runs.c.state))
+            ],
+            "leases": [list(row) for row in connection.execute(ended)],
+        }
+    file.write_text(json.dumps(found))

@@ -1,0 +1,141 @@
+"""Retrains that are killed at a statement to the database or to the registry, and the next one.
+
+A run that learns again has another version, so what is compared is what counts: which model is in
+use and which one before, what is published of it, what insisting on a constraint costs, what is
+still to do, and that every version in use is in the books.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+import time
+from datetime import timedelta
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from installation import set_up_model
+from schemas.clock import moment
+from schemas.settings import Settings
+from tests.faults import retrain_jobs
+from tests.faults.flow_runs import FlowRun, differences
+from tests.faults.processes import Process, forked
+from tests.faults.worlds import now
+from tests.flows.conftest import stage_rounds
+from tests.histories import process
+from warehouse import runs as requests
+from warehouse.engine import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.faults.conftest import Tally
+
+pytestmark = pytest.mark.promise("a killed retrain changes nothing but time")
+
+BUDGET_SECONDS = 90.0
+"""So long are boundaries tried in full, in random order and none twice."""
+
+LATE = 5
+"""Half of them lie in the last part of so many, behind the registry's long one."""
+
+PUBLISHING = 30
+"""Fewer statements than these publish a champion."""
+
+FLOW, JOBS = "retrain_model", "tests.faults.retrain_jobs"
+
+
+class School:
+    """An installation with decisions to learn from, put back as it was for each trial."""
+
+    def __init__(self, home: Path, run: Callable[..., FlowRun]) -> None:
+        self._file = home / "school.db"
+        self.settings = Settings(
+            home=home / f"home_{self._file.name}",
+            database_url=SecretStr(f"sqlite:///{self._file}"),
+        )
+        self._run = partial(run, FLOW, self.settings.url, fitted=home / "fitted")
+        set_up_model(self.settings)
+        engine = connect(self.settings.url)
+        stage_rounds(engine, turns=4, last=moment(now()).date() - timedelta(days=1))
+        process(engine, as_of=now())
+        requests.queue(engine, FLOW, moment(now()), "enough new decisions")
+        engine.dispose()
+        self._kept = home / "kept"
+        self._kept.mkdir()
+        for path in (self._file, self.settings.home):
+            shutil.move(path, self._kept / path.name)
+
+    def renew(self) -> None:
+        """Put everything back as it was."""
+        shutil.rmtree(self.settings.home, ignore_errors=True)
+        for left in self._file.parent.glob(f"{self._file.name}*"):
+            left.unlink()
+        shutil.copytree(self._kept, self._file.parent, dirs_exist_ok=True)
+
+    def learn(self, **more: Any) -> FlowRun:
+        """Run the retrain."""
+        return self._run(**more)
+
+    def left(self) -> dict[str, Any]:
+        """Read what a retrain leaves that counts, in a process that kept nothing of it open."""
+        file = self._file.with_name("left")
+        assert Process(forked(JOBS), retrain_jobs.tell_left, self.settings, file).wait() == 0
+        return dict(json.loads(file.read_text()))
+
+
+@pytest.fixture
+def school(tmp_path: Path) -> School:
+    return School(tmp_path, partial(FlowRun, forked(JOBS), home=tmp_path))
+
+
+def kill(school: School, expected: dict[str, Any], mutant: str = "", **when: Any) -> str | None:
+    """Return what differs after a retrain that was killed and one that was not."""
+    school.renew()
+    killed = school.learn(mutant=mutant, **when).wait()
+    assert killed == -signal.SIGKILL or "after_seconds" in when
+    assert school.learn(mutant=mutant).wait() == 0
+    different = differences(expected, school.left())
+    return f"killed at {when}: {different} differ" if different else None
+
+
+@pytest.mark.trials(short=1, full=5)
+def test_rerun_after_a_kill_leaves_what_one_retrain_leaves(school: School, tally: Tally) -> None:
+    school.renew()
+    begun = time.monotonic()
+    boundaries = school.learn().passed().boundaries
+    seconds = time.monotonic() - begun
+    expected = school.left()
+    assert expected["champion"] != expected["previous"]
+    draw = random.Random(FLOW)
+    late = draw.sample(range(boundaries - boundaries // LATE, boundaries + 1), boundaries // LATE)
+    any_ = draw.sample(range(1, boundaries + 1), boundaries)
+    every = list(dict.fromkeys(chain.from_iterable(zip(late, any_, strict=False))))
+    until = time.monotonic() + BUDGET_SECONDS
+    for at in every if tally.full else every[: tally.planned]:
+        if time.monotonic() > until:
+            break
+        tally.count(kill(school, expected, at=at))
+    for _ in range(tally.planned if tally.full else 0):
+        tally.count(kill(school, expected, after_seconds=draw.uniform(0.001, seconds)))
+    assert tally.failures == []
+
+
+@pytest.mark.trials(short=0, full=1)
+def test_retrain_that_publishes_only_what_it_promoted_is_caught(
+    school: School, tally: Tally
+) -> None:
+    school.renew()
+    last = school.learn(mutant="forgetful").passed().fenced
+    expected = school.left()
+    # From the last transaction that is fenced backwards, past the books to the new champion.
+    points = range(last, 0, -PUBLISHING)
+    tally.mutant_caught = any(kill(school, expected, "forgetful", at=at) for at in points)
+    assert tally.mutant_caught

@@ -70,7 +70,7 @@ def _rating(figures: Mapping[str, Any], language: Language) -> Tile:
         return _untold(figures, language, name)
     lower, upper = satisfaction["rating_interval"]
     write = partial(language.number, digits=2)
-    span = language.span(write(max(1.0, lower)), write(min(5.0, upper)))
+    span = language.span(write(lower), write(upper))
     count = language.number(sum(satisfaction["rating_counts"].values()))
     told = language.say("of_ratings", span=span, count=count)
     return Tile(name, write(satisfaction["avg_rating"]), told)
@@ -311,7 +311,7 @@ def _ratings(figures: Mapping[str, Any], language: Language) -> Panel:
     caption = language.say("no_ratings")
     if total:
         lower, upper = found["rating_interval"]
-        span = language.span(write(max(1.0, lower)), write(min(5.0, upper)))
+        span = language.span(write(lower), write(upper))
         caption = language.say("ratings_caption", mean=write(found["avg_rating"]), span=span)
     return Panel(
         "ratings",

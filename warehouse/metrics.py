@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 _MS = 1_000
+_OF_ANY_SCORE, _OF_ANY_RATING = 1 / 12, 2.0
+"""Variances of what may be any score in [0, 1], any rating from 1 to 5, with equal right."""
 _ORPHANS = {
     "viewed": m.ORPHAN_VIEWED,
     "decided": m.ORPHAN_DECIDED,
@@ -91,7 +93,12 @@ def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -
             "rate": _dict(mutual),
         },
         "avg_match_score": _dict(
-            mean(total[m.PROPOSED], total[m.SCORE], total[m.SCORE_SQUARES], unit=m.UNIT)
+            mean(
+                *(total[m.PROPOSED], total[m.SCORE], total[m.SCORE_SQUARES]),
+                bounds=(0.0, 1.0),
+                prior_variance=_OF_ANY_SCORE,
+                unit=m.UNIT,
+            )
         ),
         "avg_decision_seconds": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
         "orphan_decisions": total.told(m.ORPHAN_DECIDED, *_ORPHANS.values()),
@@ -112,6 +119,8 @@ def satisfaction(engine: Engine, days: int, as_of: datetime, *, published: bool)
         sum(total[name] for _, name in stars),
         sum(star * total[name] for star, name in stars),
         sum(star * star * total[name] for star, name in stars),
+        bounds=(m.RATINGS[0], m.RATINGS[-1]),
+        prior_variance=_OF_ANY_RATING,
     )
     return {
         "avg_rating": _value(rating),

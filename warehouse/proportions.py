@@ -8,6 +8,12 @@ from math import atanh, sqrt, tanh
 Z95 = 1.959963984540054
 """Two-sided 95 % point of the normal distribution."""
 
+_STUDENT95 = (
+    *(12.706205, 4.302653, 3.182446, 2.776445, 2.570582),
+    *(2.446912, 2.364624, 2.306004, 2.262157, 2.228139),
+)
+"""The same of Student's distribution with 1 to 10 degrees of freedom."""
+
 _FISHER_SMALLEST = 4
 
 
@@ -61,27 +67,63 @@ def wilson(successes: int, trials: int) -> Estimate | None:
     return Estimate(rate, lower, upper, trials)
 
 
-def mean(count: int, total: int, squares: int, *, unit: int = 1) -> Estimate | None:
-    """Estimate a mean with its normal 95 % interval.
+def mean(
+    count: int,
+    total: int,
+    squares: int,
+    *,
+    bounds: tuple[float, float],
+    prior_variance: float,
+    unit: int = 1,
+) -> Estimate | None:
+    """Estimate a mean with its 95 % interval, which says something for few observations as well.
+
+    The variance has a scaled inverse chi-square prior that weighs as much as one observation, so
+    that one rating, or a few that are alike, do not look certain. The mean then follows Student's
+    distribution with as many degrees of freedom as there are observations. Where observations come
+    from two opposite camps, a few of one camp alone still deceive it.
 
     Args:
         count: Number of observations.
         total: Their sum, in ``1 / unit``.
         squares: The sum of their squares, in ``1 / unit**2``.
+        bounds: Least and greatest that an observation can be.
+        prior_variance: What is supposed of the variance before there is an observation.
         unit: How many of the summed units make one.
 
     Returns:
-        The mean, or None without an observation. One observation has no spread to judge by:
-        its interval is the point.
+        The mean, its interval within the bounds, or None without an observation.
+
+    References:
+        Gelman, A. et al. (2013). Bayesian Data Analysis, 3rd edition, sections 2.6 (the scaled
+        inverse chi-square prior of a variance) and 3.2 (Student's distribution of the mean). CRC.
     """
     if count == 0:
         return None
     centre = total / count / unit
-    if count == 1:
-        return Estimate(centre, centre, centre, 1)
-    variance = (count * squares - total * total) / (count * (count - 1)) / unit**2
-    half = Z95 * sqrt(max(variance, 0.0) / count)
-    return Estimate(centre, centre - half, centre + half, count)
+    spread = max((squares - total * total / count) / unit**2, 0.0)
+    half = student95(count) * sqrt((spread + prior_variance) / count / count)
+    lower, upper = bounds
+    return Estimate(centre, max(lower, centre - half), min(upper, centre + half), count)
+
+
+def student95(freedom: int) -> float:
+    """Return the two-sided 95 % point of Student's distribution, to 1e-5.
+
+    References:
+        Abramowitz, M. and Stegun, I. A. (1964). Handbook of Mathematical Functions, 26.7.5: its
+        expansion around the normal point.
+    """
+    if freedom <= len(_STUDENT95):
+        return _STUDENT95[freedom - 1]
+    z = Z95
+    return (
+        z
+        + (z**3 + z) / (4 * freedom)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
+        + (79 * z**9 + 776 * z**7 + 1482 * z**5 - 1920 * z**3 - 945 * z) / (92160 * freedom**4)
+    )
 
 
 def correlation(count: int, x: int, xx: int, y: int, xy: int) -> Estimate | None:

@@ -78,6 +78,7 @@ def test_acceptance_stands_on_decided_proposals(market: Engine) -> None:
 def test_satisfaction_counts_each_star(market: Engine) -> None:
     found = metrics.satisfaction(market, 30, AS_OF, published=False)
     assert (found["avg_rating"], found["total_feedbacks"]) == (3.5, 2)
+    assert found["rating_interval"] == [1.0, 5.0]
     assert found["rating_counts"] == {"1": 0, "2": 1, "3": 0, "4": 0, "5": 1}
     assert found["rated_of_proposed"]["value"] == 0.4
 

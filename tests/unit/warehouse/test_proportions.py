@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import random
+from itertools import combinations, pairwise
+from math import comb, prod
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
-from warehouse.proportions import Estimate, correlation, mean, wilson
+from warehouse.proportions import correlation, mean, student95, wilson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from warehouse.proportions import Estimate
 
 
 def test_wilson_interval_agrees_with_a_published_table() -> None:
@@ -33,7 +42,7 @@ def test_wilson_interval_covers_and_stays_in_bounds_at_the_ends() -> None:
 
 def test_nothing_tried_has_no_rate() -> None:
     assert wilson(0, 0) is None
-    assert mean(0, 0, 0) is None
+    assert mean(0, 0, 0, bounds=(0, 1), prior_variance=1) is None
     assert correlation(0, 0, 0, 0, 0) is None
 
 
@@ -43,14 +52,87 @@ def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
         wilson(successes, trials)
 
 
-def test_mean_and_its_interval_agree_with_numpy() -> None:
-    values = [random.Random(1).randrange(10_001) for _ in range(200)]
-    found = mean(200, sum(values), sum(v * v for v in values), unit=10_000)
+def rating(values: Sequence[int]) -> Estimate:
+    found = mean(
+        *(len(values), sum(values), sum(v * v for v in values)), bounds=(1, 5), prior_variance=2
+    )
     assert found is not None
-    half = 1.959964 * np.std(values, ddof=1) / np.sqrt(200) / 10_000
+    return found
+
+
+def test_mean_of_many_and_its_interval_agree_with_numpy() -> None:
+    draw = random.Random(1)
+    values = [draw.randrange(10_001) for _ in range(20_000)]
+    found = mean(
+        *(len(values), sum(values), sum(v * v for v in values)),
+        bounds=(0, 1),
+        prior_variance=1 / 12,
+        unit=10_000,
+    )
+    assert found is not None
+    half = 1.959964 * np.std(values, ddof=1) / np.sqrt(len(values)) / 10_000
     assert found.value == pytest.approx(np.mean(values) / 10_000)
-    assert found.upper - found.value == pytest.approx(half)
-    assert mean(1, 4, 16) == Estimate(4.0, 4.0, 4.0, 1)
+    assert found.upper - found.value == pytest.approx(half, rel=1e-3)
+
+
+def test_interval_of_a_mean_is_students_with_a_prior_of_one_observation() -> None:
+    values = [3, 3, 4, 2, 3, 3, 3, 4, 3, 2, 3, 3]
+    found = rating(values)
+    variance = (11 * np.var(values, ddof=1) + 2) / 12
+    half = student.ppf(0.975, 12) * np.sqrt(variance / 12)
+    assert found.value == 3
+    assert (found.lower, found.upper) == pytest.approx((3 - half, 3 + half), abs=1e-5)
+
+
+def test_points_of_student_agree_with_scipy() -> None:
+    freedoms = (*range(1, 40), 100, 10_000)
+    for freedom in freedoms:
+        assert student95(freedom) == pytest.approx(student.ppf(0.975, freedom), abs=1e-5)
+
+
+def test_one_rating_says_next_to_nothing_and_ratings_that_are_alike_more_and_more() -> None:
+    assert (rating([5]).lower, rating([5]).upper) == (1, 5)
+    widths = [rating([5] * count).upper - rating([5] * count).lower for count in (1, 2, 5, 20, 100)]
+    assert widths == sorted(widths, reverse=True)
+    assert widths[-1] > 0.02
+
+
+def samples(size: int, chances: Sequence[float]) -> Iterator[tuple[float, list[int]]]:
+    """Yield every sample of ratings, whatever their order, with its probability."""
+    for bars in combinations(range(size + 4), 4):
+        edges = (-1, *bars, size + 4)
+        counts = [after - before - 1 for before, after in pairwise(edges)]
+        left = np.cumsum([0, *counts])
+        ways = prod(comb(size - int(done), many) for done, many in zip(left, counts, strict=False))
+        chance = ways * prod(p**many for p, many in zip(chances, counts, strict=True))
+        if chance:
+            stars = [star for star, many in enumerate(counts, 1) for _ in range(many)]
+            yield chance, stars
+
+
+@pytest.mark.parametrize(
+    ("chances", "least"),
+    [
+        ((0.2, 0.2, 0.2, 0.2, 0.2), 0.94),
+        ((0.05, 0.2, 0.5, 0.2, 0.05), 0.94),
+        ((0.02, 0.05, 0.13, 0.3, 0.5), 0.94),
+        # Most samples are of ratings that are all alike.
+        ((0.02, 0.01, 0.02, 0.05, 0.9), 0.94),
+        ((0.0, 0.0, 0.0, 0.02, 0.98), 0.94),
+        ((0.0, 0.0, 0.0, 0.0, 1.0), 1.0),
+        # Two camps: a few ratings of one camp alone deceive any interval.
+        ((0.5, 0.0, 0.0, 0.0, 0.5), 0.75),
+    ],
+)
+def test_interval_of_few_ratings_covers_their_mean(chances: Sequence[float], least: float) -> None:
+    truth = sum(star * chance for star, chance in enumerate(chances, 1))
+    for size in (1, 2, 3, 5, 10):
+        covered = sum(
+            chance
+            for chance, stars in samples(size, chances)
+            if rating(stars).lower - 1e-9 <= truth <= rating(stars).upper + 1e-9
+        )
+        assert covered >= least - 1e-9, size
 
 
 def test_correlation_agrees_with_numpy_and_fisher() -> None:

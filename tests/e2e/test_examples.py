@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -13,15 +16,22 @@ import httpx
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from pydantic import SecretStr
 
 from tests.browsing import browser
 from tests.e2e.conftest import ROOT, Home
+from warehouse.engine import connect
+from warehouse.training import read_training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 EXAMPLES = ROOT / "examples"
+PERSON, CONSENT = "u-17", "/api/tracking/consent"
+PROPOSED = "/api/tracking/event/match-proposed"
+DECISIONS = 120
+"""Of the whole platform, all of people who allow improvement."""
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +40,7 @@ def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = Home(tmp_path_factory.mktemp("examples") / "home")
     done = home.run("examples/whole_platform.py", PYTHONPATH=str(ROOT))
     assert done.returncode == 0, done.stderr
-    assert "120 decisions" in done.stdout
+    assert f"{DECISIONS} decisions" in done.stdout
     return home
 
 
@@ -77,7 +87,11 @@ class _Forwarder(BaseHTTPRequestHandler):
         super().__init__(*arguments)
 
     def do_GET(self) -> None:
-        self._reply(200, (EXAMPLES / "browser.html").read_bytes(), "text/html")
+        if self.path == "/":
+            self._reply(200, (EXAMPLES / "browser.html").read_bytes(), "text/html")
+        else:
+            answer = httpx.get(f"{self._url}{self.path}")
+            self._reply(answer.status_code, answer.content, "application/json")
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["content-length"]))
@@ -97,43 +111,107 @@ class _Forwarder(BaseHTTPRequestHandler):
         return None
 
 
+@dataclass
+class Page:
+    """The page as it is given out, the server behind it, and what it sent: route and status."""
+
+    address: str
+    server: str
+    passed: list[tuple[str, int]]
+
+    def answer(self, **purposes: bool) -> None:
+        """Record what the person of the page allows, as they said it elsewhere."""
+        body = {"user_id": PERSON, **purposes}
+        assert httpx.post(f"{self.server}{CONSENT}", json=body).status_code == 200
+
+    def options(self) -> dict[str, bool]:
+        """Read what the person of the page allows now."""
+        found: dict[str, bool] = httpx.get(f"{self.server}{CONSENT}/{PERSON}").json()["options"]
+        return found
+
+    def sent(self, count: int) -> list[tuple[str, int]]:
+        """Wait until so much was sent, and a little for what should not be."""
+        deadline = time.monotonic() + 20
+        while len(self.passed) < count and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.3)
+        return self.passed
+
+
 @pytest.fixture
-def page(lived_in: Home) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Address of the page, and what it sent: route and status."""
+def page(lived_in: Home) -> Iterator[Page]:
     passed: list[tuple[str, int]] = []
     with lived_in.serving() as url:
         handler = partial(_Forwarder, url=url, passed=passed)
         server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/", passed
+        yield Page(f"http://127.0.0.1:{server.server_port}/", url, passed)
         server.shutdown()
         server.server_close()
 
 
-def test_page_sends_nothing_before_a_yes_and_nothing_after_a_no(
-    page: tuple[str, list[tuple[str, int]]], tmp_path: Path
+@contextmanager
+def looking_at(page: Page, profile: Path) -> Iterator[Callable[[str], None]]:
+    """Open the page, and yield what clicks on an element of it."""
+    with browser(profile) as chromium:
+        chromium.open(page.address)
+        ready = "return !document.getElementById('consent').disabled"
+
+        def click(element: str) -> None:
+            deadline = time.monotonic() + 20
+            while not chromium.run(ready) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            chromium.run("document.querySelector(arguments[0]).click()", element)
+
+        yield click
+
+
+def test_page_sends_nothing_before_a_yes_and_nothing_after_a_no(page: Page, tmp_path: Path) -> None:
+    page.answer(analytics=False)
+    with looking_at(page, tmp_path / "profile") as click:
+        click("#yes")
+        assert page.sent(0) == []
+        click("[name=analytics]")
+        page.sent(1)
+        click("#yes")
+        page.sent(2)
+        click("[name=analytics]")
+        page.sent(3)
+        click("#no")
+
+        assert page.sent(3) == [("consent", 200), ("match-decision", 200), ("consent", 200)]
+
+
+def test_page_keeps_what_was_allowed_elsewhere_and_its_decisions_are_learned_from(
+    page: Page, lived_in: Home, tmp_path: Path
 ) -> None:
-    address, passed = page
-    with browser(tmp_path / "profile") as chromium:
-        chromium.open(address)
-        click = partial(chromium.run, "document.getElementById(arguments[0]).click()")
-        click("yes")
-        time.sleep(0.3)
-        assert passed == []
-        click("consent")
-        _wait(passed, 1)
-        click("yes")
-        _wait(passed, 2)
-        click("consent")
-        _wait(passed, 3)
-        click("no")
-        time.sleep(0.3)
-
-    assert passed == [("consent", 200), ("match-decision", 200), ("consent", 200)]
+    page.answer(analytics=False, improvement=True, preferences=True)
+    with looking_at(page, tmp_path / "profile") as click:
+        click("[name=analytics]")
+        page.sent(1)
+        assert page.options() == {"analytics": True, "improvement": True, "preferences": True}
+        proposal = {"user_id": PERSON, "match_id": "m-204", "match_score": 0.8}
+        assert httpx.post(f"{page.server}{PROPOSED}", json=proposal).status_code == 200
+        click("#yes")
+        page.sent(2)
+    assert lived_in.smartmatch("process").returncode == 0
+    assert _learnable(lived_in) == DECISIONS + 1
 
 
-def _wait(passed: list[tuple[str, int]], count: int) -> None:
-    deadline = time.monotonic() + 20
-    while len(passed) < count and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.2)
+def test_page_asks_for_each_purpose_by_itself(page: Page, tmp_path: Path) -> None:
+    page.answer(analytics=True, improvement=False, preferences=True)
+    with looking_at(page, tmp_path / "profile") as click:
+        click("[name=improvement]")
+        page.sent(1)
+        assert page.options() == {"analytics": True, "improvement": True, "preferences": True}
+        click("[name=improvement]")
+        page.sent(2)
+
+    assert page.options() == {"analytics": True, "improvement": False, "preferences": True}
+
+
+def _learnable(home: Home) -> int:
+    """Count the decisions that a retrain would learn from now."""
+    engine = connect(SecretStr(f"sqlite:///{home.path / 'data' / 'smartmatch.db'}"))
+    frame = read_training(engine, since_day=0, as_of=datetime.now(UTC)).frame
+    return int(frame["accepted"].notna().sum())

@@ -3,6 +3,9 @@
 #
 #   .venv/bin/smartmatch serve            # in another terminal
 #   bash examples/calls.sh [http://127.0.0.1:8001] [API key]
+#
+# A key of scope ingest is enough for what is sent. The figure asks for one of scope metrics, which sees days
+# once they are sealed, or of scope admin, which sees them at once.
 set -euo pipefail
 url=${1:-http://127.0.0.1:8001}
 key=${2:-}
@@ -24,4 +27,12 @@ call POST /api/tracking/event/match-decision '{"user_id": "u-17", "match_id": "m
   "decision": true, "decision_time_seconds": 40}'
 call POST /api/tracking/event/match-feedback '{"user_id": "u-17", "match_id": "m-204",
   "rating": 5, "feedback_text": "Un entretien clair et chaleureux."}'
-call GET "/api/metrics/acceptance?days=30"
+
+echo "Stored. They are in the figure once 'smartmatch process' has run, by hand or on schedule; as of now:"
+figure=$(curl --silent --show-error --write-out '\n%{http_code}' "$url/api/metrics/acceptance?days=30" \
+    ${key:+--header "Authorization: Bearer $key"})
+case ${figure##*$'\n'} in
+    200) echo "${figure%$'\n'*}" ;;
+    403) echo "This key may not see it: smartmatch keys create --name figures --scope metrics" ;;
+    *) echo "$figure" >&2 && exit 1 ;;
+esac

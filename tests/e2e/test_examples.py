@@ -65,18 +65,53 @@ def test_notebook_reads_the_figures_and_the_registry(
     assert "champion" in shown
 
 
+def _calls(url: str, *key: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", str(EXAMPLES / "calls.sh"), url, *key],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
 def test_curl_calls_are_all_answered(lived_in: Home) -> None:
     with lived_in.serving() as url:
-        done = subprocess.run(
-            ["bash", str(EXAMPLES / "calls.sh"), url],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = _calls(url)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count('"event_id"') == 4
+    assert f'"total_decided":{DECISIONS},' in done.stdout
+    assert "smartmatch process" in done.stdout
+
+
+def test_curl_calls_end_well_with_a_key_and_say_what_the_figure_asks_for(home: Home) -> None:
+    keys = {scope: _key(home, scope) for scope in ("ingest", "metrics")}
+    with home.serving() as url:
+        sent, refused = (_calls(url, key) for key in keys.values())
+        unknown = _calls(url, "sm_none")
+    assert sent.returncode == 0, sent.stdout + sent.stderr
+    assert sent.stdout.count('"event_id"') == 4
+    assert '"total_decided"' not in sent.stdout
+    assert "--scope metrics" in sent.stdout
+    # Whatever else goes wrong still ends them.
+    assert refused.returncode == unknown.returncode == 22
+
+
+def test_figure_of_curl_is_shown_to_a_key_of_both_scopes(home: Home) -> None:
+    key = _key(home, "ingest", "metrics")
+    with home.serving() as url:
+        done = _calls(url, key)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert '"total_decided"' in done.stdout
+
+
+def _key(home: Home, *scopes: str) -> str:
+    """Make a key as the guide says, in a home that may be new."""
+    assert home.smartmatch("db", "upgrade").returncode == 0
+    asked = [word for scope in scopes for word in ("--scope", scope)]
+    made = home.smartmatch("keys", "create", "--name", "platform", *asked)
+    assert made.returncode == 0, made.stderr
+    return made.stdout.split()[-1]
 
 
 class _Forwarder(BaseHTTPRequestHandler):

@@ -6,11 +6,8 @@ import shutil
 from datetime import UTC, datetime
 
 import warehouse.setup
-from schemas.settings import Settings
+from schemas.settings import DEMO_MARK, Settings
 from warehouse.engine import connect
-
-DEMO_MARK = ".demo"
-"""A file of this name says that the demo made its directory: a registry, or database and keys."""
 
 
 def set_up_database(settings: Settings | None = None) -> None:
@@ -28,8 +25,8 @@ def set_up_model(settings: Settings | None = None) -> str:
 
     settings = settings or Settings()
     set_up_database(settings)
-    own = (settings.keys.parent / DEMO_MARK).exists()
-    if not own and (settings.mlruns / DEMO_MARK).exists():
+    settings.check_registry()
+    if not settings.is_of_demo and (settings.mlruns / DEMO_MARK).exists():
         clear_registry(settings)
     settings.mlruns.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)

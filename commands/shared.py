@@ -50,6 +50,7 @@ def open_registry() -> Any:
     from matching.registry import Registry
 
     settings = read_settings()
+    settings.check_registry()
     return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 

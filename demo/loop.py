@@ -84,7 +84,7 @@ class Loop:
         self.registry = Registry(demo.tracking_uri, str(demo.artifacts), demo.model_name)
         self._first = first_champion()
         self._privacy = PrivacyManager(url, cache_seconds=600.0)
-        spool = demo.keys.parent / "spool.db"
+        spool = demo.data / "spool.db"
         self._collector = EventCollector(self._privacy, spool=spool, strict=True)
         self._today = today
         self._consents = consents

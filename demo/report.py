@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from console import say, table
+from demo.home import environment
 from warehouse.proportions import wilson
 
 if TYPE_CHECKING:
@@ -84,12 +85,11 @@ def show_next(demo: Settings, picture: Path) -> None:
     say(
         f"Load it:      MLFLOW_TRACKING_URI={demo.tracking_uri}, models:/{demo.model_name}@champion"
     )
-    own = demo.keys.parent
     say("Look at all:  the next command; Ctrl-C ends it.")
     say("")
-    say(f"SMARTMATCH_HOME={demo.home} PREFECT_HOME={own / 'prefect'} \\")
-    say(f"SMARTMATCH_DATABASE_URL={demo.url.get_secret_value()} \\")
-    say(f"SMARTMATCH_KEY_DIRECTORY={demo.keys} .venv/bin/smartmatch up")
+    for name, place in environment(demo).items():
+        say(f"{name}={place} \\")
+    say(".venv/bin/smartmatch up")
     say("")
     say(f"Dashboard:    {demo.dashboard_page}; the API's pages are under /docs")
     say(f"Prefect UI:   {demo.prefect_page}")

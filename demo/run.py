@@ -60,7 +60,7 @@ def _run(demo: Settings, held: list[Round], consents: dict[str, dict[str, bool]]
     with working("registering the first champion"):
         version = set_up_model(demo)
     say(f"Version {version} of the model is champion: the matcher's own weights.")
-    with ingest_server(demo.keys.parent / "server.log") as url:
+    with ingest_server(demo.data / "server.log") as url:
         say(f"The API answers at {url}.")
         loop = Loop(demo, url, datetime.now(UTC).date(), consents)
         with steps("turn") as progress:
@@ -72,7 +72,7 @@ def _run(demo: Settings, held: list[Round], consents: dict[str, dict[str, bool]]
     champion, version = loop.registry.champion()
     report.show_weights(weights(champion), version)
     say(f"After the last turn: {turns[-1].sentence}")
-    picture = demo.keys.parent / "demo.png"
+    picture = demo.data / "demo.png"
     report.draw(turns, weights(champion), picture)
     report.show_next(demo, picture)
 

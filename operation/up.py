@@ -43,6 +43,7 @@ def run_up(settings: Settings) -> int:
     Raises:
         NotReady: It runs already, or a port is taken.
     """
+    settings.check_registry()
     settings.data.mkdir(parents=True, exist_ok=True)
     with _alone(settings):
         _refuse_taken_ports(settings)

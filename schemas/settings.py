@@ -14,8 +14,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AliasChoices, Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from schemas.errors import NotReady
+
 CHECKOUT = Path(__file__).resolve().parent.parent
 """Where this code lies: the default home."""
+
+DEMO_MARK = ".demo"
+"""A file of this name says that the demo made its directory: a registry, or all the rest."""
 
 RETENTION_CEILINGS = {
     "events_retention_days": 395,
@@ -48,6 +53,10 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(
         default=None,
         description="SQLAlchemy URL of the database; SQLite at data/smartmatch.db when empty.",
+    )
+    data_directory: Path | None = Field(
+        default=None,
+        description="Directory of database, keys, spool, reports and logs; data/ when empty.",
     )
     key_directory: Path | None = Field(
         default=None,
@@ -285,20 +294,37 @@ class Settings(BaseSettings):
             raise ValueError("must be the IANA name of a time zone") from None
         return value
 
-    @field_validator("home", "key_directory")
+    @field_validator("home", "data_directory", "key_directory")
     @classmethod
     def _absolute(cls, value: Path | None) -> Path | None:
         return value.expanduser().resolve() if value is not None else None
 
     @property
     def data(self) -> Path:
-        """Directory of the database, the keys, the spool and the reports."""
-        return self.home / "data"
+        """Directory of the database, the keys, the spool, the reports and the logs."""
+        return self.data_directory or self.home / "data"
 
     @property
     def mlruns(self) -> Path:
         """Directory of the model registry and its artefacts."""
         return self.home / "mlruns"
+
+    def check_registry(self) -> None:
+        """Refuse the registry of a platform to what the demo made.
+
+        Raises:
+            NotReady: The registry that the demo used was emptied for a platform since.
+        """
+        if self.is_of_demo and not (self.mlruns / DEMO_MARK).exists():
+            raise NotReady(
+                "the registry is the platform's since `smartmatch init`; "
+                "run `smartmatch demo` again, and the demo has one of its own"
+            )
+
+    @property
+    def is_of_demo(self) -> bool:
+        """Whether the demo made the database and the keys."""
+        return (self.data / DEMO_MARK).exists()
 
     @property
     def keys(self) -> Path:

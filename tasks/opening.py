@@ -34,9 +34,14 @@ def opened(url: SecretStr) -> Iterator[Engine]:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """Return the registry of an installation."""
+    """Return the registry of an installation.
+
+    Raises:
+        NotReady: It is a platform's, and the database the demo's.
+    """
     from matching.registry import Registry  # imports MLflow, which takes seconds
 
+    settings.check_registry()
     return Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
 
 

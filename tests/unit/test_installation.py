@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import pytest
 
-from installation import DEMO_MARK, clear_registry, set_up_model
-from schemas.settings import Settings
+from installation import clear_registry, set_up_model
+from operation.up import run_up
+from schemas.errors import NotReady
+from schemas.settings import DEMO_MARK, Settings
+from tasks.opening import registry_of
 from warehouse import weights
 from warehouse.engine import connect
 from warehouse.keyfile import has_ring
@@ -49,8 +53,8 @@ def test_an_empty_home_gets_a_champion_whose_weights_are_published(
 
 
 def test_what_the_demo_made_stays_while_its_own_database_is_used(tmp_path: Path) -> None:
-    settings = Settings(home=tmp_path, key_directory=tmp_path / "data" / "demo" / "keys")
-    for made in (settings.keys.parent, settings.mlruns):
+    settings = Settings(home=tmp_path, data_directory=tmp_path / "data" / "demo")
+    for made in (settings.data, settings.mlruns):
         made.mkdir(parents=True)
         (made / DEMO_MARK).touch()
     (settings.mlruns / "left-by-the-demo").mkdir()
@@ -59,3 +63,15 @@ def test_what_the_demo_made_stays_while_its_own_database_is_used(tmp_path: Path)
 
     assert (settings.mlruns / "left-by-the-demo").exists()
     assert (settings.mlruns / DEMO_MARK).exists()
+
+
+def test_what_the_demo_made_is_kept_from_the_registry_of_a_platform(tmp_path: Path) -> None:
+    demo = Settings(home=tmp_path, data_directory=tmp_path / "data" / "demo")
+    for made in (demo.data, demo.mlruns):
+        made.mkdir(parents=True)
+        (made / DEMO_MARK).touch()
+    set_up_model(Settings(home=tmp_path))
+
+    for use in (set_up_model, registry_of, run_up):
+        with pytest.raises(NotReady, match="run `smartmatch demo` again"):
+            use(demo)

@@ -80,6 +80,7 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
 ) -> None:
     values = {
         "home": ("/srv/matching", Path("/srv/matching")),
+        "data_directory": ("/srv/data", Path("/srv/data")),
         "key_directory": ("/srv/keys", Path("/srv/keys")),
         "database_url": ("sqlite:////srv/a.db", SecretStr("sqlite:////srv/a.db")),
         "max_body_bytes": ("2048", 2048),

@@ -5,10 +5,11 @@ Everything goes to standard error, but for results, so that output can be piped.
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from schemas.errors import NotReady
 
@@ -110,7 +111,8 @@ def working(what: str, remaining: Callable[[], int] | None = None) -> Iterator[N
 
     total = remaining() if remaining else None
     columns = [SpinnerColumn(), TextColumn(what), BarColumn(), TimeElapsedColumn()]
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    shown = Progress(*columns, console=Console(stderr=True), transient=True)
+    with ending_in_order(), shown as progress:
         bar = progress.add_task(what, total=total)
         finished = threading.Event()
 
@@ -126,6 +128,27 @@ def working(what: str, remaining: Callable[[], int] | None = None) -> Iterator[N
         finally:
             finished.set()
             watcher.join()
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end this process as an exit does, so that what it started ends too.
+
+    Only the main thread may say so; elsewhere nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, _exit) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _exit(number: int, _frame: object) -> NoReturn:
+    sys.exit(128 + number)
 
 
 @contextmanager

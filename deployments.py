@@ -1,6 +1,6 @@
 """Which flow runs when: ``python deployments.py`` serves all of them until it is stopped.
 
-It uses the Prefect server that PREFECT_API_URL names, else the one on this machine's usual port,
+It uses the Prefect server that PREFECT_API_URL names, else the one on the port of the settings,
 and starts that one where there is none.
 """
 
@@ -14,6 +14,7 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from console import ending_in_order
 from prefect_api import DEPLOYMENT, answers
 from schemas.environment import prepare
 from schemas.settings import Settings
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from prefect import Flow
     from prefect.deployments.runner import RunnerDeployment
 
-LOCAL_API = "http://127.0.0.1:4200/api"
 START_SECONDS = 180.0
 
 SCHEDULES = {
@@ -137,7 +137,7 @@ def _description(flow: Flow[Any, Any], cron: str | None, zone: str) -> str:
 
 
 @contextmanager
-def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
+def prefect_server(api: str) -> Iterator[str]:
     """Yield the address of a Prefect server: one that answers, or one started for this while.
 
     Args:
@@ -149,9 +149,19 @@ def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
     if answers(f"{api}/health"):
         yield api
         return
-    host, port = api.removeprefix("http://").removesuffix("/api").split(":")
+    host, _, port = api.removeprefix("http://").removesuffix("/api").rpartition(":")
     server = subprocess.Popen(  # noqa: S603  # our own interpreter, fixed arguments
-        [sys.executable, "-m", "prefect", "server", "start", "--host", host, "--port", port],
+        [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            host.strip("[]"),
+            "--port",
+            port,
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -169,8 +179,8 @@ def prefect_server(api: str = LOCAL_API) -> Iterator[str]:
 
 
 @contextmanager
-def configured_server() -> Iterator[str]:
-    """Yield the address of the server that PREFECT_API_URL names, else of the local one.
+def configured_server(settings: Settings) -> Iterator[str]:
+    """Yield the address of the server that PREFECT_API_URL names, else of the installation's.
 
     Raises:
         TimeoutError: It does not answer.
@@ -180,7 +190,7 @@ def configured_server() -> Iterator[str]:
         _wait_for(configured)
         yield configured
         return
-    with prefect_server() as api:
+    with prefect_server(f"{settings.prefect_page}/api") as api:
         os.environ["PREFECT_API_URL"] = api
         yield api
 
@@ -199,7 +209,7 @@ def main() -> None:
     settings = Settings()
     if os.environ.get("PREFECT_API_URL"):
         _flows()  # takes seconds, in which the server may start
-    with configured_server() as api:
+    with ending_in_order(), configured_server(settings) as api:
         print(f"Prefect UI: {api.removesuffix('/api')}", flush=True)  # noqa: T201  # for the operator
         serve_all(settings)
 

@@ -59,7 +59,7 @@ def deploy(*, as_json: bool) -> None:
 
     prepare()
     settings = read_settings()
-    with configured_server(), working("registering"):
+    with working("registering"), configured_server(settings):
         registered = register(settings)
     result(registered, as_json=as_json)
 

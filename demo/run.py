@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from console import say, steps, working
+from console import ending_in_order, say, steps, working
 from demo.home import prepare_home
 from demo.servers import free_port, ingest_server
 from schemas.environment import prepare
@@ -44,7 +44,7 @@ def run_demo(settings: Settings, *, data: str | None, turns: int | None, seed: i
     # Prefect reads where its server is when it is first imported: only now.
     from deployments import prefect_server
 
-    with ExitStack() as running:
+    with ending_in_order(), ExitStack() as running:
         with working("starting a Prefect server"):
             server = prefect_server(f"http://127.0.0.1:{free_port()}/api")
             os.environ["PREFECT_API_URL"] = running.enter_context(server)

@@ -7,6 +7,8 @@ import sys
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from schemas.settings import address
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -38,7 +40,7 @@ class Part:
 
 def parts(settings: Settings) -> list[Part]:
     """Return the parts of an installation in the order in which they are started."""
-    ingest = f"http://{ingest_host(settings)}:{settings.port}"
+    ingest = address(ingest_host(settings), settings.port)
     prefect, mlflow = prefect_url(settings), mlflow_url(settings)
     scheduled = {"PREFECT_API_URL": f"{prefect}/api"}
     # What a run says is read in the UI; on a terminal its warnings are enough.
@@ -82,7 +84,7 @@ def prefect_url(settings: Settings) -> str:
 
 def mlflow_url(settings: Settings) -> str:
     """Return the address of the MLflow UI."""
-    return f"http://{LOOPBACK}:{settings.mlflow_port}"
+    return address(settings.ui_host, settings.mlflow_port)
 
 
 def _prefect(settings: Settings) -> str:

@@ -16,7 +16,7 @@ from operation.parts import ingest_host, parts, prefect_url
 from operation.supervisor import Supervisor
 from prefect_api import answers, someone_serves
 from schemas.environment import RUNNING, inherited
-from schemas.errors import NotReady
+from schemas.errors import InvalidInput, NotReady
 from schemas.settings import CHECKOUT
 from warehouse.setup import set_up_database
 
@@ -41,6 +41,7 @@ def run_up(settings: Settings) -> int:
         The exit code: 0 after SIGTERM or SIGINT, else that of the part that could not be kept.
 
     Raises:
+        InvalidInput: The port is to be chosen at the start.
         NotReady: It runs already, or a port is taken.
     """
     settings.check_registry()
@@ -122,6 +123,8 @@ def _noted(settings: Settings, wanted: list[Part]) -> Iterator[None]:
 
 
 def _refuse_taken_ports(settings: Settings) -> None:
+    if settings.port == 0:
+        raise InvalidInput("PORT", "must be a port of its own: other parts link to it")
     wanted = {
         "PORT": (ingest_host(settings), settings.port),
         "SMARTMATCH_PREFECT_PORT": (settings.ui_host, settings.prefect_port),

@@ -357,7 +357,7 @@ class Settings(BaseSettings):
 
     def _model_page(self, below: str) -> str:
         # Without its last part the UI opens on what language models are traced by.
-        at = f"http://127.0.0.1:{self.mlflow_port}/#/models/{self.model_name}"
+        at = f"{address(self.ui_host, self.mlflow_port)}/#/models/{self.model_name}"
         return f"{at}{below}?workflowType=machine_learning"
 
     @property
@@ -368,9 +368,15 @@ class Settings(BaseSettings):
     @property
     def prefect_page(self) -> str:
         """Where the Prefect UI is, and the server that runs beside the other parts."""
-        return f"http://127.0.0.1:{self.prefect_port}"
+        return address(self.ui_host, self.prefect_port)
 
     @property
     def dashboard_page(self) -> str:
         """Where the server shows the figures of the last days."""
-        return f"http://127.0.0.1:{self.port}/dashboard"
+        return f"{address(self.host, self.port)}/dashboard"
+
+
+def address(host: str, port: int) -> str:
+    """Return where somebody on this machine finds what listens on a host and a port."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104  # compared only
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"

@@ -18,7 +18,7 @@ ALLOWED: dict[str, set[str]] = {
     "tasks": {"expectations", "warehouse", "privacy", "matching", "schemas"},
     "flows": {"tasks", "expectations", "warehouse", "privacy", "matching", "schemas"},
     "automations": {"schemas"},
-    "deployments": {"automations", "flows", "prefect_api", "schemas"},
+    "deployments": {"automations", "console", "flows", "prefect_api", "schemas"},
     "prefect_api": set(),
     # Figures in, a page out: it knows nobody.
     "dashboard": set(),

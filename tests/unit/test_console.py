@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import msgspec
@@ -158,3 +161,21 @@ def test_steps_are_moved_on_by_hand_and_leave_nothing_in_a_pipe(
             move(done, 3, f"evening {done}")
 
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_work_that_is_told_to_end_cleans_up_and_exits(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    ended = []
+
+    def work() -> None:
+        with console.working("processing"), ExitStack() as started:
+            started.callback(ended.append, number)
+            os.kill(os.getpid(), number)
+            time.sleep(5)
+
+    with pytest.raises(SystemExit) as told:
+        work()
+
+    assert (told.value.code, ended) == (128 + number, [number])
+    assert signal.getsignal(number) is before

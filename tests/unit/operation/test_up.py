@@ -19,8 +19,9 @@ from operation import up
 from operation.parts import LOOPBACK, Part, parts
 from operation.up import run_up
 from schemas.environment import RUNNING, running_prefect
-from schemas.errors import NotReady
+from schemas.errors import InvalidInput, NotReady
 from schemas.settings import Settings
+from tests.serving import free_port
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,6 +47,24 @@ def test_everything_listens_on_loopback_unless_told_otherwise(tmp_path: Path) ->
     assert "--host 0.0.0.0" in ingest.command
 
 
+def test_a_part_is_looked_for_where_it_listens(tmp_path: Path) -> None:
+    near, wide = (
+        parts(Settings(home=tmp_path, host=host, ui_host=host)) for host in ("::1", "0.0.0.0")
+    )
+
+    assert [part.health for part in near if part.health] == [
+        "http://[::1]:4200/api/health",
+        "http://[::1]:8001/health",
+        "http://[::1]:5000/health",
+    ]
+    assert {part.health.rpartition(":")[0] for part in wide if part.health} == {"http://127.0.0.1"}
+
+
+def test_a_port_that_nobody_knows_beforehand_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="PORT: must be a port of its own"):
+        run_up(Settings(home=tmp_path, port=0))
+
+
 def test_no_command_holds_the_database(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path, database_url=SecretStr("postgresql://u:geheim@h/d"))
 
@@ -57,7 +76,7 @@ def test_a_taken_port_is_said_with_its_setting(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
 
         with pytest.raises(NotReady, match=f"port {port} cannot be used; change SMARTMATCH_MLF"):
-            run_up(Settings(home=tmp_path, port=0, mlflow_port=port))
+            run_up(Settings(home=tmp_path, port=free_port(), mlflow_port=port))
 
 
 def test_one_home_runs_once(tmp_path: Path) -> None:

@@ -239,6 +239,30 @@ def test_colours_can_be_told_from_their_ground() -> None:
             assert contrast(colours[ink], colours[ground]) >= 4.5, (ink, ground)
 
 
+NO_MARKS = {"text", ".axis", ".told", ".label", ".grid"}
+"""Words, which have a test of their own, and lines that carry no figure."""
+
+
+def test_marks_can_be_told_from_their_ground_on_screen_and_paper() -> None:
+    css = (CHECKOUT / "dashboard" / "page.css").read_text(encoding="utf-8")
+    named = {f"var(--{name})": colour for name, colour in re.findall(r"--(\w+): (#\w{6})", css)}
+    marks: dict[str, dict[str, str]] = {}
+    for name, rule in re.findall(r"svg ([\w.]+) \{([^}]*)\}", css):
+        if name not in NO_MARKS:
+            inherited = marks.get(name.removesuffix(".marked"), {})
+            marks[name] = inherited | dict(re.findall(r"(fill|stroke): ([^;]+);", rule))
+
+    assert {"bar", "bar.marked", "band", "count", "curve", "point", "interval"} <= {
+        name.removeprefix(".") for name in marks
+    }
+    for name, colours in marks.items():
+        shown = [named.get(one, one) for one in colours.values() if one != "none"]
+        # WCAG 2.2, 1.4.11: the fill or the outline.
+        assert max(contrast(one, named["var(--paper)"]) for one in shown) >= 3, name
+    assert "svg ." not in css.partition("@media print")[2]
+    assert ".panel { background: var(--paper);" in css
+
+
 def contrast(one: str, other: str) -> float:
     """Contrast ratio of two colours, by WCAG 2.2."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
-from dashboard.drawing import Drawing, scale, shortened, ticks
+from dashboard.drawing import Drawing, scale, ticks, width_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,7 @@ CROSS = "\u00d7"
 
 _PLOT_TOP, _AXIS, _COUNTS = 12.0, 22.0, 26.0
 _ROW_WIDE, _ROW_NARROW = 26.0, 42.0
+_LEAST_PLOT = 60.0
 _BAND = (132.0, 108.0)
 
 
@@ -217,10 +218,11 @@ def intervals(
     """
     wide = width > NARROW
     row_height = _ROW_WIDE if wide else _ROW_NARROW
-    told = 12.0 + 6.6 * max(len(row.told) for row in rows)
+    told = 14.0 + max(width_of(row.told) for row in rows)
     left, right = (width * 0.31 if wide else 2.0), width - max(told, 14.0)
     if not wide:
         right = width - 8.0
+    right = max(right, left + _LEAST_PLOT)
     drawing = Drawing(width, len(rows) * row_height + _AXIS + 6, title)
     x = scale(domain, (left, right))
     floor = drawing.height - _AXIS
@@ -247,9 +249,8 @@ def _draw_row(
     wide = drawing.width > NARROW
     middle = top + (_ROW_WIDE / 2 + 2 if wide else 31)
     words = top + (_ROW_WIDE / 2 + 6 if wide else 17)
-    written = 6.6 * len(row.told) + 14
-    room = left - 10 if wide else drawing.width - written
-    drawing.text((0.0, words), shortened(row.label, room), "label")
+    room = left - 10 if wide else drawing.width - width_of(row.told) - 14
+    drawing.label((0.0, words), row.label, room)
     drawing.text((drawing.width - 2, words), row.told, "told", "end")
     if row.value is None:
         return
@@ -309,14 +310,14 @@ def _draw_bands(
     left, top = corner
     highest, percent = axis
     y = scale((0.0, highest), (top + _BAND[1] - 2, top + 32))
-    drawing.text((left, top + 14), shortened(cell.label, room), "label")
-    drawing.line((left + 30, y(0.0)), (left + room, y(0.0)), "grid")
-    drawing.line((left + 30, y(highest)), (left + room, y(highest)), "grid")
+    drawing.label((left, top + 14), cell.label, room)
+    start = left + max(width_of(percent(tick)) for tick in (0.0, highest)) + 3
     for tick in (0.0, highest):
-        drawing.text((left + 27, y(tick) + 4), percent(tick), "axis", "end")
-    step = (room - 30) / len(cell.rates)
+        drawing.line((start, y(tick)), (left + room, y(tick)), "grid")
+        drawing.text((start - 3, y(tick) + 4), percent(tick), "axis", "end")
+    step = (left + room - start) / len(cell.rates)
     for place, rate in enumerate(cell.rates):
-        at = left + 30 + (place + 0.5) * step
+        at = start + (place + 0.5) * step
         if cell.masked[place]:
             drawing.text((at, y(0.0) - 4), CROSS, "axis", "middle")
         if rate is None:
@@ -324,5 +325,5 @@ def _draw_bands(
         value, lower, upper = rate
         drawing.line((at, y(lower)), (at, y(upper)), "interval")
         drawing.dot((at, y(value)), "point", f"{cell.label}: {percent(value)}", 3.0)
-    drawing.text((left + 30, y(0.0) + 13), "0", "axis")
+    drawing.text((start, y(0.0) + 13), "0", "axis")
     drawing.text((left + room, y(0.0) + 13), "1", "axis", "end")

@@ -12,8 +12,9 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_CHARACTER = 6.4
-"""Width of a character of the labels, on average, units of the drawing."""
+_NARROW_SIGNS, _WIDE_SIGNS = frozenset("ijlIftr.,:;'|! ()[]/\u202f"), frozenset("WMm@%\u2014\u2026")
+_NARROW_SIGN, _SIGN, _CAPITAL, _WIDE_SIGN = 5.0, 7.7, 9.5, 12.0
+"""Widths of signs in the widest of the common fonts, units of the drawing at its text size."""
 
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 
@@ -60,6 +61,11 @@ class Drawing:
             *(kind, *centre, radius, hint),
         )
 
+    def label(self, at: tuple[float, float], words: str, room: float) -> None:
+        """Write a name, cut to the room that it has; a mouse that rests on it shows all of it."""
+        short = shortened(visible(words), room)
+        self._add('<text class="label" x="{}" y="{}">{}<title>{}</title></text>', *at, short, words)
+
     def text(self, at: tuple[float, float], words: str, kind: str, anchor: str = "start") -> None:
         """Write words."""
         self._add(
@@ -91,10 +97,29 @@ def visible(text: str) -> str:
     )
 
 
+def width_of(text: str) -> float:
+    """Return how wide a text is at most, units of the drawing."""
+    return sum(_width(sign) for sign in text)
+
+
+def _width(sign: str) -> float:
+    if sign in _NARROW_SIGNS:
+        return _NARROW_SIGN
+    if sign in _WIDE_SIGNS or unicodedata.east_asian_width(sign) in {"W", "F"}:
+        return _WIDE_SIGN
+    return _CAPITAL if sign.isupper() or not sign.isascii() or sign == "w" else _SIGN
+
+
 def shortened(text: str, room: float) -> str:
     """Cut a label to the room that it has; the table says it in full."""
-    most = max(4, int(room / _CHARACTER))
-    return text if len(text) <= most else text[: most - 1] + "…"
+    if width_of(text) <= room:
+        return text
+    left = room - width_of("…")
+    for place, sign in enumerate(text):
+        left -= _width(sign)
+        if left < 0:
+            return f"{text[:place].rstrip()}…"
+    return text
 
 
 def ticks(lower: float, upper: float, about: int) -> list[float]:

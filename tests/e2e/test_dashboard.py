@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WIDTHS = (360, 1_440)
-MANY = tuple(f"constraint number {number}" for number in range(2))
+MANY = ("preferred_distance_to_a_workplace_in_minutes_by_bicycle_or_on_fo", "W" * 64)
 SIZE = Size(
     people=30,
     days=20,
@@ -112,7 +112,7 @@ def test_page_shows_the_figures_that_the_api_gives(
     assert language.number(acceptance["total_decided"]) in tile
     funnel = shown.figures(scope, "funnel")["steps"]
     assert [row[3] for row in page.table("funnel")] == [
-        language.number(step["count"]) for step in funnel.values()
+        language.count(step["count"]) for step in funnel.values()
     ]
     models = shown.figures(scope, "models")["models"]
     assert sorted(row[0] for row in page.table("models")) == sorted(
@@ -123,11 +123,11 @@ def test_page_shows_the_figures_that_the_api_gives(
     assert told["distance"] == [
         language.signed(constraints["distance"]["correlation"]),
         language.span(*map(language.signed, constraints["distance"]["correlation_interval"])),
-        language.number(constraints["distance"]["sample_size"]),
+        language.count(constraints["distance"]["sample_size"]),
     ]
     trend = shown.figures(scope, "trend")["points"]
     assert [row[4] for row in page.table("trend")] == [
-        language.number(one["decided"]) for one in trend
+        language.count(one["decided"]) for one in trend
     ]
 
 
@@ -170,6 +170,36 @@ def test_page_fits_its_screen_is_silent_and_alone(
     )
     assert cut == []
     assert_silent_and_alone(page, shown)
+
+
+WRITTEN_OVER = """
+const found = [];
+for (const svg of document.querySelectorAll('svg')) {
+  const room = svg.getBoundingClientRect();
+  if (room.width === 0) continue;
+  const texts = [...svg.querySelectorAll('text')].map(
+    one => [one.firstChild.textContent, one.getBoundingClientRect()]);
+  texts.forEach(([words, box], place) => {
+    if (box.left < room.left - 0.5 || box.right > room.right + 0.5) found.push(words);
+    for (const [other, next] of texts.slice(place + 1)) {
+      if (box.left < next.right - 0.5 && next.left < box.right - 0.5
+          && box.top < next.bottom - 4 && next.top < box.bottom - 4) found.push([words, other]);
+    }
+  });
+}
+return found;
+"""
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_no_word_of_a_chart_is_cut_off_or_written_over_another(
+    page: Browser, shown: Shown, width: int, code: str
+) -> None:
+    page.resize(width)
+    page.open(shown.address("admin", f"?days=90&lang={code}"))
+
+    assert page.run(WRITTEN_OVER) == []
 
 
 def assert_silent_and_alone(page: Browser, shown: Shown) -> None:
@@ -275,11 +305,17 @@ def test_printed_page_is_whole(page: Browser, shown: Shown) -> None:
             "return [...document.querySelectorAll('.choices, .jump, .narrow')]"
             ".filter(one => one.getBoundingClientRect().height > 0).length"
         )
+        closed = page.run(
+            "return [...document.querySelectorAll('details:not([open]) table')]"
+            ".map(one => one.checkVisibility() && one.getBoundingClientRect().height)"
+        )
     finally:
         page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
     assert overflow == 0
     assert hidden == 0
+    assert len(closed) >= 8
+    assert min(closed) > 30
 
 
 @pytest.mark.parametrize("width", WIDTHS)

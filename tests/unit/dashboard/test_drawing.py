@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date, timedelta
 from xml.etree import ElementTree as ET
 
@@ -11,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dashboard.charts import NARROW, WIDE, Bands, Point, Row, bands, intervals, timeline
-from dashboard.drawing import scale, shortened, ticks, visible
+from dashboard.drawing import scale, shortened, ticks, visible, width_of
 
 EVIL = '</svg><script>alert(1)</script>" onload="x" style="x'
 
@@ -133,5 +132,26 @@ def test_scale_keeps_to_its_ends() -> None:
 def test_signs_that_are_not_seen_are_shown() -> None:
     assert visible("a\u202eb\x07c\u200d") == "a\ufffdb\ufffdc\ufffd"
     assert visible("é été") == "é été"
-    assert shortened("x" * 100, 64.0) == "x" * 9 + "…"
-    assert re.fullmatch("x{4}", shortened("xxxx", 0))
+
+
+def test_name_is_cut_to_its_room_whatever_its_signs_and_told_in_full_beside() -> None:
+    for name in ("x" * 64, "W" * 64, "i" * 64, "界" * 64, "an_attribute of " * 4):
+        for room in (40.0, 118.0, 163.0):
+            short = shortened(name, room)
+            assert short.endswith("…")
+            assert room - 26 < width_of(short) <= room
+    assert shortened("distance", 163.0) == "distance"
+    assert shortened("", 0) == ""
+
+    root = drawn(intervals([Row("W" * 64, 0.5)], NARROW, title="t", domain=(0, 1), write=percent))
+    (label,) = (text for text in root.iter("text") if text.get("class") == "label")
+    assert label.findtext("title") == "W" * 64
+
+
+def test_axis_of_a_small_chart_has_room_for_its_figures() -> None:
+    cell = Bands("near", ((0.9, 0.5, 1.0),) * 5, (False,) * 5)
+    root = drawn(bands([cell], NARROW, title="t", percent=lambda share: f"{share:.0%} or so"))
+
+    for text in root.iter("text"):
+        if text.get("text-anchor") == "end" and "or so" in (text.text or ""):
+            assert float(text.get("x", 0)) >= width_of(text.text or "") - 1

@@ -142,8 +142,8 @@ def replay(file: Path, url: str | None) -> None:
     """Send the decisions of FILE as events: consents, proposals, decisions, ratings.
 
     FILE is a CSV with the columns wave, iid, pid, gender, round, order, attr, sinc, intel, fun,
-    amb, shar, dec, like. An evening becomes a day, the last one yesterday. Sent twice, nothing is
-    stored twice.
+    amb, shar, dec, like; docs/learning.md says what each means. An evening becomes a day, the last
+    one yesterday. Sent twice, nothing is stored twice.
     """
     from datetime import UTC, datetime
 
@@ -165,7 +165,12 @@ def replay(file: Path, url: str | None) -> None:
 )
 @click.option("--seed", type=click.IntRange(0), default=7, show_default=True)
 def demo(data: str | None, turns: int | None, seed: int) -> None:
-    """Watch proposals become a better model: the whole loop over HTTP, in a database of its own."""
+    """Watch proposals become a better model: the whole loop over HTTP, in a database of its own.
+
+    Real decisions are a CSV with the columns wave, iid, pid, gender, round, order, attr, sinc,
+    intel, fun, amb, shar, dec, like, a row per person and partner; docs/learning.md says what
+    each means.
+    """
     from demo.run import run_demo
 
     run_demo(read_settings(), data=data, turns=turns, seed=seed)

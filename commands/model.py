@@ -72,7 +72,11 @@ def watch_drift(*, as_json: bool) -> None:
 def backtest(
     file: Path, reveal: str, proposals: int, figure: Path | None, *, as_json: bool
 ) -> None:
-    """Ask what learning would have won: replay complete outcomes evening after evening."""
+    """Ask what learning would have won: replay complete outcomes evening after evening.
+
+    FILE is a CSV with the columns wave, iid, pid, gender, round, order, attr, sinc, intel, fun,
+    amb, shar, dec, like, a row per person and partner; docs/learning.md says what each means.
+    """
     from matching.backtest import backtest as run
     from matching.figures import backtest_figure
     from matching.rounds import read_decisions

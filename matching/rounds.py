@@ -26,10 +26,9 @@ EPOCH = date(2024, 1, 1)
 RATINGS = ("attr", "sinc", "intel", "fun", "amb", "shar")
 """Ratings 0..10 that stand for the satisfaction of one constraint each."""
 
-_NEEDED = ("iid", "pid", "gender", "wave", "round", "order", "dec", "like", *RATINGS)
 _LARGEST_ID = 2**53
 """Beyond it a number read from a CSV is no longer the one that was written."""
-_RANGES: dict[str, tuple[float, float]] = {
+COLUMNS: dict[str, tuple[float, float]] = {
     "iid": (0, _LARGEST_ID),
     "pid": (0, _LARGEST_ID),
     "gender": (0, 1),
@@ -40,7 +39,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "like": (0, 10),
     **dict.fromkeys(RATINGS, (0, 10)),
 }
-_WHOLE = ("iid", "pid", "gender", "wave", "dec")
+"""Columns that a CSV of decisions must have, and the range of each."""
+WHOLE = ("iid", "pid", "gender", "wave", "dec")
 """Columns of whole numbers that must be there in every row."""
 
 
@@ -128,7 +128,7 @@ def _read(path: Path) -> pd.DataFrame:
         raise InvalidInput("file", "must be a file that can be read") from None
     except ValueError:
         raise InvalidInput("file", "must be a CSV in UTF-8 with a header") from None
-    for column in _NEEDED:
+    for column in COLUMNS:
         if column not in header.columns:
             raise InvalidInput(column, "must be a column of the file")
     try:
@@ -138,7 +138,7 @@ def _read(path: Path) -> pd.DataFrame:
     # Where every row has more fields than the header, the first ones would become an index.
     if table is None or not table.index.equals(pd.RangeIndex(len(table))):
         raise InvalidInput("file", "must be a CSV with as many fields a row as its header")
-    return pd.DataFrame({name: _as_numbers(table[name]) for name in _NEEDED})
+    return pd.DataFrame({name: _as_numbers(table[name]) for name in COLUMNS})
 
 
 def _as_numbers(column: pd.Series) -> pd.Series:
@@ -149,13 +149,13 @@ def _as_numbers(column: pd.Series) -> pd.Series:
 
 
 def _check(table: pd.DataFrame) -> None:
-    for column in _WHOLE:
+    for column in WHOLE:
         if table[column].isna().any():
             raise InvalidInput(column, "must be there in every row")
-    for column, (low, high) in _RANGES.items():
+    for column, (low, high) in COLUMNS.items():
         if not table[column].dropna().between(low, high).all():
             raise InvalidInput(column, f"must be between {low:g} and {high:g}")
-    for column in _WHOLE:
+    for column in WHOLE:
         if (table[column] % 1 != 0).any():
             raise InvalidInput(column, "must be a whole number")
     _check_pairs(table)

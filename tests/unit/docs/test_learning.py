@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 
 from cli import main
 from matching import (
@@ -17,6 +18,7 @@ from matching import (
     ope,
     ope_log,
     refit,
+    rounds,
     target_policy,
     training,
     watching,
@@ -84,6 +86,24 @@ def test_columns_that_a_log_needs_are_those_that_are_asked_for() -> None:
     assert pairs == set(target_policy.NEEDED)
     for name, _, _ in tables("Off-policy evaluation")[0]:
         assert f"| {name.strip('`')} |" in str(ope_log.__doc__)
+
+
+def test_columns_of_a_file_of_decisions_are_those_that_are_read() -> None:
+    told = {
+        column: ((float(low), float(high.replace("2^53", str(2**53)))), empty == "no")
+        for names, low, high, empty, _ in tables("Backtest")[0]
+        for column in re.findall(r"\w+", names)
+    }
+
+    assert told == {name: (ends, name in rounds.WHOLE) for name, ends in rounds.COLUMNS.items()}
+
+
+@pytest.mark.parametrize("command", ["backtest", "demo", "replay"])
+def test_a_command_that_reads_decisions_names_their_columns_and_this_page(command: str) -> None:
+    told = CliRunner().invoke(main, [command, "--help"]).output
+
+    assert set(rounds.COLUMNS) <= set(re.findall(r"\w+", told))
+    assert "docs/learning.md" in told
 
 
 @pytest.mark.parametrize(

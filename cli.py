@@ -6,6 +6,7 @@ Exit codes: 0 done; 1 it failed, and the reason is the last line; 2 the command 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from uuid import UUID
 
@@ -49,7 +50,9 @@ def serve(host: str | None, port: int | None) -> None:
 
     given = {"host": host, "port": port}
     set_up_database(read_settings())
-    serve_api(read_settings().model_copy(update={k: v for k, v in given.items() if v is not None}))
+    settings = read_settings().model_copy(update={k: v for k, v in given.items() if v is not None})
+    with suppress(KeyboardInterrupt):  # raised again once all is written
+        serve_api(settings)
 
 
 @main.command()

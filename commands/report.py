@@ -40,7 +40,7 @@ def report(days: int, out: Path, lang: str) -> None:
         reason = f"the report cannot be written ({error.strerror or type(error).__name__})"
         raise NotReady(reason) from None
     blocks = figures["privacy"]["publication"]["blocks"]
-    say(f"{out}: {blocks} published blocks of {days} days.")
+    say(f"{out}: of the last {days} days, published blocks: {blocks}.")
 
 
 COMMANDS = (report,)

@@ -11,6 +11,7 @@ from dashboard.words import phrases
 
 LANGUAGES = ("en", "fr")
 
+_FORMS = re.compile(r"\[([^|\]]*)\|([^|\]]*)\]")
 _NARROW_SPACE = "\u202f"
 _RANGE = re.compile(r"\s*([a-zA-Z-]{1,16}|\*)\s*(?:;\s*q=([01](?:\.\d{0,3})?))?\s*\Z")
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -46,9 +47,22 @@ class Language:
 
     code: str
 
-    def say(self, phrase: str, **values: object) -> str:
-        """Return a phrase of ``dashboard/words.toml`` with its values filled in."""
-        return phrases()[phrase][self.code].format(**values)
+    def say(self, phrase: str, *, number: int | None = None, **values: object) -> str:
+        """Return a phrase of ``dashboard/words.toml`` with its values filled in.
+
+        Args:
+            phrase: Its name.
+            number: Chooses between forms for one and for several, where it has them.
+            values: What is filled in, by name.
+        """
+        said = phrases()[phrase][self.code]
+        if number is not None:
+            said = _FORMS.sub(r"\1" if self._is_one(number) else r"\2", said)
+        return said.format(**values)
+
+    def _is_one(self, number: int) -> bool:
+        """Tell whether a number takes the singular; in French 0 does as well."""
+        return number in ((0, 1) if self.code == "fr" else (1,))
 
     def rule(self, rule: str) -> str:
         """Write the rule of a field, which is given in English."""

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import Bands, Row, bands, intervals
-from dashboard.views import Panel, Section, Table, both, missing
+from dashboard.views import Panel, Section, Table, both, missing, more_in_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,10 +42,7 @@ def _chosen(rows: Sequence[Row], most: int = _DRAWN) -> list[Row]:
 def _caption(text: str, shown: int, everything: int, language: Language) -> str:
     if not 0 < shown < everything:
         return text
-    rest = language.say(
-        "more_in_table", shown=language.number(shown), all=language.number(everything)
-    )
-    return f"{text} {rest}"
+    return f"{text} {more_in_table(shown, everything, language)}"
 
 
 def _around_zero(rows: Sequence[Row]) -> tuple[float, float]:
@@ -256,7 +253,7 @@ def drift(figures: Mapping[str, Any], language: Language) -> Section:
     headers = ("measure", "worst_day", "value", "bound", "beyond_days")
     caption = language.say(
         "drift_caption",
-        days=language.days(found["days_compared"]),
+        days=language.number(found["days_compared"]),
         beyond=language.number(found["beyond"]),
     )
     panel = Panel(

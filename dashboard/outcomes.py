@@ -7,7 +7,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dashboard.charts import Point, Row, intervals, timeline
-from dashboard.views import Panel, Section, Table, Tile, both, masks, missing, rounded
+from dashboard.views import (
+    Panel,
+    Section,
+    Table,
+    Tile,
+    both,
+    masks,
+    missing,
+    more_in_table,
+    rounded,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -52,7 +62,10 @@ def _rate(
     if rate is None:
         return _untold(figures, language, label)
     told = language.say(
-        detail, span=interval(language.percent, rate), count=language.number(rate["count"])
+        detail,
+        number=rate["count"],
+        span=interval(language.percent, rate),
+        count=language.number(rate["count"]),
     )
     return Tile(label, language.percent(rate["value"]), told)
 
@@ -71,8 +84,8 @@ def _rating(figures: Mapping[str, Any], language: Language) -> Tile:
     lower, upper = satisfaction["rating_interval"]
     write = partial(language.number, digits=2)
     span = language.span(write(lower), write(upper))
-    count = language.number(sum(satisfaction["rating_counts"].values()))
-    told = language.say("of_ratings", span=span, count=count)
+    count = sum(satisfaction["rating_counts"].values())
+    told = language.say("of_ratings", number=count, span=span, count=language.number(count))
     return Tile(name, write(satisfaction["avg_rating"]), told)
 
 
@@ -193,7 +206,7 @@ def _models(figures: Mapping[str, Any], language: Language) -> Panel:
     headers = ("version_column", "rate", "interval", "accepted", "decided", "proposed")
     caption = [language.say("models_caption")]
     if len(order) > _DRAWN:
-        caption.append(language.say("more_in_table", shown=_DRAWN, all=language.number(len(order))))
+        caption.append(more_in_table(_DRAWN, len(order), language))
     top = max((row.upper or 0.0 for row in rows), default=1.0)
     draw = partial(
         intervals,

@@ -138,11 +138,11 @@ def _covers(figures: Mapping[str, Any], language: Language) -> str:
     window = figures["acceptance"]["window"]
     length = language.days(figures["days"])
     if window["since"] is None:
-        return f"{length} ({language.say('covers_nothing')})"
-    span = language.say(
-        "covers", since=language.day(window["since"]), until=language.day(figures["last_day"])
-    )
-    return f"{length} ({span})"
+        return language.say("covers_nothing", length=length)
+    since, until = language.day(window["since"]), language.day(figures["last_day"])
+    if figures["published"]:
+        return language.say("covers_published", length=length, since=since, until=until)
+    return f"{length} ({language.say('covers', since=since, until=until)})"
 
 
 def _links(days: int, language: Language, other: str, phrase: str) -> _Links:

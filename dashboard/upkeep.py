@@ -109,6 +109,8 @@ def _consents(found: Mapping[str, Any], language: Language) -> Panel:
     if found["counted"] is not None:
         caption = language.say(
             "consents_caption",
+            # What is rounded is several.
+            number=people if unit == 1 else unit,
             people=rounded(language, people, unit),
             day=language.day(found["counted"]),
         )

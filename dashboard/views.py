@@ -85,6 +85,12 @@ def missing(figures: Mapping[str, Any], language: Language) -> str:
     return language.say("no_decisions")
 
 
+def more_in_table(shown: int, everything: int, language: Language) -> str:
+    """Say that a chart draws some of its rows."""
+    told, of = language.number(shown), language.number(everything)
+    return language.say("more_in_table", number=shown, shown=told, all=of)
+
+
 def rounded(language: Language, count: int, unit: int) -> str:
     """Write a count that is exact (``unit`` 1) or rounded down to multiples of ``unit``."""
     if unit == 1:

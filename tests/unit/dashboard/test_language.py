@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -66,6 +67,20 @@ def test_dates_and_spans_are_written_as_each_language_does() -> None:
     assert FRENCH.days(1) == "1 jour"
 
 
+def test_one_is_singular_and_in_french_nothing_is_too() -> None:
+    def said(phrase: str, number: int) -> list[str]:
+        places: dict[str, Any] = dict.fromkeys(("span", "people", "day"), "x")
+        places |= dict.fromkeys(("count", "shown"), str(number)) | {"all": 9}
+        return [one.say(phrase, number=number, **places) for one in (ENGLISH, FRENCH)]
+
+    assert said("of_decisions", 0) == ["x · 0 decisions", "x · 0 décision"]
+    assert said("of_decisions", 1) == ["x · 1 decision", "x · 1 décision"]
+    assert said("of_ratings", 2) == ["x · 2 ratings", "x · 2 notes"]
+    assert said("consents_caption", 1)[0].startswith("x person has answered")
+    assert said("more_in_table", 1)[0].startswith("The most telling of 9 is drawn;")
+    assert said("more_in_table", 3)[1].startswith("Les 3 plus parlants sur 9 sont dessinés")
+
+
 def test_no_line_of_french_begins_with_a_mark() -> None:
     french = [phrase["fr"] for phrase in phrases().values()]
 
@@ -78,6 +93,8 @@ def test_phrase_is_there_in_both_languages_with_the_same_places_and_is_used(name
     said = phrases()[name]
 
     assert set(said) == set(LANGUAGES)
+    for said_by in said.values():
+        assert said_by.count("[") == said_by.count("|") == said_by.count("]")
     english, french = (set(re.findall(r"\{(\w+)\}", said[code])) for code in LANGUAGES)
     assert english == french
     stem = re.sub(r"^(flow|feature|step|purpose|suite|class)_.*", r"\1_", name)

@@ -168,9 +168,39 @@ def test_figure_that_no_block_tells_is_said_to_be_left_out(home: Settings) -> No
     page = render(published, "en", linked=True)
 
     panel = page[page.index('id="panel-bands"') :].partition("</article>")[0]
-    assert "Fewer than 10 people stand behind a part of it" in panel
+    assert "fewer than 10 people stand behind a part of it" in panel
     assert "most telling" not in panel
     assert "<svg" not in panel
+
+
+@pytest.mark.parametrize("code", ["en", "fr"])
+def test_one_is_singular_and_no_form_is_left_to_choose(home: Settings, code: str) -> None:
+    for published in (False, True):
+        found = figures_of(home, published=published)
+        found["acceptance"] |= {"total_decided": 1, "acceptance_interval": [0.2, 1.0]}
+        found["acceptance"]["mutual"]["rate"] = {"value": 1, "lower": 0.2, "upper": 1, "count": 1}
+        stars = {"1": 0, "2": 0, "3": 0, "4": 0, "5": 1}
+        found["satisfaction"] |= {
+            "avg_rating": 5.0,
+            "rating_interval": [1.0, 5.0],
+            "rating_counts": stars,
+        }
+        texts = Read(render(found, code, linked=True)).texts
+
+        assert not [text for text in texts if re.search(r"\[[^|\]]*\|", text)]
+        wanted = {"en": ("1 decision", "1 rating"), "fr": ("1 décision", "1 note")}[code]
+        for one in wanted:
+            assert any(text.endswith(f" · {one}") for text in texts), one
+
+
+def test_header_says_how_long_the_window_is_and_what_of_it_is_published(home: Settings) -> None:
+    published = figures_of(home, published=True)
+    head = render(published, "en", linked=True).partition("</header>")[0]
+    day = Language("en").day
+
+    since, until = day(published["acceptance"]["window"]["since"]), day(published["last_day"])
+    said = f"Window of 30 days; what is published of it lies between {since} and {until}"
+    assert said in head
 
 
 @pytest.mark.parametrize(("code", "said"), [("en", "masked"), ("fr", "masqué")])

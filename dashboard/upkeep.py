@@ -198,6 +198,10 @@ def _publication(found: Mapping[str, Any], language: Language) -> Panel:
 def loop(figures: Mapping[str, Any], language: Language) -> Section:
     """Return when each flow last ended well, and how the model is looked after."""
     found = figures["loop"]
+    none = dict.fromkeys(found["flows"], language.say("never"))
+    if figures["published"]:
+        # When somebody was erased, if anybody was, tells of one person.
+        none["erase_subject"] = language.say("masked")
     flows = Panel(
         "flows",
         language.say("flows"),
@@ -205,7 +209,7 @@ def loop(figures: Mapping[str, Any], language: Language) -> Section:
         Table(
             (language.say("flow"), language.say("last_ran")),
             tuple(
-                (language.say(f"flow_{name}"), language.moment(at) if at else language.say("never"))
+                (language.say(f"flow_{name}"), language.moment(at) if at else none[name])
                 for name, at in found["flows"].items()
             ),
         ),

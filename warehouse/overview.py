@@ -56,6 +56,9 @@ FLOWS = (
 )
 """Flows with a schedule, in the order of the loop."""
 
+ON_REQUEST = "erase_subject"
+"""The flow that runs when a person asks: when it last did tells of that person."""
+
 _FIRST_BY_KEY = {staged.name: staged.c.seq, rejected.name: rejected.c.seq}
 """Tables whose rows lie in the order of their age, and have no index on it."""
 
@@ -156,7 +159,7 @@ def loop(engine: Engine, as_of: datetime, *, smallest: int, published: bool) -> 
         engine: The database.
         as_of: The time.
         smallest: k.
-        published: Round counts down to a multiple of k.
+        published: Round counts down to a multiple of k, and leave out when somebody was erased.
     """
     unit = Unit(smallest if published else 1)
     waiting, oldest = queue.backlog(engine)
@@ -171,7 +174,10 @@ def loop(engine: Engine, as_of: datetime, *, smallest: int, published: bool) -> 
             "unit": unit.size,
             "waiting": unit.of(waiting),
             "oldest_waiting_seconds": _seconds_since(oldest, as_of),
-            "flows": {name: _at(finished.get(name)) for name in FLOWS},
+            "flows": {
+                **{name: _at(finished.get(name)) for name in FLOWS},
+                ON_REQUEST: None if published else _at(finished.get(ON_REQUEST)),
+            },
             "champion": _champion(connection, as_of),
             "last_retrain": (
                 {"at": _at(learned.as_of), "outcome": learned.outcome} if learned else None

@@ -193,6 +193,22 @@ def test_one_is_singular_and_no_form_is_left_to_choose(home: Settings, code: str
             assert any(text.endswith(f" · {one}") for text in texts), one
 
 
+def test_last_erasure_is_a_row_of_the_flows_and_masked_where_figures_are_published(
+    home: Settings,
+) -> None:
+    found = figures_of(home, published=False)
+    found["loop"]["flows"]["erase_subject"] = "2026-11-25T16:05:59+00:00"
+
+    def last(figures: dict[str, Any]) -> str:
+        page = render(figures, "en", linked=True).partition('id="panel-flows"')[2]
+        return page.partition("Erase a person, on request</th><td>")[2].partition("<")[0]
+
+    assert last(found) == "25 Nov 2026, 16:05 UTC"
+    found["loop"]["flows"]["erase_subject"] = None
+    assert last(found) == "not yet"
+    assert last(figures_of(home, published=True)) == "masked"
+
+
 def test_header_says_how_long_the_window_is_and_what_of_it_is_published(home: Settings) -> None:
     published = figures_of(home, published=True)
     head = render(published, "en", linked=True).partition("</header>")[0]

@@ -19,6 +19,7 @@ from tests.histories import make_row, stage
 from tests.serving import free_port
 from warehouse import lineage, runs
 from warehouse.engine import connect
+from warehouse.leases import lease
 from warehouse.training import publish_weights
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ def test_status_reads_backlog_champion_and_key(alone: Settings) -> None:
     received = micros(NOW - timedelta(minutes=5))
     stage(engine, [make_row("match_viewed", received_at=received)])
     publish_weights(engine, "7", b"{}", at=NOW - timedelta(days=2))
+    with lease(engine, "erase_subject", 60):
+        pass
     engine.dispose()
 
     found = read_status(alone, NOW)
@@ -105,6 +108,7 @@ def test_status_reads_backlog_champion_and_key(alone: Settings) -> None:
     assert found.champion is not None
     assert found.champion["version"] == "7"
     assert found.key.kept == 1
+    assert [name for name, flow in found.flows.items() if flow.ended_well_at] == ["erase_subject"]
     assert found.key.due_at - found.key.since == timedelta(days=40)
     assert found.parts == {"prefect": False, "flows": None, "ingest": False, "mlflow": False}
 

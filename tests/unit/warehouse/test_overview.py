@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import event
 
+from deployments import TAGS
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.settings import Settings
 from schemas.tables import events, published_weights
@@ -128,6 +129,20 @@ def test_loop_tells_what_waits_what_ran_and_since_when_the_champion_serves(
         "age_days": 5,
     }
     assert overview.loop(engine, AS_OF, smallest=10, published=True)["waiting"] == 0
+
+
+def test_last_erasure_is_told_like_any_flow_but_not_published(engine: Engine) -> None:
+    for name in ("erase_subject", "purge_expired"):
+        with lease(engine, name, 60):
+            pass
+
+    def ran(*, published: bool) -> set[str]:
+        found = overview.loop(engine, AS_OF, smallest=10, published=published)["flows"]
+        assert set(found) == set(TAGS)
+        return {name for name, at in found.items() if at}
+
+    assert ran(published=False) == {"erase_subject", "purge_expired"}
+    assert ran(published=True) == {"purge_expired"}
 
 
 @on_sqlite

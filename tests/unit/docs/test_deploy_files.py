@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import re
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 from cli import main
 from deployments import SCHEDULES
 from ingest.observed import Observed
 from operation.parts import parts
 from schemas.settings import CHECKOUT, Settings
+from tests.unit.docs.routes import paths
+from warehouse.setup import set_up_database
 
 DEPLOY = CHECKOUT / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
@@ -128,6 +133,46 @@ def test_every_metric_of_an_alert_exists() -> None:
 def test_a_metric_that_is_not_there_would_be_found() -> None:
     assert "smartmatch_events_stored_total" in metrics()
     assert "smartmatch_planted_total" not in metrics()
+
+
+def test_prometheus_asks_the_server_that_the_alerts_are_about() -> None:
+    asked = yaml.safe_load((DEPLOY / "prometheus.yml").read_text(encoding="utf-8"))
+    (job,) = asked["scrape_configs"]
+
+    assert f'job="{job["job_name"]}"' in ALERTS["SmartMatchDown"]["expr"]
+    assert asked["rule_files"] == ["prometheus-alerts.yml"]
+    assert job["static_configs"] == [{"targets": [f"127.0.0.1:{SETTINGS.port}"]}]
+    assert job["metrics_path"] in paths()
+    assert job["authorization"]["credentials_file"]
+
+
+def test_a_key_is_made_within_the_containers_as_the_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
+    set_up_database(Settings())
+    flat = " ".join(PAGES["running"].split())
+    named = re.findall(r"docker compose -f (\S+) exec (\w+) smartmatch ([\w -]+)", flat)
+
+    assert any(command.startswith("keys create") for _, _, command in named)
+    for file, service, command in named:
+        assert CHECKOUT / file == DEPLOY / "compose.yml"
+        assert service in COMPOSE["services"]
+        words = command.split(" prints ")[0].split()
+        assert words[0] in main.commands
+        if words[0] == "keys":
+            assert CliRunner().invoke(main, words).exit_code == 0
+
+
+def test_the_notebook_is_opened_by_what_is_there() -> None:
+    programs = re.findall(r"^\.venv/bin/(\w+) .*", PAGES["running"], flags=re.MULTILINE)
+    named = set(re.findall(r"examples/[\w.]+", PAGES["running"]))
+
+    assert {"jupyter", "python"} == set(programs)
+    for program in programs:
+        assert Path(sys.executable).with_name(program).exists()
+    assert named == {"examples/figures_and_models.ipynb"}
+    assert all((CHECKOUT / name).exists() for name in named)
 
 
 def test_bounds_of_alerts_are_those_of_the_settings() -> None:

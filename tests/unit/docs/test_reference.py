@@ -98,6 +98,14 @@ def test_reference_is_that_of_the_code() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
+def test_contributors_are_told_the_command_that_writes_it() -> None:
+    told = re.search(r"`python (-m [\w.]+)` writes it", INTRODUCTION)
+
+    assert told is not None
+    assert told[1] == f"-m {Path(__file__).relative_to(CHECKOUT).with_suffix('')}".replace("/", ".")
+    assert told[1] in (CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
 def variables_read() -> set[str]:
     """Return the variables that the code asks the environment for."""
     files = [*CHECKOUT.glob("*.py"), *CHECKOUT.glob("[!.]*/**/*.py")]

@@ -11,7 +11,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from schemas.clock import day_number, iso_day, micros
 from schemas.settings import Settings
-from tasks import metrics, opening
+from tasks import metrics, opening, skipped
 from tasks.runners import side_by_side
 from warehouse.engine import connect
 from warehouse.leases import AGGREGATE_METRICS, LeaseHeld, lease
@@ -62,6 +62,7 @@ def aggregate_metrics() -> Aggregated:
             metrics.count_people(settings.url, held, as_of)
             agreed = _reconcile(settings, day_number(now) - settings.events_retention_days + 1)
     except LeaseHeld:
+        skipped.tell()
         return Aggregated(skipped=True)
     finally:
         engine.dispose()

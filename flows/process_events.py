@@ -14,7 +14,7 @@ from pydantic import Field
 from schemas.clock import micros
 from schemas.run_events import DECISIONS_COLLECTED, RESOURCE
 from schemas.settings import Settings
-from tasks import events, opening, validation
+from tasks import events, opening, skipped, validation
 from tasks.runners import side_by_side
 from warehouse.batches import Counts
 from warehouse.engine import connect
@@ -105,6 +105,7 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
             destroyed = events.destroy_day_keys(settings.url, settings.keys, as_of)
             new = events.count_new_decisions(settings.url)
     except LeaseHeld:
+        skipped.tell()
         return Processed(skipped=True)
     finally:
         engine.dispose()

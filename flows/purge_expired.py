@@ -10,7 +10,7 @@ from prefect.artifacts import create_table_artifact
 from prefect.runtime import flow_run
 
 from schemas.clock import day_number, iso_day, micros, moment
-from schemas.retention import beside_the_database, not_later, rules
+from schemas.retention import Aged, beside_the_database, not_later, rules
 from schemas.settings import Settings
 from tasks import opening, retention
 from warehouse.engine import connect
@@ -68,6 +68,7 @@ def purge_expired(
     if dry_run:
         counted = {rule.data_class: retention.count(settings.url, rule) for rule in classes}
         counted |= {rule.data_class: retention.count_beside(rule) for rule in beside}
+        _show((*classes, *beside), counted, "What a purge would delete", "would go")
         return Purged(counted, by.isoformat(), dry_run=True, forgotten=False)
 
     if not clock_is_right:
@@ -82,19 +83,23 @@ def purge_expired(
         deleted |= {rule.data_class: retention.delete_beside(rule, run) for rule in beside}
         forgotten = retention.forget(settings.url)
 
+    _show((*classes, *beside), deleted, "What was deleted", "deleted")
+    return Purged(deleted, by.isoformat(), dry_run=False, forgotten=forgotten)
+
+
+def _show(shown: tuple[Aged, ...], counted: dict[str, int], what: str, heading: str) -> None:
     create_table_artifact(
         key="purge-evidence",
-        description="What was deleted by class of data, and the day before which they lay",
+        description=f"{what} by class of data, and the day before which it lay",
         table=[
             {
                 "class": rule.data_class,
                 "before": iso_day(day_number(moment(rule.cutoff))),
-                "deleted": deleted[rule.data_class],
+                heading: counted[rule.data_class],
             }
-            for rule in (*classes, *beside)
+            for rule in shown
         ],
     )
-    return Purged(deleted, by.isoformat(), dry_run=False, forgotten=forgotten)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from prefect import Task
 
-from tasks import retention
+from tasks import retention, skipped
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -34,6 +34,7 @@ def run_bare(module: ModuleType, flow: str, arguments: tuple[str, ...]) -> None:
     Task.__call__ = _call  # type: ignore[method-assign,assignment]
     # Prefect's own old runs; there is no server to ask for them.
     retention._delete_flow_runs = lambda _before: 0
+    skipped.tell = _nothing
     for name in _TOLD:
         if hasattr(module, name):
             setattr(module, name, _nothing)

@@ -104,6 +104,9 @@ def test_run_beside_another_leaves_the_work_to_it(engine: Engine, found: Setting
     stage(engine, [_row(EventKind.PROPOSED)])
     with lease(engine, PROCESS_EVENTS, 60):
         assert process_events() == Processed(skipped=True)
+    with get_client(sync_client=True) as client:
+        kept = client._client.post("/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
+    assert kept[0]["key"] == "skipped"
     before = tables(engine)
     assert before["staged"] == [(1,)]
     assert process_events().processed == 1

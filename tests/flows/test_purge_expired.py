@@ -79,6 +79,9 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
     _begin_old_flow_run()
 
     told = purge_expired(dry_run=True)
+    with get_client(sync_client=True) as client:
+        kept = client._client.post("/artifacts/filter", json={"sort": "CREATED_DESC"}).json()
+    assert '"would go": 1' in kept[0]["data"]
     assert old.exists()
     gone = purge_expired(as_of=datetime.fromisoformat(told.as_of))
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
+import re
 import signal
 import tempfile
 import threading
@@ -11,6 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Engine, event
 
 from expectations import staged_events  # noqa: F401  # imports Great Expectations, which takes seconds
 from tests.faults.bare_flows import run_bare
@@ -22,9 +26,13 @@ from warehouse.engine import writing
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection
 
     from warehouse.batches import Counts
+
+_WRITES = re.compile(
+    r"\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE
+)
 
 for _name in STATES:
     import_module(f"flows.{_name}")
@@ -47,7 +55,7 @@ class Job:
         between: Count only the beginnings of transactions, where nothing is locked.
         mutant: A planted fault: ``unfenced`` lets a run write that lost its lease, ``torn``
             books what it moved after the commit, ``forgetful`` publishes weights only of a
-            champion that it made itself.
+            champion that it made itself, ``blind`` never looks at its fence.
         fitted: Beginning of files that keep what a retrain's first fit against each champion
             found, so that others need not fit.
     """
@@ -76,6 +84,8 @@ def run(job: Job) -> None:
     if job.fitted is not None:
         _fit_once(job.fitted)
     taken = last_fenced = late_writes = 0
+    unfenced: set[str] = set()
+    fences = _watch_fences(unfenced)
     take, check = leases._take, leases.Lease.check
 
     def noted_take(*arguments: Any, **more: Any) -> Any:
@@ -88,10 +98,13 @@ def run(job: Job) -> None:
         nonlocal last_fenced, late_writes
         last_fenced = boundaries.passed
         check(lease, connection)
+        fences.add(connection)
         late_writes += 0 < job.at <= boundaries.passed
 
     leases._take = noted_take
     leases.Lease.check = noted_check  # type: ignore[method-assign]
+    if job.mutant == "blind":
+        leases.Lease.check = _always  # type: ignore[method-assign]
     if job.after_seconds:
         threading.Timer(job.after_seconds, act).start()
     module = import_module(f"flows.{job.flow}")
@@ -99,9 +112,37 @@ def run(job: Job) -> None:
         run_bare(module, job.flow, job.arguments)
     else:
         getattr(module, job.flow)(*job.arguments)
-    job.passed.write_text(f"{boundaries.passed} {taken} {last_fenced} {late_writes}")
+    passed = (boundaries.passed, taken, last_fenced, late_writes, ",".join(sorted(unfenced)))
+    job.passed.write_text(json.dumps(passed))
     # Its timer must not kill what is done.
     os._exit(0)
+
+
+def _watch_fences(unfenced: set[str]) -> set[Connection]:
+    """Collect the tables that a transaction wrote without a look at its fence.
+
+    Returns:
+        The connections whose transaction has looked; the caller adds to it.
+    """
+    looked: set[Connection] = set()
+    wrote: dict[Connection, set[str]] = {}
+
+    def begin(connection: Connection) -> None:
+        looked.discard(connection)
+        wrote[connection] = set()
+
+    def execute(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+        if found := _WRITES.match(statement):
+            wrote.setdefault(connection, set()).add(found[1])
+
+    def commit(connection: Connection) -> None:
+        if connection not in looked:
+            unfenced.update(wrote.get(connection, set()))
+
+    event.listen(Engine, "begin", begin)
+    event.listen(Engine, "before_cursor_execute", execute)
+    event.listen(Engine, "commit", commit)
+    return looked
 
 
 def _plant(mutant: str) -> None:

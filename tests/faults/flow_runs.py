@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.faults.processes import Process
@@ -24,12 +25,14 @@ class Passed(NamedTuple):
         taken: The boundary at which it took its lease.
         fenced: The last one before its fence was looked at.
         late_writes: How often the fence let it through after the signal.
+        unfenced: Tables that a transaction wrote without a look at its fence, by commas.
     """
 
     boundaries: int
     taken: int
     fenced: int
     late_writes: int
+    unfenced: str
 
 
 class FlowRun(Process):
@@ -76,7 +79,7 @@ class FlowRun(Process):
     def passed(self) -> Passed:
         """Wait for its end, and return what it passed."""
         assert self.wait() == 0
-        return Passed(*map(int, self._passed.read_text().split()))
+        return Passed(*json.loads(self._passed.read_text()))
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -14,8 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from schemas.clock import day_number, moment
 from tests.faults.flow_runs import FlowRun, differences
-from tests.faults.worlds import STATES, Worlds, left_by
+from tests.faults.worlds import STATES, Worlds, left_by, now
+from warehouse.engine import connect
+from warehouse.months import make_months
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,4 +198,42 @@ def test_run_without_a_fence_is_caught(
 
     tally.mutant_caught = graveyard.wake_too_late(at, mutant="unfenced") is not None
 
+    assert tally.mutant_caught
+
+
+TODAY = day_number(moment(now()))
+EVIDENCE = {"leases", "purges", "erasures"}
+"""What a run writes of itself, by its own number, whoever holds the lease."""
+
+
+def unfenced(run: FlowRun) -> set[str]:
+    return set(run.passed().unfenced.split(",")) - EVIDENCE - {""}
+
+
+@pytest.mark.promise("a zombie cannot write")
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("flow", sorted(STATES))
+def test_every_transaction_that_writes_looks_at_its_fence(
+    flow: str,
+    kind: str,
+    tally: Tally,
+    make_worlds: Callable[[str, Any], Worlds],
+    run_flow: Callable[..., FlowRun],
+) -> None:
+    url = next(make_worlds(kind, STATES[flow]).copies())
+    # Rows move between partitions whoever holds the lease: nothing of them changes.
+    engine = connect(url)
+    make_months(engine, TODAY - 2_000, TODAY)
+    engine.dispose()
+    found = unfenced(run_flow(flow, url))
+    tally.count(f"{flow} writes {found} without a look at its fence" if found else None)
+    assert tally.failures == []
+
+
+@pytest.mark.promise("a zombie cannot write")
+def test_run_that_never_looks_at_its_fence_is_caught(
+    tally: Tally, make_worlds: Callable[[str, Any], Worlds], run_flow: Callable[..., FlowRun]
+) -> None:
+    url = next(make_worlds("sqlite", STATES["process_events"]).copies())
+    tally.mutant_caught = unfenced(run_flow("process_events", url, mutant="blind")) != set()
     assert tally.mutant_caught

@@ -7,6 +7,7 @@ what comes after has not. Counted at the driver, so that no path to the database
 from __future__ import annotations
 
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psycopg
@@ -24,9 +25,18 @@ class Boundaries:
         at: Number of the boundary, from 1; 0 only counts.
         act: What to do there.
         between: Count only the beginnings of transactions, where nothing is locked.
+        hear: Called with each statement and the driver's connection that it is sent by.
     """
 
-    def __init__(self, at: int, act: Callable[[], None], *, between: bool = False) -> None:
+    def __init__(
+        self,
+        at: int,
+        act: Callable[[], None],
+        *,
+        between: bool = False,
+        hear: Callable[[Any, str], None] | None = None,
+    ) -> None:
+        self._hear = hear
         self._at = at
         self._act = act
         self._between = between
@@ -38,9 +48,11 @@ class Boundaries:
         whose = engine if engine is not None else Engine
         if self._between:
             event.listen(whose, "begin", self.step)
-            return
-        event.listen(engine.pool if engine is not None else Pool, "connect", self._watch_connection)
-        event.listen(whose, "commit", self.step)
+        else:
+            event.listen(whose, "commit", self.step)
+        if self._hear is not None or not self._between:
+            pool = engine.pool if engine is not None else Pool
+            event.listen(pool, "connect", self._watch_connection)
 
     def step(self, *_: object) -> None:
         """Pass a boundary."""
@@ -50,25 +62,32 @@ class Boundaries:
         if here:
             self._act()
 
+    def sent(self, connection: Any, statement: str) -> None:
+        """Pass the boundary of a statement."""
+        if self._hear is not None:
+            self._hear(connection, statement)
+        if not self._between:
+            self.step()
+
     def _watch_connection(self, connection: Any, _record: object) -> None:
         if isinstance(connection, psycopg.Connection):
             connection.cursor_factory = _counting(self)
         elif hasattr(connection, "set_trace_callback"):
-            connection.set_trace_callback(self.step)
+            connection.set_trace_callback(partial(self.sent, connection))
 
 
 def _counting(boundaries: Boundaries) -> type[psycopg.Cursor[Any]]:
     class Counting(psycopg.Cursor[Any]):
         def execute(self, *arguments: Any, **more: Any) -> Any:
-            boundaries.step()
+            boundaries.sent(self.connection, str(arguments[0]))
             return super().execute(*arguments, **more)
 
         def executemany(self, *arguments: Any, **more: Any) -> Any:
-            boundaries.step()
+            boundaries.sent(self.connection, str(arguments[0]))
             return super().executemany(*arguments, **more)
 
         def copy(self, *arguments: Any, **more: Any) -> Any:
-            boundaries.step()
+            boundaries.sent(self.connection, str(arguments[0]))
             return super().copy(*arguments, **more)
 
     return Counting

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from warehouse.batches import Counts
 
 _WRITES = re.compile(
-    r"\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM)\s+(\w+)", re.IGNORECASE
+    r"\s*(?:INSERT\s+(?:OR\s+\w+\s+)?INTO|UPDATE|DELETE\s+FROM|COPY)\s+(\w+)", re.IGNORECASE
 )
 
 for _name in STATES:
@@ -78,14 +78,13 @@ def run(job: Job) -> None:
     os.environ.update(job.environment)
     tempfile.tempdir = None  # asked for before the fork
     act = partial(os.kill, os.getpid(), job.number)
-    boundaries = Boundaries(job.at, act, between=job.between)
+    fences = Fences()
+    boundaries = Boundaries(job.at, act, between=job.between, hear=fences.hear)
     boundaries.watch()
     _plant(job.mutant)
     if job.fitted is not None:
         _fit_once(job.fitted)
     taken = last_fenced = late_writes = 0
-    unfenced: set[str] = set()
-    fences = _watch_fences(unfenced)
     take, check = leases._take, leases.Lease.check
 
     def noted_take(*arguments: Any, **more: Any) -> Any:
@@ -98,7 +97,7 @@ def run(job: Job) -> None:
         nonlocal last_fenced, late_writes
         last_fenced = boundaries.passed
         check(lease, connection)
-        fences.add(connection)
+        fences.look(connection)
         late_writes += 0 < job.at <= boundaries.passed
 
     leases._take = noted_take
@@ -112,37 +111,46 @@ def run(job: Job) -> None:
         run_bare(module, job.flow, job.arguments)
     else:
         getattr(module, job.flow)(*job.arguments)
-    passed = (boundaries.passed, taken, last_fenced, late_writes, ",".join(sorted(unfenced)))
+    passed = (boundaries.passed, taken, last_fenced, late_writes, ",".join(sorted(fences.unfenced)))
     job.passed.write_text(json.dumps(passed))
     # Its timer must not kill what is done.
     os._exit(0)
 
 
-def _watch_fences(unfenced: set[str]) -> set[Connection]:
-    """Collect the tables that a transaction wrote without a look at its fence.
+class Fences:
+    """Collects the tables that a transaction wrote without a look at its fence.
 
-    Returns:
-        The connections whose transaction has looked; the caller adds to it.
+    Told of every statement by the driver's connection, as no library in between hears of all.
     """
-    looked: set[Connection] = set()
-    wrote: dict[Connection, set[str]] = {}
 
-    def begin(connection: Connection) -> None:
-        looked.discard(connection)
-        wrote[connection] = set()
+    def __init__(self) -> None:
+        self.unfenced: set[str] = set()
+        self._looked: set[Any] = set()
+        self._wrote: dict[Any, set[str]] = {}
+        event.listen(Engine, "begin", self._begin)
+        event.listen(Engine, "commit", self._commit)
 
-    def execute(connection: Connection, _cursor: object, statement: str, *_: object) -> None:
+    def hear(self, driver: Any, statement: str) -> None:
+        """Note what a statement writes."""
         if found := _WRITES.match(statement):
-            wrote.setdefault(connection, set()).add(found[1])
+            self._wrote.setdefault(driver, set()).add(found[1])
 
-    def commit(connection: Connection) -> None:
-        if connection not in looked:
-            unfenced.update(wrote.get(connection, set()))
+    def look(self, connection: Connection) -> None:
+        """Note that a transaction looked at its fence."""
+        self._looked.add(_driver(connection))
 
-    event.listen(Engine, "begin", begin)
-    event.listen(Engine, "before_cursor_execute", execute)
-    event.listen(Engine, "commit", commit)
-    return looked
+    def _begin(self, connection: Connection) -> None:
+        self._looked.discard(_driver(connection))
+        self._wrote.pop(_driver(connection), None)
+
+    def _commit(self, connection: Connection) -> None:
+        ours = connection.engine.url.database in os.environ["SMARTMATCH_DATABASE_URL"]
+        if ours and _driver(connection) not in self._looked:
+            self.unfenced |= self._wrote.get(_driver(connection), set())
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.dbapi_connection
 
 
 def _plant(mutant: str) -> None:

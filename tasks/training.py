@@ -65,7 +65,7 @@ def dispose(
         named = lineage.superseded(engine, champion=champion, before=kept_since)
         named += sorted(_unbooked(engine, registry) - {champion})
         disposal.dispose(registry, named)
-        training.note_disposal(engine, named, moment(now))
+        training.note_disposal(engine, lease, named, moment(now))
     return named
 
 

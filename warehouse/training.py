@@ -170,9 +170,14 @@ def record_training(
         return lineage.note_left(connection, version, taught, now)
 
 
-def note_disposal(engine: Engine, versions: Sequence[str], now: datetime) -> None:
-    """Note that the artefacts of versions were deleted for good, and delete their weights."""
+def note_disposal(engine: Engine, lease: Lease, versions: Sequence[str], now: datetime) -> None:
+    """Note that the artefacts of versions were deleted for good, and delete their weights.
+
+    Raises:
+        LeaseLost: Another retrain has taken over, and notes it itself.
+    """
     with writing(engine) as connection:
+        lease.check(connection)
         connection.execute(
             update(training_sets)
             .where(training_sets.c.version.in_(versions))

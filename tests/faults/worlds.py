@@ -37,11 +37,13 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
-def _staged(engine: Engine) -> None:
-    """People, two of whom changed their mind; events, some of them broken."""
+def _staged(engine: Engine, *, days_ago: int = 1) -> None:
+    """People, two of whom changed their mind; events, some of them broken.
+
+    Those of yesterday are believed by a purge: it asks whether time was seen lately.
+    """
     admit(engine, range(1, PEOPLE + 1))
-    # Yesterday: a purge believes its clock only where time was seen lately.
-    shift = now() - MICROS_PER_DAY
+    shift = now() - days_ago * MICROS_PER_DAY
     rows = history(11, length=EVENTS, subjects=PEOPLE, matches=40)
     newest = max(row["occurred_at"] for row in rows)
     for row in rows:
@@ -54,12 +56,17 @@ def _staged(engine: Engine) -> None:
     consent(engine, 5, analytics=False)
 
 
-def _processed(engine: Engine) -> None:
-    _staged(engine)
+def _processed(engine: Engine, *, days_ago: int = 1) -> None:
+    _staged(engine, days_ago=days_ago)
     process(engine, as_of=now())
     with reading(engine) as connection:
         kept = connection.execute(select(func.count()).select_from(events)).scalar_one()
     assert kept > EVENTS // 2
+
+
+def _finished(engine: Engine) -> None:
+    """The same, of days that are over for good, so that they can be sealed."""
+    _processed(engine, days_ago=30)
 
 
 def _aged(engine: Engine) -> None:
@@ -82,7 +89,7 @@ def _asked_to_erase(engine: Engine) -> None:
 
 STATES = {
     "process_events": _staged,
-    "aggregate_metrics": _processed,
+    "aggregate_metrics": _finished,
     "purge_expired": _aged,
     "erase_subject": _asked_to_erase,
 }

@@ -12,7 +12,8 @@ SmartMatchError
 ├── BatchUnusable           a batch is broken as a whole; staging is untouched
 ├── SumsDiffer              the running sums are not what a recount gives
 ├── NotEnoughDecisions      too little evidence to learn from
-└── NotRegistered           the registry has no such model, version or alias
+├── NotRegistered           the registry has no such model, version or alias
+└── AnotherRegistry         the books are of another registry than the one in use
 """
 
 from __future__ import annotations
@@ -95,3 +96,7 @@ class NotEnoughDecisions(SmartMatchError):
 
 class NotRegistered(SmartMatchError):
     """The registry has no such model, version or alias."""
+
+
+class AnotherRegistry(SmartMatchError):
+    """The books are of another registry than the one in use; nothing was written."""

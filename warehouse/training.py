@@ -11,7 +11,7 @@ import pandas as pd
 from sqlalchemy import delete, func, select, update
 
 from schemas.clock import MICROS_PER_DAY, micros
-from schemas.errors import ConsentRequired
+from schemas.errors import AnotherRegistry, ConsentRequired
 from schemas.purposes import Purpose
 from schemas.tables import (
     consents,
@@ -147,10 +147,17 @@ def record_training(
 
     Raises:
         LeaseLost: Another retrain has taken over; nothing was written.
+        AnotherRegistry: The books know this version already.
     """
     with writing(engine) as connection:
         lineage.lock_books(connection)
         lease.check(connection)
+        known = select(training_sets.c.version).where(training_sets.c.version == version)
+        if connection.execute(known).first() is not None:
+            raise AnotherRegistry(
+                f"version {version} is in the books already: the registry was emptied or changed "
+                "since; put back the one that belongs to this database"
+            )
         connection.execute(
             training_sets.insert().values(
                 version=version,

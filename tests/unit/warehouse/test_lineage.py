@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import select, text, update
 
 from schemas.clock import moment
-from schemas.errors import ConsentRequired, LeaseLost, NotRegistered
+from schemas.errors import AnotherRegistry, ConsentRequired, LeaseLost, NotRegistered
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import runs, subjects
@@ -227,3 +227,12 @@ def test_somebody_who_leaves_is_waited_for_by_who_keeps_the_books(
                 update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
             )
         assert booking.result() == 1
+
+
+def test_a_registry_that_begins_anew_beside_old_books_is_said(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    learn(engine, "2")
+
+    with pytest.raises(AnotherRegistry, match="version 2 is in the books already"):
+        learn(engine, "2")

@@ -40,9 +40,8 @@ def _month(name: str | None, now: int) -> tuple[int, int]:
     """Return the first day of a month and that of the next, days since 1970."""
     from datetime import date, timedelta
 
-    from schemas.clock import MICROS_PER_DAY, day_number, iso_day
+    from schemas.clock import LATE_DAYS, MICROS_PER_DAY, day_number, iso_day
     from schemas.errors import InvalidInput
-    from warehouse.blocks import LATE_DAYS
 
     if name is None:
         finished = date.fromisoformat(iso_day(now // MICROS_PER_DAY - LATE_DAYS))

@@ -60,7 +60,8 @@ def aggregate_metrics() -> Aggregated:
         with lease(engine, AGGREGATE_METRICS, settings.lease_seconds) as held:
             sealed = metrics.seal(settings.url, held, settings.smallest_group, as_of)
             metrics.count_people(settings.url, held, as_of)
-            agreed = _reconcile(settings, day_number(now) - settings.events_retention_days + 1)
+            kept = min(settings.events_retention_days, settings.metrics_retention_days)
+            agreed = _reconcile(settings, day_number(now) - kept + 1)
     except LeaseHeld:
         skipped.tell()
         return Aggregated(skipped=True)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATE_DAYS = 2
+"""A day is finished so many days after it ended: until then late events still move it."""
+
 MICROS_PER_DAY = 86_400_000_000
 
 

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from schemas.clock import LATE_DAYS
 from schemas.purposes import Purpose
 from schemas.tables import block_sums, blocks
-from warehouse import bulk, tallies
+from warehouse import bulk, marks, tallies
 from warehouse.contributions import contributions
 from warehouse.engine import reading, writing
 from warehouse.match_rows import read_matches
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from warehouse.leases import Lease
-
-LATE_DAYS = 2
-"""A day is finished so many days after it ended: until then late events still move it."""
 
 MOST_DAYS = 7
 """A block that could not tell decisions waits for more days until it has so many."""
@@ -104,12 +102,14 @@ def _next_block(connection: Connection, finished: int, smallest: int) -> Block |
     Where few decide one way, so that decisions could not be told, it waits for more days, but for
     no more than ``MOST_DAYS``.
     """
-    start = bulk.fetch(
-        connection,
-        "SELECT COALESCE((SELECT MAX(until_day) FROM blocks), (SELECT MIN(day) FROM matches))",
-    )[0][0]
+    newest, oldest = bulk.fetch(
+        connection, "SELECT (SELECT MAX(until_day) FROM blocks), (SELECT MIN(day) FROM matches)"
+    )[0]
+    start = oldest if newest is None else newest
     if start is None:
         return None
+    # What was published once and sealed again without somebody would tell of them.
+    start = max(start, marks.sealed_until(connection))
     seen: defaultdict[str, set[int]] = defaultdict(set)
     for day in range(start, finished):
         for subject, standing in bulk.fetch(connection, _STANDINGS, {"day": day}):
@@ -193,4 +193,5 @@ def _write(
                 sealed_at=sealed_at,
             )
         )
+        marks.seal_until(connection, block.until)
         tallies.keep_withheld(connection, block.until - 1, withheld)

@@ -22,12 +22,11 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import func, select
 
-from schemas.clock import MICROS_PER_DAY, iso_day
+from schemas.clock import LATE_DAYS, MICROS_PER_DAY, iso_day
 from schemas.errors import InvalidInput, SmartMatchError
 from schemas.purposes import Purpose
 from schemas.tables import private_releases, versions
 from warehouse import bulk
-from warehouse.blocks import LATE_DAYS
 from warehouse.clock_witness import check_clock
 from warehouse.engine import add_to, reading, writing
 from warehouse.purposes import consented_sql

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from schemas.clock import micros
+from schemas.clock import LATE_DAYS, day_number, micros
 from schemas.errors import NotReady
-from warehouse import consents, marks
+from warehouse import consents, marks, runs
 from warehouse.consents import Head
-from warehouse.engine import reading
+from warehouse.engine import reading, writing
 from warehouse.keyfile import has_ring
 from warehouse.witness import HEAD, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
@@ -87,9 +87,23 @@ def catch_up(engine: Engine, directory: Path) -> int:
     from warehouse.replaying import replay  # pandas: only where there is something to do
 
     carried = replay(engine, witness)
+    if backup:
+        _go_on_from_now(engine)
     if carried or backup:
         testify_restored(witness, head, carried)
     return carried
+
+
+def _go_on_from_now(engine: Engine) -> None:
+    """Let nothing that the lost database published be told anew, nor a model serve without books.
+
+    Days that it may have sealed are not sealed again; a retrain takes out of use what was learned
+    since the backup.
+    """
+    now = datetime.now(UTC)
+    with writing(engine) as connection:
+        marks.seal_until(connection, day_number(now) - LATE_DAYS)
+        runs.queue_in(connection, "retrain_model", now, "a backup was put back")
 
 
 def testify_restored(witness: Witness, head: Head | None, carried: int) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from prefect.client.orchestration import get_client
+from sqlalchemy import delete
 
 from flows.aggregate_metrics import Aggregated, _interval, _rate, _rating, aggregate_metrics
 from schemas.clock import MICROS_PER_DAY, iso_day, micros, moment
@@ -59,6 +60,16 @@ def test_finished_day_is_sealed_and_the_sums_agree(market: Engine) -> None:
     found = metrics.acceptance(market, 30, moment(NOW), published=True)
     assert found["total_proposed"] == 12
     assert aggregate_metrics().sealed == 0
+
+
+def test_sums_that_are_kept_for_less_long_than_events_agree_too(
+    market: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_METRICS_RETENTION_DAYS", "1")
+    with writing(market) as connection:
+        connection.execute(delete(metric_sums))
+
+    assert aggregate_metrics().sums == 0
 
 
 def test_sum_that_drifted_fails_the_run(market: Engine) -> None:

@@ -6,16 +6,16 @@ import random
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.exc import DBAPIError
 
-from schemas.clock import MICROS_PER_DAY, iso_day, moment
+from schemas.clock import LATE_DAYS, MICROS_PER_DAY, iso_day, moment
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import block_sums, blocks, leases
 from tests.histories import NOW, TODAY, admit, consent, make_row, process, stage
 from warehouse import metrics
-from warehouse.blocks import LATE_DAYS, MOST_DAYS, Block, seal
+from warehouse.blocks import MOST_DAYS, Block, seal
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.leases import AGGREGATE_METRICS, lease
 
@@ -274,3 +274,18 @@ def test_zombie_cannot_seal(engine: Engine) -> None:
             seal(engine, held, TODAY, K, NOW)
     with reading(engine) as connection:
         assert connection.execute(select(blocks)).all() == []
+
+
+def test_what_was_sealed_once_is_not_sealed_again_whatever_becomes_of_its_block(
+    engine: Engine,
+) -> None:
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 21), TODAY - 9)
+    assert _seal(engine) == [Block(TODAY - 9, TODAY - 8, 20)]
+
+    with writing(engine) as connection:
+        connection.execute(delete(blocks))
+
+    assert _seal(engine) == []
+    _propose(engine, range(1, 21), TODAY - 7)
+    assert _seal(engine) == [Block(TODAY - 8, TODAY - 6, 20)]

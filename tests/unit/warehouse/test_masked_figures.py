@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from schemas.clock import MICROS_PER_DAY, moment
+from schemas.clock import LATE_DAYS, MICROS_PER_DAY, moment
 from schemas.events import EventKind
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from warehouse import metrics
-from warehouse.blocks import LATE_DAYS, MOST_DAYS, seal
+from warehouse.blocks import MOST_DAYS, seal
 from warehouse.engine import connect, create_tables
 from warehouse.leases import AGGREGATE_METRICS, lease
 

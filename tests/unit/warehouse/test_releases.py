@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import func, select
 
-from schemas.clock import MICROS_PER_DAY, moment
+from schemas.clock import LATE_DAYS, MICROS_PER_DAY, moment
 from schemas.errors import InvalidInput
 from schemas.events import EventKind
 from schemas.retention import Aged
 from schemas.tables import private_releases, subjects
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
-from warehouse.blocks import LATE_DAYS
 from warehouse.clock_witness import ClockJumped
 from warehouse.engine import connect, reading, writing
 from warehouse.releases import Budget, BudgetSpent, Question, exact, release, sensitivities

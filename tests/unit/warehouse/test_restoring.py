@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -9,14 +10,14 @@ import pytest
 from sqlalchemy import delete, select, text, update
 
 from privacy.pseudonyms import subject_pseudonym
-from schemas.clock import moment
+from schemas.clock import LATE_DAYS, day_number, moment
 from schemas.consents import Options
 from schemas.errors import InvalidInput, NotReady
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
-from schemas.tables import erasures, events, matches, metadata, subjects, versions
+from schemas.tables import erasures, events, matches, metadata, runs, subjects, versions
 from tests.population import KEY, NOTICE, NOW, RUN, arrive, event, process
-from warehouse import burial, consents, proof, tombstones
+from warehouse import burial, consents, marks, proof, tombstones
 from warehouse.backups import accept_restored, back_up, put_back
 from warehouse.consents import LedgerBroken
 from warehouse.engine import is_postgres, reading, writing
@@ -243,6 +244,12 @@ def test_a_backup_is_of_one_moment_says_what_it_is_and_is_not_opened_without_key
     with pytest.raises(NotReady, match="backup"):
         tombstones.catch_up(engine, tmp_path / "no keys here")
     assert accept_restored(engine, keys) == 2
+    with reading(engine) as connection:
+        # What may have been published is not sealed again, and no model serves without books.
+        assert marks.sealed_until(connection) == day_number(datetime.now(UTC)) - LATE_DAYS
+        assert connection.execute(select(runs.c.flow).where(runs.c.state == "queued")).all() == [
+            ("retrain_model",)
+        ]
 
     assert [rows_of(engine, subject) for subject in people.values()] == [0, 4, 4]
     assert tombstones.catch_up(engine, tmp_path / "no keys here") == 0

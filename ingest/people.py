@@ -229,7 +229,7 @@ def _entry(service: Service, sent: ConsentRequest, request: Request) -> Entry:
         options=Options(sent.analytics, sent.preferences, sent.improvement),
         notice=notice,
         channel=sent.channel,
-        address_hash=address_hash(key, client[0]) if client else None,
+        address_hash=address_hash(key, sent.user_id, client[0]) if client else None,
         recorded_at=time.time_ns() // 1_000,
     )
 

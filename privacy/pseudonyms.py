@@ -40,9 +40,12 @@ def session_key(key: bytes, session_id: str) -> int:
     return _short(key, b"session\0", session_id)
 
 
-def address_hash(key: bytes, address: str) -> bytes:
-    """Return the 16-byte keyed hash of a network address, for the consent ledger."""
-    return _hmac(key, b"address\0" + address.encode())[:16]
+def address_hash(key: bytes, user_id: str, address: str) -> bytes:
+    """Return the 16-byte keyed hash of a user's network address, for the consent ledger.
+
+    Of another user at the same address it is another one, so that nobody's entry joins theirs.
+    """
+    return _hmac(key, b"address\0" + subject_pseudonym(key, user_id) + address.encode())[:16]
 
 
 def content_digest(key: bytes, content: bytes) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -67,7 +68,9 @@ def test_pseudonyms_are_hmac_of_a_label_and_the_identifier(key: bytes, identifie
     assert subject_pseudonym(key, identifier) == hmac_by_definition(key, b"user\0" + sent)
     assert match_key(key, identifier) == short(b"match\0")
     assert session_key(key, identifier) == short(b"session\0")
-    assert address_hash(key, identifier) == hmac_by_definition(key, b"address\0" + sent)[:16]
+    person = hmac_by_definition(key, b"user\0" + sent)
+    address = hmac_by_definition(key, b"address\0" + person + b"192.0.2.1")[:16]
+    assert address_hash(key, identifier, "192.0.2.1") == address
 
 
 def test_what_databases_already_hold_is_found_again_by_every_later_version() -> None:
@@ -86,13 +89,16 @@ def test_one_identifier_is_another_thing_in_every_space(identifier: str) -> None
         subject_pseudonym(KEY, identifier)[:16],
         match_key(KEY, identifier).to_bytes(16, "big"),
         session_key(KEY, identifier).to_bytes(16, "big"),
-        address_hash(KEY, identifier),
+        address_hash(KEY, identifier, identifier),
     }
 
     assert len(seen) == 4
 
 
-@pytest.mark.parametrize("make", [subject_pseudonym, match_key, session_key, address_hash])
+@pytest.mark.parametrize(
+    "make",
+    [subject_pseudonym, match_key, session_key, partial(address_hash, address="192.0.2.1")],
+)
 def test_another_key_makes_another_pseudonym(make: Callable[[bytes, str], object]) -> None:
     assert make(KEY, "user-1") != make(KEY[::-1], "user-1")
 

@@ -70,7 +70,7 @@ def _metric(service: Service, read: Callable[..., Any]) -> Callable[..., Respons
         "Every rate comes with its count and its 95 % interval. "
         "A key of scope `metrics` sees published figures, `admin` exact ones. A published figure "
         "that would tell of fewer people than `SMARTMATCH_SMALLEST_GROUP` is null, never 0; null "
-        "does not tell whether it is nobody. What only some blocks tell is the sum over those."
+        "may also stand for nobody. What only some blocks tell is the sum over those."
     )
     return metric
 

@@ -25,7 +25,7 @@ from schemas.tables import (
     staged,
     training_sets,
 )
-from warehouse import accounts, bulk, leases, queue, tallies
+from warehouse import accounts, bulk, leases, marks, queue, tallies
 from warehouse import measures as m
 from warehouse.engine import reading
 from warehouse.erasure_requests import DONE
@@ -253,7 +253,10 @@ def _publication(
         "k": smallest,
         "blocks": len(window.blocks or ()),
         "published_until": None if last is None else iso_day(last),
-        "waiting_days": None if last is None else max(0, today - last),
+        # Days before a restore may have been published, and are not waited for.
+        "waiting_days": None
+        if last is None
+        else max(0, today - max(last, marks.sealed_until(connection))),
         "withheld": unit.of(withheld.get("", 0)),
     }
 

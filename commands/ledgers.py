@@ -23,15 +23,19 @@ def consent_verify() -> None:
     """Check the ledger's chain, and that it holds every head that was noted outside of it.
 
     Also checks the witness beside the keys: its chain, its signatures, and that the report of
-    every finished erasure is the signed one. Exit code 1 if anything is broken.
+    every finished erasure and every release with noise is the one that was given. A release that
+    is missing is put back. Exit code 1 if anything is broken.
     """
     from warehouse.ledgers import verify_ledgers
 
     checked = verify_ledgers(ready_engine(), read_settings().keys)
     say(
         f"{checked.entries} entries, unbroken; {checked.heads} noted heads hold;"
-        f" {checked.testimonies} entries of the witness, {checked.reports} signed reports."
+        f" {checked.testimonies} entries of the witness, {checked.reports} signed reports,"
+        f" {checked.releases} releases with noise."
     )
+    if checked.releases_put_back:
+        say(f"{checked.releases_put_back} of the releases were missing, and are put back.")
 
 
 @consent.command("note")

@@ -32,7 +32,7 @@ def release(month: str | None, epsilon: float | None, *, as_json: bool) -> None:
     budget = Budget(round(settings.private_budget_epsilon * MICRO), settings.private_period_days)
     engine = ready_engine()
     with working("releasing"):
-        found = answer(engine, question, budget, now, add_noise)
+        found = answer(engine, settings.keys, question, budget, now=now, add_noise=add_noise)
     result(found, as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Hold the consent ledger, the witness and the reports of erasures against each other."""
+"""Hold the consent ledger, the witness, reports of erasures and noisy releases together."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy import select
 
 from schemas.tables import erasures
-from warehouse import consents, marks
-from warehouse.engine import reading
+from warehouse import consents, marks, releases
+from warehouse.engine import reading, writing
 from warehouse.erasure_requests import DONE
 from warehouse.proof import report_digest
 from warehouse.tombstones import noted_heads
@@ -31,12 +31,16 @@ class Checked:
         heads: Heads noted outside the database that it holds.
         testimonies: Entries of the witness.
         reports: Reports of erasures in the database that are the signed ones.
+        releases: Noisy releases that are those that were given.
+        releases_put_back: Of these, how many the database did not hold any more.
     """
 
     entries: int
     heads: int
     testimonies: int
     reports: int
+    releases: int
+    releases_put_back: int
 
 
 def verify_ledgers(engine: Engine, directory: Path) -> Checked:
@@ -49,15 +53,18 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     Raises:
         LedgerBroken: The consent ledger was changed, or is shorter than was noted.
         WitnessBroken: The witness was changed, is shorter than the database knows, or does not
-            know a report that the database holds.
+            know a report or a noisy release as the database holds it.
     """
     witness = Witness(directory)
     testimonies = witness.verify()
+    with writing(engine) as connection:
+        put_back = releases.agree(connection, witness)
     heads = noted_heads(witness)
     entries = consents.verify(engine, *heads)
     signed = {entry.body["sha256"] for entry in testimonies if entry.kind == REPORT}
     with reading(engine) as connection:
         followed = marks.followed(connection)
+        given = releases.check(connection, testimonies)
         reports = connection.execute(
             select(erasures.c.report).where(erasures.c.state == DONE)
         ).scalars()
@@ -67,4 +74,4 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     proven = [report for report in decoded if "signed" in report]
     if any(report_digest(report) not in signed for report in proven):
         raise WitnessBroken("the report of an erasure is not the one that was signed")
-    return Checked(entries, len(heads), len(testimonies), len(proven))
+    return Checked(entries, len(heads), len(testimonies), len(proven), given, put_back)

@@ -5,6 +5,10 @@ for in the transaction that stores its answer, behind a lock that all of them ta
 requests cannot spend more than the budget. Costs are whole millionths of epsilon and add up over
 the last days (basic composition).
 
+The witness beside the keys knows every release before anybody is told it, and is asked before
+anything is paid: a database that was set back has spent what it had spent, and gives the answers
+that it gave.
+
 A person counts with their first proposals of the window alone, a bounded number, so that each
 figure changes by a known amount when they come or go. What depends on two people, such as mutual
 acceptance, is not released.
@@ -28,13 +32,17 @@ from schemas.purposes import Purpose
 from schemas.tables import private_releases, versions
 from warehouse import bulk
 from warehouse.clock_witness import check_clock
-from warehouse.engine import add_to, reading, writing
+from warehouse.engine import add_to, insert_ignore, reading, writing
 from warehouse.purposes import consented_sql
+from warehouse.witness import RELEASE, Witness, WitnessBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
+
+    from warehouse.witness import Testimony
 
 MICRO = 1_000_000
 _COUNTS = ("proposed", "viewed", "decided", "accepted", "rated", "completed")
@@ -109,8 +117,10 @@ def exact(connection: Connection, question: Question) -> dict[str, int]:
 
 def release(
     engine: Engine,
+    directory: Path,
     question: Question,
     budget: Budget,
+    *,
     now: int,
     add_noise: Callable[[Mapping[str, int], Mapping[str, int], float], Mapping[str, Any]],
 ) -> dict[str, Any]:
@@ -118,6 +128,7 @@ def release(
 
     Args:
         engine: The database.
+        directory: Where the keys lie.
         question: What is asked.
         budget: What may be spent.
         now: Microseconds since 1970.
@@ -131,6 +142,8 @@ def release(
         ClockJumped: The clock is further ahead of the last purge than is believed.
         BudgetSpent: It would cost more than is left; nothing was computed.
         InvalidInput: The window is empty or not finished.
+        KeyMissing: There is no key file.
+        WitnessBroken: An entry of the witness cannot be read.
     """
     if not question.since < question.until:
         raise InvalidInput("until", "must be after since")
@@ -141,18 +154,69 @@ def release(
     if document is None:
         # By a clock that is a year ahead all that was spent would look long past.
         check_clock(engine, now)
+        witness = Witness(directory)
         with writing(engine) as connection:
             # Whoever comes second waits here, and then sees what the first one spent.
             connection.execute(
                 add_to(connection, versions, ["name"]), [{"name": "releases", "value": 1}]
             )
+            agree(connection, witness)
             document = _known(connection, question)
             if document is None:
                 document = _pay(connection, question, budget, now, add_noise)
+                # Before the commit: killed in between it is paid and told to nobody, and asked
+                # again it is told as it stands in the witness.
+                witness.append(RELEASE, _held(connection)[question.digest.hex()], now)
     with reading(engine) as connection:
         left = budget.limit_micro - _spent(connection, budget, now)
     answer: dict[str, Any] = msgspec.json.decode(document)
     return answer | {"budget_left": left / MICRO}
+
+
+def agree(connection: Connection, witness: Witness) -> int:
+    """Have the database and the witness hold the same releases.
+
+    Args:
+        connection: A transaction that writes.
+        witness: What survives a restore of the database.
+
+    Returns:
+        How many the database did not hold.
+
+    Raises:
+        WitnessBroken: An entry of the witness cannot be read.
+    """
+    held = _held(connection)
+    witnessed = _witnessed(witness.entries())
+    missing = [witnessed[question] for question in witnessed.keys() - held.keys()]
+    if missing:
+        rows = [body | {"question": bytes.fromhex(body["question"])} for body in missing]
+        connection.execute(insert_ignore(connection, private_releases), rows)
+    for question in sorted(held.keys() - witnessed.keys()):
+        witness.append(RELEASE, held[question], held[question]["released_at"])
+    return len(missing)
+
+
+def check(connection: Connection, testimonies: Iterable[Testimony]) -> int:
+    """Check that the releases in the database are those that were given; return how many are.
+
+    Raises:
+        WitnessBroken: One was changed.
+    """
+    held = _held(connection)
+    if any(held.get(question) != body for question, body in _witnessed(testimonies).items()):
+        raise WitnessBroken("a release with noise is not the one that was given")
+    return len(held)
+
+
+def _held(connection: Connection) -> dict[str, dict[str, Any]]:
+    """Return the releases in the database as the witness holds them, by question."""
+    rows = [dict(row) for row in connection.execute(select(private_releases)).mappings()]
+    return {row["question"].hex(): row | {"question": row["question"].hex()} for row in rows}
+
+
+def _witnessed(testimonies: Iterable[Testimony]) -> dict[str, dict[str, Any]]:
+    return {one.body["question"]: one.body for one in testimonies if one.kind == RELEASE}
 
 
 def _known(connection: Connection, question: Question) -> str | None:
@@ -192,6 +256,7 @@ def _pay(
             "figures": noisy,
         }
     ).decode()
+    newest = connection.execute(select(func.max(private_releases.c.released_at))).scalar()
     connection.execute(
         private_releases.insert().values(
             question=question.digest,
@@ -199,7 +264,8 @@ def _pay(
             until_day=question.until,
             epsilon_micro=question.epsilon_micro,
             rows_per_subject=question.rows,
-            released_at=now,
+            # A clock that is set back makes no release older than those before it.
+            released_at=max(now, newest or 0),
             document=document,
         )
     )

@@ -1,4 +1,7 @@
-"""Carry out in a database what the witness knows and it does not: erasures and withdrawals."""
+"""Carry out in a database what the witness knows and it does not.
+
+Erasures and withdrawals, and what noisy releases have cost.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ from schemas.clock import micros
 from schemas.consents import Options
 from schemas.tables import consents as ledger
 from schemas.tables import subjects
-from warehouse import consents, erasure, marks
+from warehouse import consents, erasure, marks, releases
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import open_request
 from warehouse.leases import lease
@@ -54,6 +57,7 @@ def replay(engine: Engine, witness: Witness) -> int:
         carried = _carry_out(engine, witness, missing, held)
         with writing(engine) as connection:
             held.check(connection)
+            releases.agree(connection, witness)
             marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
             marks.set_backup(connection, backup=False)
     forget_bytes(engine)

@@ -1,4 +1,4 @@
-"""What the database itself refuses: to change the consent ledger, or a block once it is sealed.
+"""What the database refuses: to change the consent ledger, a noisy release, or a sealed block.
 
 Made with the table wherever it is made; both engines say ``append-only``. SQLite's REPLACE
 deletes without firing a delete trigger, so an entry that exists is refused on insert as well.
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sqlalchemy import DDL, event
 
-from schemas.tables import block_sums, blocks, consents
+from schemas.tables import block_sums, blocks, consents, private_releases
 
 _REFUSE = "BEGIN SELECT RAISE(ABORT, 'consents is append-only'); END"
 SQLITE = (
@@ -35,6 +35,34 @@ POSTGRESQL = (
     (
         "CREATE OR REPLACE TRIGGER consents_no_truncate BEFORE TRUNCATE ON consents"
         " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
+    ),
+)
+
+_GIVEN = "BEGIN SELECT RAISE(ABORT, 'private_releases is append-only'); END"
+RELEASES_SQLITE = (
+    (
+        "CREATE TRIGGER IF NOT EXISTS private_releases_no_update"
+        f" BEFORE UPDATE ON private_releases {_GIVEN}"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS private_releases_no_delete"
+        f" BEFORE DELETE ON private_releases {_GIVEN}"
+    ),
+    (
+        "CREATE TRIGGER IF NOT EXISTS private_releases_no_replace BEFORE INSERT"
+        " ON private_releases WHEN EXISTS (SELECT 1 FROM private_releases"
+        f" WHERE question = NEW.question) {_GIVEN}"
+    ),
+)
+RELEASES_POSTGRESQL = (
+    POSTGRESQL[0],
+    (
+        "CREATE OR REPLACE TRIGGER private_releases_append_only BEFORE UPDATE OR DELETE"
+        " ON private_releases FOR EACH ROW EXECUTE FUNCTION refuse_change()"
+    ),
+    (
+        "CREATE OR REPLACE TRIGGER private_releases_no_truncate BEFORE TRUNCATE"
+        " ON private_releases FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
     ),
 )
 
@@ -95,6 +123,8 @@ SUMS_POSTGRESQL = (
 for _table, _dialect, _statements in (
     (consents, "sqlite", SQLITE),
     (consents, "postgresql", POSTGRESQL),
+    (private_releases, "sqlite", RELEASES_SQLITE),
+    (private_releases, "postgresql", RELEASES_POSTGRESQL),
     (blocks, "sqlite", BLOCKS_SQLITE),
     (blocks, "postgresql", BLOCKS_POSTGRESQL),
     (block_sums, "sqlite", SUMS_SQLITE),

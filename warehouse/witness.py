@@ -2,9 +2,9 @@
 
 A file beside the keys, one JSON line an entry, chained by SHA-256 and signed with Ed25519. It
 holds the heads of the consent ledger, by which a cut tail shows; a tombstone of everybody who was
-erased, so that a restored backup forgets them again; and the report of each erasure. A tombstone
-is a keyed digest of a subject's random number or of a pseudonym: it can be held against a row
-that is there, and leads nowhere by itself.
+erased, so that a restored backup forgets them again; the report of each erasure; and each noisy
+release, so that a restore refunds none. A tombstone is a keyed digest of a subject's random number
+or of a pseudonym: it can be held against a row that is there, and leads nowhere by itself.
 
 WitnessBroken
 └── raised when an entry was changed, moved or removed
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
 
 FILE_NAME = "witness.jsonl"
 GENESIS = "0" * 64
-HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL = (
+HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE = (
     "consent-head",
     "tombstone",
     "erasure-report",
     "restored",
     "withdrawal",
+    "noisy-release",
 )
 _TOMBSTONE_BYTES = 16
 _TAIL_BYTES = 1 << 16

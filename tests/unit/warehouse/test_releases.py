@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from schemas.clock import LATE_DAYS, MICROS_PER_DAY, moment
 from schemas.errors import InvalidInput
@@ -15,12 +16,16 @@ from schemas.retention import Aged
 from schemas.tables import private_releases, subjects
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from warehouse.clock_witness import ClockJumped
-from warehouse.engine import connect, reading, writing
+from warehouse.engine import connect, is_postgres, reading, writing
+from warehouse.keyfile import make_ring
+from warehouse.ledgers import verify_ledgers
 from warehouse.releases import Budget, BudgetSpent, Question, exact, release, sensitivities
 from warehouse.retention import begin_evidence
+from warehouse.witness import FILE_NAME, RELEASE, Witness, WitnessBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
 
     from pydantic import SecretStr
     from sqlalchemy import Engine
@@ -33,6 +38,24 @@ BUDGET = Budget(1_000_000, 365)
 def shift(figures: Mapping[str, int], _bounds: Mapping[str, int], epsilon: float) -> dict[str, Any]:
     """Stand in for noise where a test wants to know what was released."""
     return {name: {"value": value, "within": epsilon} for name, value in figures.items()}
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    make_ring(tmp_path / "keys", 1)
+    return tmp_path / "keys"
+
+
+def give(
+    engine: Engine,
+    keys: Path,
+    question: Question,
+    budget: Budget = BUDGET,
+    *,
+    now: int = NOW,
+    noise: Callable[..., Any] = shift,
+) -> dict[str, Any]:
+    return release(engine, keys, question, budget, now=now, add_noise=noise)
 
 
 def fill(engine: Engine, busy: int = 50) -> None:
@@ -84,37 +107,37 @@ def test_who_does_not_allow_analytics_or_is_being_erased_is_not_counted(engine: 
         assert exact(connection, QUESTION)["proposed"] == 8
 
 
-def test_asked_again_the_answer_is_the_same_and_costs_nothing(engine: Engine) -> None:
+def test_asked_again_the_answer_is_the_same_and_costs_nothing(engine: Engine, keys: Path) -> None:
     from privacy.noise import add_noise
 
     fill(engine)
 
-    first = release(engine, QUESTION, BUDGET, NOW, add_noise)
-    again = release(engine, QUESTION, BUDGET, NOW + 9 * MICROS_PER_DAY, add_noise)
+    first = give(engine, keys, QUESTION, noise=add_noise)
+    again = give(engine, keys, QUESTION, now=NOW + 9 * MICROS_PER_DAY, noise=add_noise)
 
     assert again == first
     assert spent(engine) == 100_000
     assert first["budget_left"] == pytest.approx(0.9)
     other = Question(QUESTION.since, QUESTION.until, 100_001, ROWS)
-    assert release(engine, other, BUDGET, NOW, add_noise)["figures"] != first["figures"]
+    assert give(engine, keys, other, noise=add_noise)["figures"] != first["figures"]
 
 
-def test_the_budget_ends_and_comes_back_with_time(engine: Engine) -> None:
+def test_the_budget_ends_and_comes_back_with_time(engine: Engine, keys: Path) -> None:
     fill(engine)
     small = Budget(250_000, 30)
     for back in (0, 1):
-        release(engine, Question(TODAY - 30 - back, TODAY - 5, 100_000, ROWS), small, NOW, shift)
+        give(engine, keys, Question(TODAY - 30 - back, TODAY - 5, 100_000, ROWS), small)
     third = Question(TODAY - 40, TODAY - 5, 100_000, ROWS)
 
     with pytest.raises(BudgetSpent, match=r"costs epsilon 0\.1, and 0\.05 is left"):
-        release(engine, third, small, NOW, shift)
+        give(engine, keys, third, small)
     assert spent(engine) == 200_000
     begin_evidence(engine, "run", [Aged("events", 0)], moment(NOW + 29 * MICROS_PER_DAY))
-    assert release(engine, third, small, NOW + 30 * MICROS_PER_DAY, shift)["budget_left"] == 0.15
+    assert give(engine, keys, third, small, now=NOW + 30 * MICROS_PER_DAY)["budget_left"] == 0.15
 
 
 def test_racing_requests_spend_no_more_than_the_budget(
-    engine: Engine, database_url: SecretStr
+    engine: Engine, keys: Path, database_url: SecretStr
 ) -> None:
     fill(engine)
     questions = [Question(TODAY - 30 - n // 2, TODAY - 5, 100_000, ROWS) for n in range(24)]
@@ -122,7 +145,7 @@ def test_racing_requests_spend_no_more_than_the_budget(
     def ask(question: Question) -> Any:
         own = connect(database_url)
         try:
-            return release(own, question, Budget(500_000, 365), NOW, shift)
+            return give(own, keys, question, Budget(500_000, 365))
         except BudgetSpent:
             return None
         finally:
@@ -137,27 +160,168 @@ def test_racing_requests_spend_no_more_than_the_budget(
         assert (one is None) == (other is None)
 
 
-def test_a_clock_that_jumped_gives_no_new_budget(engine: Engine) -> None:
+def test_a_clock_that_jumped_gives_no_new_budget(engine: Engine, keys: Path) -> None:
     fill(engine)
-    release(engine, QUESTION, Budget(100_000, 365), NOW, shift)
+    give(engine, keys, QUESTION, Budget(100_000, 365))
     begin_evidence(engine, "run", [Aged("events", 0)], moment(NOW))
     later = NOW + 366 * MICROS_PER_DAY
 
     with pytest.raises(ClockJumped):
-        release(
+        give(
             engine,
+            keys,
             Question(TODAY - 31, TODAY - 5, 100_000, ROWS),
             Budget(100_000, 365),
-            later,
-            shift,
+            now=later,
         )
     assert spent(engine) == 100_000
 
 
 @pytest.mark.parametrize(("since", "until"), [(-5, -5), (-5, -6), (-5, 1 - LATE_DAYS)])
 def test_a_window_that_is_empty_or_still_moves_is_refused(
-    engine: Engine, since: int, until: int
+    engine: Engine, keys: Path, since: int, until: int
 ) -> None:
     with pytest.raises(InvalidInput):
-        release(engine, Question(TODAY + since, TODAY + until, 1, 1), BUDGET, NOW, shift)
+        give(engine, keys, Question(TODAY + since, TODAY + until, 1, 1))
     assert spent(engine) == 0
+
+
+def rows(engine: Engine) -> list[dict[str, Any]]:
+    with reading(engine) as connection:
+        found = connection.execute(select(private_releases).order_by(private_releases.c.question))
+        return [dict(row) for row in found.mappings()]
+
+
+def open_releases(engine: Engine) -> None:
+    """Take the triggers off, as somebody with the rights of the owner could."""
+    with writing(engine) as connection:
+        if is_postgres(engine):
+            connection.execute(text("ALTER TABLE private_releases DISABLE TRIGGER ALL"))
+            return
+        for name in ("update", "delete", "replace"):
+            connection.execute(text(f"DROP TRIGGER private_releases_no_{name}"))
+
+
+def lose(engine: Engine) -> None:
+    """Set the releases back to none, as a backup of before them does."""
+    open_releases(engine)
+    with writing(engine) as connection:
+        connection.execute(private_releases.delete())
+
+
+def test_a_database_that_was_set_back_has_spent_what_it_had_spent(
+    engine: Engine, keys: Path
+) -> None:
+    from privacy.noise import add_noise
+
+    fill(engine)
+    small = Budget(200_000, 365)
+    first = give(engine, keys, QUESTION, small, noise=add_noise)
+    kept = rows(engine)
+    lose(engine)
+
+    other = Question(QUESTION.since, QUESTION.until, 100_001, ROWS)
+    with pytest.raises(BudgetSpent, match=r"0\.1 is left"):
+        give(engine, keys, other, small, noise=add_noise)
+    assert give(engine, keys, QUESTION, small, noise=add_noise) == first
+    assert rows(engine) == kept
+
+
+def test_a_release_that_was_killed_before_its_commit_is_paid_and_told_as_it_was_drawn(
+    engine: Engine, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from privacy.noise import add_noise
+
+    fill(engine)
+    append = Witness.append
+
+    def append_and_die(*arguments: Any) -> Any:
+        append(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Witness, "append", append_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            give(engine, keys, QUESTION, noise=add_noise)
+    assert rows(engine) == []
+    (witnessed,) = [one.body for one in Witness(keys).verify() if one.kind == RELEASE]
+
+    give(engine, keys, QUESTION, noise=add_noise)
+
+    assert [row["document"] for row in rows(engine)] == [witnessed["document"]]
+    assert spent(engine) == 100_000
+
+
+def test_a_release_that_the_witness_cannot_take_is_not_told(
+    engine: Engine, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(engine)
+
+    def fail(*_: Any) -> None:
+        raise OSError
+
+    monkeypatch.setattr(Witness, "append", fail)
+    with pytest.raises(OSError):  # noqa: PT011  # whatever the disk says
+        give(engine, keys, QUESTION)
+    assert spent(engine) == 0
+
+
+@pytest.mark.parametrize(
+    "wipe",
+    [
+        "UPDATE private_releases SET epsilon_micro = 1",
+        "DELETE FROM private_releases",
+        "replace",
+    ],
+)
+def test_the_database_refuses_to_change_or_forget_a_release(
+    engine: Engine, keys: Path, wipe: str
+) -> None:
+    fill(engine)
+    give(engine, keys, QUESTION)
+    if wipe == "replace":
+        wipe = (
+            "TRUNCATE private_releases"
+            if is_postgres(engine)
+            else "REPLACE INTO private_releases SELECT * FROM private_releases"
+        )
+
+    with pytest.raises(DBAPIError, match="append-only"), writing(engine) as connection:
+        connection.execute(text(wipe))
+    assert spent(engine) == 100_000
+
+
+def test_a_release_of_before_the_witness_knew_any_is_known_from_the_next_check_on(
+    engine: Engine, keys: Path
+) -> None:
+    give(engine, keys, QUESTION)
+    (keys / FILE_NAME).unlink()
+
+    assert verify_ledgers(engine, keys).releases == 1
+    lose(engine)
+
+    checked = verify_ledgers(engine, keys)
+    assert (checked.releases, checked.releases_put_back) == (1, 1)
+    assert spent(engine) == 100_000
+
+
+def test_a_release_that_was_made_cheaper_is_found(engine: Engine, keys: Path) -> None:
+    give(engine, keys, QUESTION)
+    open_releases(engine)
+    with writing(engine) as connection:
+        connection.execute(private_releases.update().values(epsilon_micro=1))
+
+    with pytest.raises(WitnessBroken, match="release"):
+        verify_ledgers(engine, keys)
+
+
+def test_a_clock_that_is_set_back_makes_no_release_older_than_those_before(
+    engine: Engine, keys: Path
+) -> None:
+    fill(engine)
+    give(engine, keys, QUESTION)
+    early = Question(TODAY - 30, TODAY - 20, 100_000, ROWS)
+
+    give(engine, keys, early, now=NOW - 9 * MICROS_PER_DAY)
+
+    assert {row["released_at"] for row in rows(engine)} == {NOW}

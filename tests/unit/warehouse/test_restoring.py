@@ -15,7 +15,16 @@ from schemas.consents import Options
 from schemas.errors import InvalidInput, NotReady
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
-from schemas.tables import erasures, events, matches, metadata, runs, subjects, versions
+from schemas.tables import (
+    erasures,
+    events,
+    matches,
+    metadata,
+    private_releases,
+    runs,
+    subjects,
+    versions,
+)
 from tests.population import KEY, NOTICE, NOW, RUN, arrive, event, process
 from warehouse import burial, consents, marks, proof, tombstones
 from warehouse.backups import accept_restored, back_up, put_back
@@ -27,6 +36,7 @@ from warehouse.keyfile import make_ring
 from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
+from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
 from warehouse.witness import FILE_NAME, RESTORED, Witness, WitnessBroken
 
@@ -79,15 +89,17 @@ def snapshot(engine: Engine) -> Callable[[], None]:
     def put() -> None:
         with writing(engine) as connection:
             if is_postgres(engine):
-                connection.execute(text("ALTER TABLE consents DISABLE TRIGGER ALL"))
+                for table in ("consents", "private_releases"):
+                    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
             else:
-                for name in ("update", "delete", "replace"):
-                    connection.execute(text(f"DROP TRIGGER IF EXISTS consents_no_{name}"))
-            for table in reversed(metadata.sorted_tables):
-                connection.execute(delete(table))
-            for table, kept in rows.items():
+                for table in ("consents", "private_releases"):
+                    for name in ("update", "delete", "replace"):
+                        connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_{name}"))
+            for emptied in reversed(metadata.sorted_tables):
+                connection.execute(delete(emptied))
+            for filled, kept in rows.items():
                 if kept:
-                    connection.execute(table.insert(), kept)
+                    connection.execute(filled.insert(), kept)
 
     return put
 
@@ -260,6 +272,25 @@ def test_a_backup_is_of_one_moment_says_what_it_is_and_is_not_opened_without_key
     content = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("smartmatch.db*"))
     assert subject_pseudonym(KEY, "a") not in content
     assert people["a"].to_bytes(8, "big") not in content
+
+
+def test_a_database_that_was_put_back_by_other_means_goes_on_from_now_and_has_spent_what_was(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    put = snapshot(engine)
+    day = day_number(moment(NOW))
+    question = Question(day - 40, day - LATE_DAYS, 100_000, 5)
+    given = {"now": NOW, "add_noise": lambda figures, *_: dict(figures)}
+    release(engine, keys, question, Budget(100_000, 365), **given)
+    put()
+
+    accept_restored(engine, keys)
+
+    with reading(engine) as connection:
+        costs = connection.execute(select(private_releases.c.epsilon_micro)).scalars().all()
+        assert costs == [100_000]
+        assert marks.sealed_until(connection) == day_number(datetime.now(UTC)) - LATE_DAYS
+        assert not marks.is_backup(connection)
 
 
 def _requests(engine: Engine) -> list[tuple[str]]:

@@ -25,6 +25,7 @@ def _digits(*parts: str) -> str:
 
 _IBAN_START = re.compile(rf"(?<![A-Za-z0-9])(?:IBAN{_S}:?{_S})?([A-Za-z]{_S}[A-Za-z]{_S}\d{_S}\d)")
 _IBAN_STEP = re.compile(rf"{_S}([A-Za-z0-9])")
+_IBAN_CUE = re.compile(r"\b(?:iban|rib)\b", re.IGNORECASE)
 _IBAN_LENGTHS = range(15, 35)
 _IBAN_UNREGISTERED = listed(
     "AO BF BJ CF CG CI CM CV DZ GA GN GQ GW HN IR KM MA MG ML MZ NE NI SN TD TG"
@@ -56,19 +57,34 @@ _TVA = re.compile(rf"\bFR{_S}" + _digits(*[r"[0-9A-HJ-NP-Z]"] * 2, *[r"\d"] * 9)
 
 _PHONE_FR = re.compile(
     r"(?<![\d€])(?<!\d[,.])(?:"
-    rf"\(?(?:\+|00){_S}\(?33\)?{_S}(?:\({_S}0{_S}\)|0)?{_S}|\(?0{_S}|(?<![\w.])33{_S}(?:\(0\)|0)?{_S}"
+    rf"[(\[]?(?:\+|00){_S}\(?33\)?{_S}(?:\({_S}0{_S}\)|0)?{_S}|[(\[]?0\)?{_S}"
+    rf"|(?:(?<![\w.])|\()33\)?{_S}(?:\(0\)|0)?{_S}"
     r"|(?<![A-Za-z0-9])[Oo](?=[ .-]?[67]))"
-    rf"[1-9]\)?{_S}" + _digits(*[r"\d"] * 8) + r"(?!\d|[A-Za-z]+\d)"
+    rf"[1-9][)\]]?{_S}" + _digits(*[r"\d"] * 8) + r"(?!\d|[A-Za-z]+\d|\.\d\d(?!\d)|/20\b)"
 )
-_PHONE_COMMAS = re.compile(r"(?<![\d,])0[1-9](?:,\s?\d\d){4}(?![\d,])")
+_PHONE_ONE_SIGN = re.compile(
+    r"(?<![\w:,])0[1-9](?P<sign>[^\w\n]{1,5})\d\d(?:(?P=sign)\d\d){3}(?!\d|(?P=sign)\w)"
+)
+"""Pairs of digits joined by one sign, whichever (``06*12*34*56*78``); six pairs are no number."""
 _PHONE_SHORN = re.compile(r"(?<![\w,.])(?<!\d )[67](?:[ .-]\d\d){4}(?!\d)")
-_PHONE_ABROAD = re.compile(
+_PHONE_NATIONAL = re.compile(
     r"(?<![\w.])(?:(?:\+?1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}"
-    r"|0\d{2,4}[ -]\d{3,4}[ -]\d{3,4})(?!\d)"
+    r"|07[1-9]\d{8}|\(?0[1-9]\d{1,3}\)?(?:(?=[ ./-])(?P<gap>\D)|(?<=\)))"
+    r"(?=(?:\D?\d){6,8}(?!\D?\d))\d{2,6}(?:(?P=gap)\d{2,4}){0,3})(?!\d)"
 )
-_ABROAD = re.compile(r"\+|\b00")
+"""North American numbers, and those of nine to eleven digits that begin with a 0."""
+_PHONE_CUED = re.compile(
+    r"\b(?:t[ée]l(?:[ée]phone)?|portable|mobile|phone|cell|gsm|fixe|fax|whatsapp|call(?:\sme)?|text(?:\sme)?)"
+    r"\b[\s:.,=]{1,3}(?:(?:num[ée]ro|number|est|is|le|au|on|at|n°|no|perso(?:nnel)?|pro)\b[\s:.]{1,3}){0,2}"
+    rf"(\(?\d(?:{_S}\d){{7,12}})(?!\d)",
+    re.IGNORECASE,
+)
+_PHONE_ABROAD = re.compile(
+    r"(?<![\w+])[(\[]?(?:\+|(?<!\d[.,])00)[)\s]{0,2}[1-9](?:[\s().\[\]/*:|~_-]{0,4}\d){4,17}"
+)
 _DATED = re.compile(r"\b[0-3]?\d[/.-][01]?\d[/.-](?:19|20)\d\d\b|\b(?:19|20)\d\d-[01]\d-[0-3]\d\b")
-_MINIMUM_ABROAD = 8
+_UNCHECKED_ABROAD = 8
+"""Digits behind the country's code from which a length that exists there is enough."""
 
 _WORD_1_9 = r"(?:un|une|deux|trois|quatre|cinq|six|sept|huit|neuf)"
 _NUMBER_WORD = (
@@ -87,12 +103,20 @@ def find_ibans(text: str) -> Iterator[Span]:
     """Find account numbers of ISO 13616, spaced or not, in either case, by their checksum.
 
     Some countries, many of them French-speaking, use the form without being in the register:
-    of theirs any length is taken that passes modulo 97 and ends where a word does.
+    of theirs any length is taken that passes modulo 97 and ends where a word does. One that is
+    called an IBAN may hold a mistake, and is somebody's all the same.
     """
     for found in _IBAN_START.finditer(text):
         letters, ends = _collect(text, found.start(1))
-        fits = [n for n in _IBAN_LENGTHS if n <= len(letters) and _is_iban(letters[:n])]
-        whole = [n for n in fits if iban.is_valid(letters[:n], check_country=False)]
+        called = _IBAN_CUE.search(text, max(0, found.start() - 30), found.start(1))
+        fits = [
+            n
+            for n in _IBAN_LENGTHS
+            if n <= len(letters)
+            and (called or mod_97_10.is_valid(letters[4:n] + letters[:4]))
+            and _is_no_prose(text[found.start(1) : ends[n - 1]])
+        ]
+        whole = [n for n in fits if _has_form_of_country(letters[:n])]
         if not whole and letters[:2] in _IBAN_UNREGISTERED:
             whole = [n for n in fits if not text[ends[n - 1] : ends[n - 1] + 1].isalnum()]
         for length in whole[:1]:
@@ -109,11 +133,19 @@ def _collect(text: str, start: int) -> tuple[str, list[int]]:
     return letters, ends
 
 
-def _is_iban(number: str) -> bool:
-    """Tell whether a compact number passes modulo 97 and is mostly digits, as words are not."""
-    if not number.isascii() or sum(letter.isdigit() for letter in number) < 10:  # noqa: PLR2004
+def _is_no_prose(written: str) -> bool:
+    """Tell whether it is mostly digits, or in one piece or in fours, as words are not."""
+    if not written.isascii():
         return False
-    return bool(mod_97_10.is_valid(number[4:] + number[:4]))
+    groups = re.split(r"[^A-Za-z0-9]+", written)
+    fours = all(len(group) == 4 for group in groups[:-1]) and len(groups[-1]) <= 4  # noqa: PLR2004
+    return len(groups) == 1 or fours or sum(map(str.isdigit, written)) >= 10  # noqa: PLR2004
+
+
+def _has_form_of_country(number: str) -> bool:
+    """Tell whether a compact number is as long, and has letters where, its country says."""
+    right = number[:2] + iban.calc_check_digits(number) + number[4:]
+    return bool(iban.is_valid(right, check_country=False))
 
 
 def find_nirs(text: str) -> Iterator[Span]:
@@ -175,7 +207,7 @@ def _kind(text: str, run: list[re.Match[str]], i: int, j: int) -> str | None:
         return None
     number = "".join(group.group() for group in run[i:j])
     start, end = run[i].start(), run[j - 1].end()
-    if _touches_letters(text, start, end):
+    if _touches_letters(text, start, end) or text[max(0, start - 1) : start] == "+":
         return None
     if grouping in _COMPANY_GROUPINGS or whole:
         if total == 14 and siret.is_valid(number) and grouping != (4, 6, 4):  # noqa: PLR2004
@@ -208,23 +240,35 @@ def find_phones(text: str) -> Iterator[Span]:
     Numbers said in words count (``zéro six douze...``). Dates that happen to hold ten
     digits do not.
     """
-    for pattern in (_PHONE_FR, _PHONE_COMMAS, _PHONE_SHORN, _PHONE_ABROAD):
+    for pattern in (_PHONE_FR, _PHONE_ONE_SIGN, _PHONE_SHORN, _PHONE_NATIONAL):
         for found in pattern.finditer(text):
             if not _DATED.search(found.group()):
                 yield Span(found.start(), found.end(), "PHONE")
+    for found in _PHONE_CUED.finditer(text):
+        yield Span(found.start(1), found.end(1), "PHONE")
     for found in _PHONE_SPOKEN.finditer(text):
         if any(letter.isalpha() for letter in found.group()):
             yield Span(found.start(), found.end(), "PHONE")
-    if _ABROAD.search(text):
-        yield from _phones_abroad(text)
+    for found in _PHONE_ABROAD.finditer(text):
+        end = _end_of_dialled(found.group())
+        if end and not _MONEY.match(text, found.start() + end):
+            yield Span(found.start(), found.start() + end, "PHONE")
 
 
-def _phones_abroad(text: str) -> Iterator[Span]:
-    possible = phonenumbers.Leniency.POSSIBLE
-    for found in phonenumbers.PhoneNumberMatcher(text, "FR", leniency=possible):
-        national = str(found.number.national_number)
-        if (
-            found.raw_string.lstrip("( ").startswith(("+", "00"))
-            and len(national) >= _MINIMUM_ABROAD
+def _end_of_dialled(written: str) -> int:
+    """Return where the longest number ends that its country could have given; 0 for none.
+
+    A short one has to be of a range in use, so that ``+20 000`` is none.
+    """
+    for group in reversed(list(_GROUP.finditer(written))):
+        digits = re.sub(r"\D", "", written[: group.end()]).removeprefix("00")
+        try:
+            number = phonenumbers.parse(f"+{digits}")
+        except phonenumbers.NumberParseException:
+            continue
+        long = len(str(number.national_number)) >= _UNCHECKED_ABROAD
+        if phonenumbers.is_valid_number(number) or (
+            long and phonenumbers.is_possible_number(number)
         ):
-            yield Span(found.start, found.end, "PHONE")
+            return group.end()
+    return 0

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+import phonenumbers
 import pytest
+from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from privacy import numbers
 from privacy.spans import Span, settle
@@ -23,6 +25,9 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[tuple[str, s
         "MT84 MALT 0110 0001 2345 MTLC AST0 01S",
         "NO9386011117947",
         "SN08SN0100152000048500003035",
+        "GI75NWBK000000007099453",
+        "BH74 BMAG QWER TYUI OPAS DF",
+        "bh74bmagqwertyuiopasdf",
     ],
 )
 def test_ibans_of_the_register_and_beyond_are_found(iban: str) -> None:
@@ -31,6 +36,19 @@ def test_ibans_of_the_register_and_beyond_are_found(iban: str) -> None:
 
 def test_an_iban_with_a_wrong_check_digit_is_none() -> None:
     assert found(numbers.find_ibans, "FR14 2004 1010 0505 0001 3M02 607") == []
+
+
+def test_an_account_called_iban_is_one_in_spite_of_a_wrong_digit() -> None:
+    assert found(numbers.find_ibans, "IBAN : FR14 2004 1010 0505 0001 3M02 607") == [
+        ("IBAN", "FR14 2004 1010 0505 0001 3M02 607")
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["IBAN de 12 caractères", "ps 12 demandes envoyées hier sans suite"]
+)
+def test_words_that_begin_like_an_account_are_none(text: str) -> None:
+    assert found(numbers.find_ibans, text) == []
 
 
 @pytest.mark.parametrize(
@@ -132,14 +150,67 @@ def test_the_vat_number_of_a_company_is_found() -> None:
         "+1 202 555 0123",
         "+212 6 12 34 56 78",
         "020 7946 0958",
+        "06:12:34:56:78",
+        "06*12*34*56*78",
+        "06 | 12 | 34 | 56 | 78",
+        "06'12'34'56'78",
+        "(0)6 12 34 56 78",
+        "[06] 12 34 56 78",
+        "+33(0)6-12-34-56-78",
+        "+44 (0)20 7946 0958",
+        "(33) 6 12 34 56 78",
+        "+262 (0)692 12 34 56",
+        "07700 900123",
+        "(01632) 960123",
+        "07700900123",
     ],
 )
 def test_telephone_numbers_are_found_however_written(phone: str) -> None:
     assert ("PHONE", phone) in found(numbers.find_phones, f"au {phone}, merci")
 
 
+@pytest.mark.parametrize("prefix", ["+", "00"])
+@pytest.mark.parametrize("form", [PhoneNumberFormat.E164, PhoneNumberFormat.INTERNATIONAL])
+def test_every_kind_of_number_of_every_region_is_found_by_its_prefix(
+    prefix: str, form: int
+) -> None:
+    examples = [
+        phonenumbers.example_number_for_type(region, kind)
+        for region in phonenumbers.SUPPORTED_REGIONS
+        for kind in PhoneNumberType.values()
+    ]
+    written = [phonenumbers.format_number(n, form)[1:] for n in examples if n is not None]
+
+    kept = [
+        number
+        for number in (prefix + rest for rest in written)
+        if ("PHONE", number) not in found(numbers.find_phones, f"au {number}, merci")
+    ]
+
+    assert len(written) > 1_000
+    assert kept == []
+
+
+def test_a_bare_number_is_a_telephone_where_it_is_called_so() -> None:
+    assert found(numbers.find_phones, "portable : 612345678") == [("PHONE", "612345678")]
+    assert found(numbers.find_phones, "call me on 2025550123") == [("PHONE", "2025550123")]
+    assert found(numbers.find_phones, "dossier 2025550123") == []
+
+
 @pytest.mark.parametrize(
-    "text", ["le 01/02/2024 03h", "2024-05-12 12:30", "commande 1234567890123", "bac +2, 12 000 €"]
+    "text",
+    [
+        "le 01/02/2024 03h",
+        "2024-05-12 12:30",
+        "commande 1234567890123",
+        "bac +2, 12 000 €",
+        "08.30 12.00 13.30 17.00",
+        "08:30-12:00 13:30-17:00",
+        "08/20 12/20 11/20",
+        "06:12:34:56:78:9a",
+        "entre +15 000 et +18 000 par an",
+        "+20 225 000 000 euros",
+    ],
 )
 def test_dates_and_orders_are_no_telephone_numbers(text: str) -> None:
     assert found(numbers.find_phones, text) == []

@@ -10,15 +10,20 @@ from privacy.lexicon import listed
 from privacy.spans import Span
 
 _STREET = (
-    r"(?:rue|avenue|av\.?|ave\.?|boulevard|boul\.?|bd\.?|bld\.?|blvd\.?|place|pl\.|chemin|che?\.|ch\."
+    r"(?:rue|avenue|av\.?|ave\.?|boulevard|boul\.?|bd\.?|bld\.?|blvd\.?|place|pl\.|chemin|chem\.|che?\.|ch\."
     r"|all[ée]es?|all\.|impasse|imp\.|route|rte\.?|quai|cours|square|sq\.|passage|pass\.|sentier|sente"
     r"|ruelle|villa|cit[ée]|r[ée]sidence|r[ée]s\.|lotissement|lot\.|hameau|lieu-?\s?dit|faubourg|fbg\.?"
     r"|fg\.?|esplanade|promenade|voie|venelle|traverse|mont[ée]e|c[ôo]te|rond-point|parvis|mail|clos"
     r"|domaine|cour|galerie|porte|pont|chauss[ée]e|digue|lev[ée]e|zone|z\.?a\.?c?\.?|z\.?i\.?|rampe"
-    r"|carrefour|coteau|drève|corniche|parc|terrasse|ham\.)"
+    r"|carrefour|coteau|drève|corniche|parc|terrasse|quartier|ham\.|r\.)"
 )
+_SHORT_STREET = (
+    r"(?:r|all|ave|car|ch|che|chem|chs|cor|crs|dom|esp|fbg|gal|ham|imp|ld|lot|mt[ée]e?|pas|pass|pl|pro[mn]?"
+    r"|qu|qua|quart?|res|rés|rle|rpt|sen|sent|sq|tra|trav|tsse|vla)\.?"
+)
+"""Kinds of streets as the post office shortens them (NF Z 10-011); many are other words, too."""
 _NUMBER = (
-    r"(?<![\d.,])(?:n\s?°\s?|num[ée]ro\s)?\d{1,4}(?:\s?(?:bis|ter|quater|[a-dA-D])(?![\w']))?"
+    r"(?<![\d.,])(?:n\s?°\s?|num[ée]ro\s)?\d{1,4}(?:\s?(?:bis|ter|quater|quinquies|[a-hqtA-HQT])(?![\w']))?"
     r"(?:\s?[-/,&]\s?\d{1,4}(?:\s?(?:bis|ter))?)?"
 )
 # Where a street's name ends in running text: what goes on with the sentence.
@@ -27,20 +32,21 @@ _STOP = (
     r"|elle|on|nous|vous|ils|elles|trop|très|tel|tél|téléphone|mail|email|e-mail|merci|près|pas|ne|n'"
     r"|mon|ma|mes|son|sa|ses|ce|cette|y|qu'|quand|si|donc|puis|était|sera|code|digicode|interphone"
     r"|bât|bâtiment|apt|appt|appartement|étage|escalier|cp|ville|né|née|joignable|tous|pendant|demain"
-    r"|hier|aujourd'hui|j'ai|j'habite|habite|to|and|is|at|because|please)"
+    r"|hier|aujourd'hui|soir|matin|midi|week-end|j'ai|j'habite|habite|to|and|is|at|because|please)"
 )
 _LINK = r"(?:de la|de l'|de|du|des|d'|la|le|les|l'|aux?|à|sur|sous|en|lès?|et|the|of)"
-_WORD = rf"(?!(?:{_STOP})(?![\w'-]))[^\W\d_][\w'.-]{{0,40}}"
+_WORD = rf"(?!(?:{_STOP}|{_LINK})(?![\w'-]))[^\W\d_][\w'.-]{{0,40}}"
 _CAPITAL = r"(?-i:[A-ZÀ-ÖØ-Þ])[\w'-]{0,40}"
 _STREET_NAME = (
     # Linked words first (de la République), then up to four more, then a date (du 8 mai 1945).
-    rf"(?:\s(?:{_LINK}\s?)?(?:\d{{1,2}}(?:er)?\s[^\W\d_]+(?:\s\d{{4}})?|{_WORD}))"
-    rf"(?:\s(?:{_LINK}\s)?{_WORD}){{0,4}}"
+    rf"(?:\s(?:{_LINK}\s?){{0,2}}(?:\d{{1,2}}(?:er)?\s[^\W\d_]+(?:\s\d{{4}})?|{_WORD}))"
+    rf"(?:\s(?:{_LINK}\s){{0,2}}{_WORD}){{0,4}}"
 )
-_POSTCODE = r"(?:F-?\s?)?(?:0[1-9]|[1-8]\d|9[0-58])\s?\d{3}"
-_TOWN_WORD = r"(?-i:[A-ZÀ-ÖØ-Þ])[^\W\d_]{0,40}(?:'[^\W\d_]{1,40})?"
+_DEPARTMENT = r"(?:0[1-9]|[1-8]\d|9[0-578])"
+_POSTCODE = rf"(?:F-?\s?)?{_DEPARTMENT}\s?\d{{3}}"
+_TOWN_WORD = r"(?!cedex\b)(?-i:[A-ZÀ-ÖØ-Þ])[^\W\d_]{0,40}(?:'[^\W\d_]{1,40})?"
 _TOWN = (
-    rf"(?:{_TOWN_WORD})(?:[\s-](?:(?:sur|sous|en|la|le|les|lès|de|du|des|aux|et|d'|l')[\s-])?"
+    rf"(?:{_TOWN_WORD})(?:[\s-](?:(?:sur|sous|en|la|le|les|lès|de|du|des|à|au|aux|et|d'|l')[\s-])?"
     rf"(?:{_TOWN_WORD}))"
     r"{0,6}(?:\s(?:cedex|CEDEX|Cedex)(?:\s\d{1,2})?|\s\d{1,2}(?:e|er|ème)(?:\sarr\w*)?)?"
 )
@@ -51,7 +57,12 @@ _COMPLEMENT = (
 )
 _TOWN_LINE = rf"(?:\s?[,;-]?\s*{_POSTCODE}\s(?:{_TOWN}|{_LOWER_TOWN}))"
 _NUMBERED = re.compile(
-    rf"{_NUMBER}\s?,?\s{_STREET}(?![\w-]){_STREET_NAME}{_COMPLEMENT}{_TOWN_LINE}?", re.IGNORECASE
+    rf"{_NUMBER}\s?,?\s(?:{_STREET}(?![\w-]){_STREET_NAME}"
+    rf"|{_SHORT_STREET}(?=\s(?:(?:{_LINK}\s?)?(?-i:[A-ZÀ-ÖØ-Þ])|{_LINK}\s\d)){_STREET_NAME}"
+    rf"|{_SHORT_STREET}{_STREET_NAME}(?={_COMPLEMENT}{_TOWN_LINE})"
+    rf"|(?:grande?|petite?|vieille|vieux|ancienne?|haute|basse)[\s-]{_STREET}(?![\w-])(?:{_STREET_NAME})?)"
+    rf"{_COMPLEMENT}{_TOWN_LINE}?",
+    re.IGNORECASE,
 )
 _LIVES = (
     r"(?:habit\w+|demeur\w+|domicili\w+|r[ée]sid\w+|log\w+|adresse|vis|vit|d[ée]m[ée]nag\w+)"
@@ -65,13 +76,19 @@ _UNNUMBERED = re.compile(
 _POSTCODE_TOWN = re.compile(rf"(?<![\d.,/-])(?<!\d\s){_POSTCODE}[\s,-]{{1,2}}({_TOWN})")
 _TOWN_POSTCODE = re.compile(
     rf"(?<![\w-])({_TOWN_WORD}(?:[\s-](?:(?:sur|en|la|le|les|de)[\s-])?{_TOWN_WORD}){{0,4}})\s?"
-    r"\(?(?:0[1-9]|[1-8]\d|9[0-58])\d{3}\)?(?!\d|\s?(?:€|euros?|km|k€|\d))"
+    rf"\(?{_DEPARTMENT}\d{{3}}\)?"
+    r"(?!\d|\s?(?:€|euros?|km|k€|\d))"
 )
 _LOWER_POSTCODE_TOWN = re.compile(
     rf"(?:{_LIVES}|\bà\s|\bsur\s|code postal\s:?\s?|\bcp\s?:?\s?)({_POSTCODE}\s{_LOWER_TOWN})",
     re.IGNORECASE,
 )
-_BOX = re.compile(rf"\b(?:B\.?P\.?|CS|TSA)\s?\d{{2,5}}{_TOWN_LINE}", re.IGNORECASE)
+_BOX = re.compile(
+    rf"\b(?:B\.?P\.?|CS|TSA)\s?\d{{2,5}}{_TOWN_LINE}"
+    r"|\b(?:(?-i:BP)\s(?:n°\s?)?(?!20[12]\d\b)\d{1,5}|(?-i:CS|TSA)\s\d{2}\s?\d{3}"
+    r"|bo[îi]te postale\s(?:n°\s?)?\d+)\b",
+    re.IGNORECASE,
+)
 _ABROAD = re.compile(
     r"(?<![\w.])\d{1,5}[A-Za-z]?\s(?:[A-Z][\w'.-]*\s){1,4}"
     r"(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|Court|Ct|Way|Close|Square|Terrace|Crescent"

@@ -10,15 +10,16 @@ from ipaddress import ip_address
 from privacy.spans import Span
 
 _AT = (
-    r"(?:@|\s{0,2}[\[({<]\s?(?:at|arobase?|arrobase?|chez|a|@)\s?[\])}>]\s{0,2}"
+    r"(?:@|%40|&#64;|&commat;|\s{0,2}[\[({<]\s?(?:at|arobase?|arrobase?|chez|[aà]|@)\s?[\])}>]\s{0,2}"
     r"|\s(?:arr?obas?e?|a\srobase|at\ssign)\s)"
 )
 _AT_APART = r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\.(?:fr|com|net|org|eu)\b))"
-_DOT = r"(?:\.|\s?[\[({<]\s?(?:dot|point|pt|\.)\s?[\])}>]\s?|\s(?:dot|point)\s)"
+_DOT = r"(?:\.{1,3}|\s?[\[({<]\s?(?:dot|point|pt|\.)\s?[\])}>]\s?|\s(?:dot|point)\s)"
+_DASH = r"\s(?:tiret(?:\s(?:du\s(?:six|huit|6|8)|bas))?|underscore|trait\sd'union|dash|hyphen)\s"
 _ATOM = r"[\w+%&!#$*?^|~='/-]{1,128}"
-_LABEL = r"[^\W_](?:[\w-]{0,62}[^\W_])?"
+_LABEL = rf"[^\W_](?:[\w-]{{0,62}}[^\W_])?(?:{_DASH}[^\W_]{{1,62}}){{0,3}}"
 # A quoted local part may hold anything; a plain one is atoms joined by dots, said or signed.
-_LOCAL = rf'(?:"[^"\n]{{1,64}}"|(?<![\w.+-]){_ATOM}(?:{_DOT}{_ATOM}){{0,8}}\.?)'
+_LOCAL = rf'(?:"[^"\n]{{1,64}}"|(?<![\w.+-]){_ATOM}(?:(?:{_DOT}|{_DASH}){_ATOM}){{0,8}}\.?)'
 _MORE_LABELS = rf"(?:(?:{_DOT}|\s\.|,(?=(?:fr|com|net|org)\b)){_LABEL})"
 _EMAIL = re.compile(
     rf"{_LOCAL}(?:{_AT}(?:\[[\dA-Fa-f.:IPv]+\]|{_LABEL}{_MORE_LABELS}{{0,8}})"
@@ -26,16 +27,19 @@ _EMAIL = re.compile(
     re.IGNORECASE,
 )
 _PROVIDERS = r"(?:gmail|hotmail|outlook|yahoo|orange|free|sfr|laposte|wanadoo|live|proton(?:mail)?)"
+_ENDINGS = r"(?:fr|com|net|org|eu|be|ch|ca|io|me|re|lu|uk|info|bzh|paris)"
 _SPOKEN_EMAIL = re.compile(
     rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}\s(?:at|chez)\s{_PROVIDERS}"
-    rf"(?:\.|\s(?:point|dot)\s)[a-z]{{2,6}}\b"
+    rf"(?:\.|\s(?:point|dot)\s){_ENDINGS}\b"
+    rf"|(?<![\w.+-])[\w+-]{{1,64}}(?:[._][\w+-]{{1,64}}){{1,4}}\s(?:at|à)\s(?:{_LABEL}\.){{1,4}}{_ENDINGS}\b"
     # Of any other domain only the last dot has to be said; "at some point it" is no address.
     rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\sdot\s[\w+-]{{1,64}}){{0,6}}\sat\s"
-    rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,6}}|\spoint\s(?:fr|com|net|org|eu))\b",
+    rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,6}}|\spoint\s{_ENDINGS})\b",
     re.IGNORECASE,
 )
 _EMAIL_SIGN = re.compile(
-    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|[\[({<]\s?a\s?[\])}>]", re.IGNORECASE
+    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|%40|&#64;|&commat;|[\[({<]\s?[aà]\s?[\])}>]|\.\w+\sà\s",
+    re.IGNORECASE,
 )
 _EMAIL_LEAD = re.compile(
     r"(?:(?:mon\s|my\s)?(?:e-?mail|mail|courriel|mailto|adresse|contact)\s?[=:/]+|[dljnsmtc]'|qu')+",

@@ -29,10 +29,19 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[str]:
         "jean.dupont at gmail dot com",
         "jean.dupont at mail.entreprise dot fr",
         "o'brien@example.ie",
+        "jean tiret dupont arobase mon tiret domaine point fr",
+        "jean tiret du six dupont arobase free point fr",
+        "jean.dupont at free.fr",
+        "jean.dupont&#64;free.fr",
+        "jean..dupont@free.fr",
     ],
 )
 def test_email_addresses_are_found_however_written(email: str) -> None:
     assert found(patterns.find_emails, f"écrire à {email}, merci") == [email]
+
+
+def test_words_around_a_provider_are_no_email_address() -> None:
+    assert found(patterns.find_emails, "je travaille chez orange point final") == []
 
 
 def test_what_introduces_an_email_address_is_not_part_of_it() -> None:
@@ -102,12 +111,32 @@ def test_other_dates_are_of_birth_only_where_they_are_called_so() -> None:
         "5 rue victor hugo",
         "29000 Quimper",
         "221B Baker Street",
+        "12 r. Victor Hugo",
+        "12 R VICTOR HUGO",
+        "4 T chem. des Acacias",
+        "3 qu. de la Marne, 97400 Saint-Denis",
+        "12 imp. des lilas 92400 courbevoie",
+        "2, sq. d'Italie",
+        "7 crs Gambetta",
+        "14 Grand-Rue",
+        "3 av. Foch, CS 33735, 75048 Paris Cedex 4",
+        "BP 123",
+        "CS 12345",
+        "97110 Pointe-à-Pitre",
     ],
 )
-def test_addresses_are_found(address: str) -> None:
-    text = f"au {address}, merci"
+@pytest.mark.parametrize("after", [", merci", " le soir"])
+def test_addresses_are_found(address: str, after: str) -> None:
+    text = f"au {address}{after}"
 
     assert max(found(addresses.find_addresses, text), key=len) == address
+
+
+@pytest.mark.parametrize(
+    "text", ["12 esp. de danse", "3 trav. par an", "le BP 2026", "module CS 101", "2 al. et 3 fg"]
+)
+def test_shortened_words_behind_a_number_are_no_street(text: str) -> None:
+    assert found(addresses.find_addresses, text) == []
 
 
 def test_a_street_without_number_is_an_address_where_somebody_lives() -> None:

@@ -17,6 +17,7 @@ from warehouse import queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect
+from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
 from warehouse.staging import RULE_CONSENT, Outcome
 from warehouse.tombstones import catch_up
@@ -72,6 +73,7 @@ class Service:
         self._watched = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)
         self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
+        self._newest_head = NewestHead(settings.keys)
         self.observed = Observed()
         self.disk = DiskReserve(self.engine, settings.disk_reserve_bytes)
         self._lock = threading.Lock()
@@ -93,6 +95,7 @@ class Service:
                         queue_events=self.settings.queue_events,
                         settled=_wake,
                         observed=self.observed.commit,
+                        worked=partial(self._newest_head.note, self.engine),
                     )
         return self._committer
 

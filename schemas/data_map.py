@@ -277,7 +277,8 @@ STORES: dict[str, StoreMap] = {
     "key file and day keys": StoreMap(
         where="data/keys",
         holds="secrets of pseudonyms and digests, one key a day for sealed texts, the witness of"
-        " heads, erasures, withdrawals and noisy releases, and case files of erasures under way",
+        " heads, erasures, withdrawals and noisy releases, the newest head of the ledger, and case"
+        " files of erasures under way",
         personal="with it, pseudonyms lead to people and sealed texts open; the witness holds keyed"
         " digests of random numbers and pseudonyms; a case file holds a person's pseudonyms",
         kept="until they are rotated out; a day's key until no sealed text of that day waits; the"

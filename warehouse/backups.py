@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from schemas.errors import InvalidInput, NotReady
-from warehouse import marks, tombstones
+from warehouse import consents, marks, tombstones
 from warehouse.engine import check_ready, connect, is_postgres, writing
 from warehouse.retention import forget_bytes
 from warehouse.witness import Witness
@@ -79,9 +79,12 @@ def accept_restored(engine: Engine, directory: Path) -> int:
         How many erasures and withdrawals were carried out.
     """
     check_ready(engine)
+    head = consents.head(engine)
     with writing(engine) as connection:
         marks.set_backup(connection, backup=True)
-    return tombstones.catch_up(engine, directory)
+    carried = tombstones.catch_up(engine, directory)
+    tombstones.testify_restored(directory, head, carried)
+    return carried
 
 
 def _only_sqlite(engine: Engine) -> None:

@@ -97,6 +97,8 @@ class Committer:
         settled: Called from the writer's thread with tickets whose fate is known.
         observed: Called after each commit with what it entered into the books, the number
             of events and the seconds that it took.
+        worked: Called after each commit that did other work than storing events, before whoever
+            asked for it is told; where it fails they are told to try again.
     """
 
     def __init__(
@@ -108,6 +110,7 @@ class Committer:
         queue_events: int,
         settled: Callable[[list[Ticket]], None],
         observed: Callable[[Mapping[tuple[str, str], int], int, float], None],
+        worked: Callable[[], object] = lambda: None,
     ) -> None:
         self._engine = engine
         self._known = known
@@ -115,6 +118,7 @@ class Committer:
         self._limit = queue_events
         self._settled = settled
         self._observed = observed
+        self._worked = worked
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._short: deque[Ticket] = deque()
@@ -250,6 +254,7 @@ class Committer:
             self._drop_connection()
             _logger.warning("A commit failed: %s", type(error).__name__)
             return _Failure(begun=begun, passes=isinstance(error, NotReady))
+        self._conclude([one for one in tickets if one.work is not None and one.error is None])
         lookup.teach(self._known)
         self._observed(entries, len(arrivals), time.perf_counter() - started)
         start = 0
@@ -257,6 +262,16 @@ class Committer:
             ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]
             start += len(ticket.arrivals)
         return None
+
+    def _conclude(self, worked: Sequence[Ticket]) -> None:
+        if not worked:
+            return
+        try:
+            self._worked()
+        except SmartMatchError as error:
+            _logger.warning("What was committed could not be noted: %s", error)
+            for ticket in worked:
+                ticket.error = NotReady("what was committed could not be noted")
 
     def _check_room(self, events: int) -> None:
         if events and not self._disk.has_room(events):

@@ -1,8 +1,8 @@
 """The consent ledger and the state of now: append-only, chained by hash, failing closed.
 
 Every answer to the notice is one entry. An entry's hash covers its fields and the hash of the
-entry before it, so that a changed, reordered or removed entry shows; the number of entries is
-kept apart, so that a cut tail shows too. The entries of a person carry a random number that
+entry before it, so that a changed, reordered or removed entry shows; the newest is noted beside
+the keys, so that a cut tail shows too. The entries of a person carry a random number that
 only their row in ``subjects`` knows: when that row is deleted they lead nowhere.
 """
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from schemas.errors import KeyMissing
+from schemas.errors import KeyMissing, NotReady
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -137,6 +137,15 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def noting() -> Iterator[None]:
+    """Raise what the disk says about a note in the key directory as ``NotReady``."""
+    try:
+        yield
+    except OSError as error:
+        raise NotReady(f"the key directory took no note ({type(error).__name__})") from None
 
 
 def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:

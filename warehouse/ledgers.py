@@ -14,7 +14,7 @@ from warehouse.engine import reading, writing
 from warehouse.erasure_requests import DONE
 from warehouse.proof import report_digest
 from warehouse.tombstones import noted_heads
-from warehouse.witness import REPORT, Witness, WitnessBroken
+from warehouse.witness import REPORT, RESTORED, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +33,7 @@ class Checked:
         reports: Reports of erasures in the database that are the signed ones.
         releases: Noisy releases that are those that were given.
         releases_put_back: Of these, how many the database did not hold any more.
+        restores: How often somebody said that a backup was put back.
     """
 
     entries: int
@@ -41,6 +42,7 @@ class Checked:
     reports: int
     releases: int
     releases_put_back: int
+    restores: int
 
 
 def verify_ledgers(engine: Engine, directory: Path) -> Checked:
@@ -59,7 +61,7 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     testimonies = witness.verify()
     with writing(engine) as connection:
         put_back = releases.agree(connection, witness)
-    heads = noted_heads(witness)
+    heads = noted_heads(directory, testimonies)
     entries = consents.verify(engine, *heads)
     signed = {entry.body["sha256"] for entry in testimonies if entry.kind == REPORT}
     with reading(engine) as connection:
@@ -74,4 +76,5 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     proven = [report for report in decoded if "signed" in report]
     if any(report_digest(report) not in signed for report in proven):
         raise WitnessBroken("the report of an erasure is not the one that was signed")
-    return Checked(entries, len(heads), len(testimonies), len(proven), given, put_back)
+    restores = sum(entry.kind == RESTORED for entry in testimonies)
+    return Checked(entries, len(heads), len(testimonies), len(proven), given, put_back, restores)

@@ -14,18 +14,21 @@ import msgspec
 from schemas.clock import LATE_DAYS, day_number, micros
 from schemas.errors import NotReady
 from warehouse import consents, marks, runs
-from warehouse.consents import Head
+from warehouse.consents import Head, LedgerBroken
 from warehouse.engine import reading, writing
 from warehouse.keyfile import has_ring
+from warehouse.newest_head import FILE_NAME, NewestHead
 from warehouse.witness import HEAD, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
     from schemas.consents import Options
     from warehouse.consents import Person, State
+    from warehouse.witness import Testimony
 
 _PURPOSES = ("analytics", "preferences", "improvement")
 
@@ -77,7 +80,7 @@ def catch_up(engine: Engine, directory: Path) -> int:
         if backup:
             raise NotReady("this database is a backup; start the server or `smartmatch restore`")
         return 0
-    witness, head = Witness(directory), consents.head(engine)
+    witness = Witness(directory)
     last = witness.last()
     known = last.marks if last else 0
     if known < followed:
@@ -89,8 +92,6 @@ def catch_up(engine: Engine, directory: Path) -> int:
     carried = replay(engine, witness)
     if backup:
         _go_on_from_now(engine)
-    if carried or backup:
-        testify_restored(witness, head, carried)
     return carried
 
 
@@ -106,42 +107,57 @@ def _go_on_from_now(engine: Engine) -> None:
         runs.queue_in(connection, "retrain_model", now, "a backup was put back")
 
 
-def testify_restored(witness: Witness, head: Head | None, carried: int) -> None:
-    """Say that the ledger goes on from an earlier head, so that its cut tail is a known one."""
+def testify_restored(directory: Path, head: Head | None, carried: int) -> None:
+    """Say that the ledger goes on from an earlier head, so that its cut tail is a known one.
+
+    For whoever says that they put a backup back: nobody else may, or a cut would look like one.
+    """
     body = {
         "carried_out": carried,
         "seq": head.seq if head else 0,
         "hash": head.entry_hash.hex() if head else "",
     }
-    witness.append(RESTORED, body, micros(datetime.now(UTC)))
+    Witness(directory).append(RESTORED, body, micros(datetime.now(UTC)))
+    NewestHead(directory).own_up(head)
 
 
 def note_head(engine: Engine, directory: Path, now: datetime) -> Head | None:
-    """Let the witness know the newest entry of the consent ledger."""
+    """Let the witness know the newest entry of the consent ledger.
+
+    Raises:
+        LedgerBroken: The ledger does not hold what was noted last.
+    """
     head = consents.head(engine)
     if head is not None:
-        body = {"seq": head.seq, "hash": head.entry_hash.hex()}
+        if not NewestHead(directory).note(engine):
+            raise LedgerBroken("the newest entry that was noted is not in the ledger")
+        body = {"seq": head.seq, "hash": head.entry_hash.hex(), "newest": FILE_NAME}
         Witness(directory).append(HEAD, body, micros(now))
     return head
 
 
-def noted_heads(witness: Witness) -> list[Head]:
+def noted_heads(directory: Path, testimonies: Iterable[Testimony]) -> list[Head]:
     """Return the heads that the ledger still has to hold, the witness itself being whole.
 
     A restored backup is shorter than what was noted before; from there on it is held to the
-    head that it had when it was put back.
+    head that it had when somebody said that it was put back.
 
     Raises:
-        WitnessBroken: An entry of the witness is not what was written.
+        WitnessBroken: The newest head is not what was written, or is gone.
     """
     kept: list[Head] = []
-    for entry in witness.verify():
+    beside = False
+    for entry in testimonies:
         if entry.kind in (HEAD, RESTORED):
             seq = entry.body["seq"]
             if entry.kind == RESTORED:
                 kept = [head for head in kept if head.seq <= seq]
             kept += [Head(seq, bytes.fromhex(entry.body["hash"]))] if seq else []
-    return kept
+            beside |= "newest" in entry.body
+    newest = NewestHead(directory).read()
+    if kept and beside and (newest is None or newest.seq < kept[-1].seq):
+        raise WitnessBroken("the newest head of the ledger was set back")
+    return kept if newest is None or newest in kept else [*kept, newest]
 
 
 def _narrows(before: Options, after: Options) -> bool:

@@ -22,7 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.errors import SmartMatchError
-from warehouse.keyfile import locked, read_ring
+from warehouse.keyfile import locked, noting, read_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -113,8 +113,12 @@ class Witness:
             kind: What it is about.
             body: What is testified, ready for JSON.
             at: When, microseconds since 1970.
+
+        Raises:
+            NotReady: The disk did not take it.
+            WitnessBroken: The last entry cannot be read.
         """
-        with locked(self._directory):
+        with noting(), locked(self._directory):
             self._drop_torn_line()
             last = self.last()
             draft = {

@@ -15,7 +15,7 @@ _STREET = (
     r"|ruelle|villa|cit[ée]|r[ée]sidence|r[ée]s\.|lotissement|lot\.|hameau|lieu-?\s?dit|faubourg|fbg\.?"
     r"|fg\.?|esplanade|promenade|voie|venelle|traverse|mont[ée]e|c[ôo]te|rond-point|parvis|mail|clos"
     r"|domaine|cour|galerie|porte|pont|chauss[ée]e|digue|lev[ée]e|zone|z\.?a\.?c?\.?|z\.?i\.?|rampe"
-    r"|carrefour|coteau|drève|corniche|parc|terrasse|quartier|ham\.|r\.)"
+    r"|carrefour|coteau|drève|corniche|parc|terrasse|quartier|ham\.)"
 )
 _SHORT_STREET = (
     r"(?:r|all|ave|car|ch|che|chem|chs|cor|crs|dom|esp|fbg|gal|ham|imp|ld|lot|mt[ée]e?|pas|pass|pl|pro[mn]?"
@@ -57,7 +57,7 @@ _COMPLEMENT = (
 )
 _TOWN_LINE = rf"(?:\s?[,;-]?\s*{_POSTCODE}\s(?:{_TOWN}|{_LOWER_TOWN}))"
 _NUMBERED = re.compile(
-    rf"{_NUMBER}\s?,?\s(?:{_STREET}(?![\w-]){_STREET_NAME}"
+    rf"{_NUMBER}\s?,?\s(?:(?:{_STREET}|r\.)(?![\w-]){_STREET_NAME}"
     rf"|{_SHORT_STREET}(?=\s(?:(?:{_LINK}\s?)?(?-i:[A-ZÀ-ÖØ-Þ])|{_LINK}\s\d)){_STREET_NAME}"
     rf"|{_SHORT_STREET}{_STREET_NAME}(?={_COMPLEMENT}{_TOWN_LINE})"
     rf"|(?:grande?|petite?|vieille|vieux|ancienne?|haute|basse)[\s-]{_STREET}(?![\w-])(?:{_STREET_NAME})?)"

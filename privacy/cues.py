@@ -20,9 +20,26 @@ PARTICLES = listed(
 
 DETERMINERS = listed(
     """
-    le la les un une des ce cet cette ces notre votre leur ma ta sa en
+    le la les un une des ce cet cette ces notre votre leur ma ta sa en mon ton son nos vos leurs
+    mes tes ses
     """
 )
+MONTHS = listed(
+    """
+    janvier février fevrier mars avril mai juin juillet août aout septembre octobre novembre
+    décembre decembre
+    """
+)
+ROLES = listed(
+    """
+    adjoint adjointe chef cheffe comptable conseiller conseillere consul coordinateur
+    coordinatrice depute deputee directeur directrice doyen doyenne gerant gerante inspecteur
+    inspectrice intendant intendante juge maire ministre prefet prefete president presidente
+    principal principale procureur procureure proviseur proviseure recteur rectrice responsable
+    secretaire senateur senatrice tresorier tresoriere
+    """
+)
+"""What stands behind a civility and an article instead of a name (``Madame la Directrice``)."""
 
 STOP = listed(
     """
@@ -71,10 +88,13 @@ STRONG_CUE = re.compile(
 
 WEAK_CUE = re.compile(
     r"\b(?:appell?e[zr]?|appel[ée]e?|rappel(?:ez|er|[ée])|contact(?:ez|er|[ée])|joindre|joignez|demande[zr]"
-    r"|voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
+    r"|(?:ai|as|a|avons|avez|ont)\s(?:eu|vu)|voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
     r"|de\sla\spart\sde|[àa]\sl'attention\sde|de\snom\sde|rencontr(?:er|[ée])|re[çc]u[e]?\spar|[ée]chang[ée]r?\savec"
     r"|bonjour|bonsoir|salut|coucou|hello|merci|ch[èe]re?|dear|hi|thanks|avec|par|via|gr[âa]ce\s[àa]"
-    r"|merci\s[àa]|moi\sc'est|c'est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentore?"
+    r"|merci\s[àa]|moi\sc'est|c'est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentor[ée]?e?|bin[ôo]me"
+    r"|parrain|marraine|sup[ée]rieure?|encadrante?|apprentie?|alternante?|associ[ée]e?|g[ée]rante?"
+    r"|interlocut(?:eur|rice)|r[ée]f[ée]rente?|candidate?|confr[èe]re|cons[œo]ur|conjointe?|compagne"
+    r"|compagnon|[ée]poux|[ée]pouse|m[èe]re|p[èe]re|oncle|tante|neveu|ni[èe]ce|beau-\w+|belle-\w+"
     r"|manager|manageuse|recruteu[rs]e?|tuteur|tutrice|conseill[eè]re?|format(?:eur|rice)|chef(?:fe)?"
     r"|responsable|patronn?e?|directeur|directrice|fr[èe]re|s[oœ]eur|fils|fille|mari|femme|voisine?"
     r"|copain|copine|cousine?|boss|coach|professeure?|prof|stagiaire|assistante?)"

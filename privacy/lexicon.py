@@ -23,7 +23,10 @@ def phrases(text: str) -> frozenset[str]:
 
 def fold(word: str) -> str:
     """Lower a word and take its accents off, so that ``Zoé`` and ``ZOE`` are one."""
-    decomposed = unicodedata.normalize("NFD", word.casefold().translate(_LIGATURES))
+    lower = word.casefold()
+    if lower.isascii():
+        return lower
+    decomposed = unicodedata.normalize("NFD", lower.translate(_LIGATURES))
     return "".join(letter for letter in decomposed if not unicodedata.combining(letter))
 
 

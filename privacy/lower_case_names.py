@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from privacy import cues
 from privacy.lexicon import fold
 from privacy.spans import Span
-from privacy.words import NAME_BEHIND_CUE, Reading
+from privacy.words import NAME_BEHIND_CUE, Reading, Word
 
 _NAME_IN_LOWER_CASE = 0.65
 _WORD_IN_LOWER_CASE = -0.7
@@ -23,7 +23,7 @@ def find_lower_case_names(reading: Reading) -> Iterator[Span]:
     """Yield names without capitals: a listed given name, or any word behind a strong cue."""
     end = 0
     for i, word in enumerate(reading.words):
-        if word.start < end or (word.capital and not reading.shouting):
+        if word.start < end or (word.capital and not reading.shouting) or reading.in_code(word):
             continue
         if _begins_lower_case_name(reading, i):
             last = _extend_lower_case(reading, i)
@@ -35,10 +35,11 @@ def _begins_lower_case_name(reading: Reading, i: int) -> bool:
     """Tell whether a name begins at a word that has no capital of its own."""
     word = reading.words[i]
     if fold(word.text) in cues.PARTICLES and reading.strong_cue(word.start):
-        return _surname_follows(reading, i)
-    if word.lower in cues.STOP or fold(word.text) in cues.CIVILITIES or len(word.text) == 1:
-        return False
-    if any(low < word.end and word.start < high for low, high in reading.streets):
+        office = i + 1 < len(reading.words) and reading.is_role(i + 1)
+        return not office and _surname_follows(reading, i)
+    if _is_never_a_name(word) or any(
+        low < word.end and word.start < high for low, high in reading.streets
+    ):
         return False
     ordinary = reading.is_word(word) and not (len(word.parts) > 1 and word.given)
     if reading.strong_cue(word.start):
@@ -48,11 +49,20 @@ def _begins_lower_case_name(reading: Reading, i: int) -> bool:
     return _ordinary_given(reading, i) if ordinary else _lower_unknown(reading, i)
 
 
+def _is_never_a_name(word: Word) -> bool:
+    """Tell whether a word is a word whatever stands beside it."""
+    acronym = word.upper and fold(word.text) in cues.ACRONYMS
+    common = word.lower in cues.STOP or word.lower in cues.MONTHS
+    return common or acronym or fold(word.text) in cues.CIVILITIES or len(word.text) == 1
+
+
 def _ordinary_given(reading: Reading, i: int) -> bool:
     """Judge a word that is both a given name and in the dictionary (``marie``, ``pierre``)."""
     word = reading.words[i]
     if not word.given:
         return False
+    if i > 0 and reading.words[i - 1].lower in cues.DETERMINERS:
+        return _surname_follows(reading, i)
     as_name = reading.vocabulary.nameness(word.text.capitalize()) or 0.0
     as_word = reading.vocabulary.nameness(word.lower) or 0.0
     return (
@@ -91,7 +101,7 @@ def _extend_lower_case(reading: Reading, i: int) -> int:
         word = reading.words[j]
         if not reading.joined(reading.words[j - 1], word) or fold(word.text) in cues.CIVILITIES:
             break
-        if fold(word.text) in cues.PARTICLES:
+        if word.lower in cues.PARTICLES:
             continue
         known = reading.is_word(word) and not word.family
         if word.lower in cues.STOP or known or (word.elsewhere and not word.family):

@@ -6,6 +6,7 @@ vectors and the recogniser's label, and a stretch of such words is a name when s
 vouches for it. Lower-case names need a listed given name or a cue.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 
@@ -18,6 +19,10 @@ from privacy.words import NAME_BEHIND_CUE, Entity, Reading, Vocabulary, Word
 _LONGEST_ACRONYM = 4
 _NAME_AT_START = 0.3
 """Nameness above which a word that opens a sentence is the given name it also is."""
+_NAME_BY_FORM = -0.5
+"""Nameness above which a word of no dictionary that is written as a name is one."""
+_BEFORE = re.compile(r"(?<!\w)[^\W\d_]\.-?$")
+_AFTER = re.compile(r"\.-?[^\W\d_]\.")
 
 
 class Standing(IntEnum):
@@ -91,26 +96,42 @@ class _Capitalised(Reading):
         if words[0].upper and heads[0].upper and fold(heads[0].text) not in cues.ACRONYMS:
             surname = heads[0].family or not (self.is_word(heads[0]) or heads[0].elsewhere)
             return surname or self.strong_cue(words[0].start)
+        if self.behind_civility(i):
+            return not self.is_role(i + 1)
         return self.strong_cue(words[0].start) and not self.is_word(heads[0])
+
+    def _is_led(self, stretch: list[int]) -> bool:
+        """Tell whether a stretch is nothing yet but particles that open a name."""
+        particles = all(fold(self.words[i].text) in cues.PARTICLES for i in stretch)
+        return bool(stretch) and particles and self._leads(stretch[0])
 
     def standing(self, i: int, stretch: list[int]) -> Standing:
         """Tell how far a capitalised word goes as a name, behind the words of ``stretch``."""
         word = self.words[i]
-        if not word.capital or fold(word.text) in cues.CIVILITIES or self._in_code(word):
+        civility = fold(word.text) in cues.CIVILITIES and not self._is_initial(word)
+        if not word.capital or civility or self.in_code(word) or self.is_role(i):
             return Standing.NONE
         if len(word.text) == 1:
             initial = bool(stretch) or self.text[word.end : word.end + 1] == "."
             return Standing.POSSIBLE if initial else Standing.NONE
         if word.lower in cues.STOP or (word.upper and fold(word.text) in cues.ACRONYMS):
             return Standing.NONE
+        if word.lower in cues.MONTHS and not stretch:
+            return Standing.POSSIBLE if self._is_surnamed(i) else Standing.NONE
         if word.given or word.family:
             return self._listed(i, stretch)
-        return self._unlisted(word, stretch)
+        return self._unlisted(i, stretch)
 
-    def _in_code(self, word: Word) -> bool:
-        """Tell whether a digit touches the word, as in a reference or an account number."""
-        around = self.text[max(0, word.start - 1) : word.start] + self.text[word.end : word.end + 1]
-        return any(letter.isdigit() for letter in around)
+    def _is_initial(self, word: Word) -> bool:
+        """Tell whether a letter is one of several initials, as ``M`` in ``M.-L. Durand``."""
+        beside = self.text[max(0, word.start - 3) : word.start], self.text[word.end : word.end + 4]
+        return len(word.text) == 1 and bool(_BEFORE.search(beside[0]) or _AFTER.match(beside[1]))
+
+    def _is_surnamed(self, i: int) -> bool:
+        """Tell whether a family name goes on behind a word (``Mai Nguyen``), or a cue before."""
+        after = self.follows_on(i)
+        named = after is not None and after.capital and (after.family or after.given)
+        return named or self.strong_cue(self.words[i].start)
 
     def _continues(self, stretch: list[int], *, firmly: bool = False) -> bool:
         """Tell whether a given name (or, less firmly, any name) stands before."""
@@ -148,13 +169,16 @@ class _Capitalised(Reading):
         determined = i > 0 and self.words[i - 1].lower in cues.DETERMINERS
         return not (determined and self.is_word(word))
 
-    def _unlisted(self, word: Word, stretch: list[int]) -> Standing:
+    def _unlisted(self, i: int, stretch: list[int]) -> Standing:
         """Judge a word that is in no list: by what announces it, its vector and its label."""
-        cued = self.strong_cue(word.start)
+        word = self.words[i]
+        cued = self.strong_cue(word.start) or self._is_led(stretch)
         ordinary = self.is_word(word)
         near = self.vocabulary.nameness(word.text.capitalize() if word.upper else word.text)
         if ordinary and not word.opens and (near or 0.0) > NAME_BEHIND_CUE:
             ordinary = not self.weak_cue(word.start)
+        if self._is_written_as_name(i, stretch):
+            return Standing.SURE
         if cued or self._continues(stretch, firmly=ordinary):
             surname = cued or (stretch and self.words[stretch[-1]].given)
             return Standing.NONE if word.elsewhere and not surname else Standing.POSSIBLE
@@ -167,6 +191,36 @@ class _Capitalised(Reading):
             near = _UNKNOWN[label] - 0.3 * word.opens
         sure, possible = self._bounds(word, label)
         return Standing((near > sure) + (near > possible))
+
+    def _is_written_as_name(self, i: int, stretch: list[int]) -> bool:
+        """Tell whether a word of no dictionary is written as only names are.
+
+        Behind an initial (``B. Durand``), or one of two of which one is in capitals, as French
+        forms ask for (``DURAND Alix``, ``Alix DURAND``).
+        """
+        word = self.words[i]
+        if not self._may_be_name(word):
+            return False
+        if stretch and len(self.words[stretch[-1]].text) == 1:
+            return True
+        before = self.words[i - 1] if i > 0 and self.joined(self.words[i - 1], word) else None
+        return any(
+            other is not None
+            and other.upper != word.upper
+            and not self._may_be_acronym(word if word.upper else other)
+            and (other.given or self._may_be_name(other))
+            for other in (before, self.follows_on(i))
+        )
+
+    def _may_be_acronym(self, word: Word) -> bool:
+        near = self.vocabulary.nameness(word.text.capitalize())
+        return len(word.text) <= _LONGEST_ACRONYM and (near or 0.0) < _NAME_AT_START
+
+    def _may_be_name(self, word: Word) -> bool:
+        near = self.vocabulary.nameness(word.text.capitalize())
+        known = self.is_word(word) or word.elsewhere or fold(word.text) in cues.ACRONYMS
+        possible = near is None or near > _NAME_BY_FORM
+        return word.capital and not known and possible and len(word.text) > 1 and self.general
 
     def _bounds(self, word: Word, label: str | None) -> tuple[float, float]:
         """Return the nameness above which an unlisted word is sure, or possible, here."""

@@ -21,6 +21,9 @@ _INITIAL_GAP = re.compile(r"\.?[ \t-]{0,2}")
 NAME_BEHIND_CUE = 0.3
 """Nameness above which a dictionary word behind a cue is taken for the name it also is."""
 
+_NAME_IN_SPITE_OF_DICTIONARY = 0.7
+"""Nameness from which a dictionary word without a vector of its own is the name it also is."""
+
 
 class Vocabulary(Protocol):
     """What is known of the words of one language."""
@@ -77,7 +80,8 @@ class Word:
     def given(self) -> bool:
         """Is a listed given name, or joins one to another word (``Thi-Mai``, ``Anne-Lise``)."""
         if len(self.parts) > 1 and "-" in self.text:
-            return self.parts[0] in GIVEN_NAMES and self.parts[-1] not in PLACES
+            last = self.parts[-1]
+            return self.parts[0] in GIVEN_NAMES and (last in GIVEN_NAMES or last not in PLACES)
         return "".join(self.parts) in GIVEN_NAMES
 
     @cached_property
@@ -131,9 +135,16 @@ class Reading:
         return Word(start, found.end(), written, opens and start == found.start())
 
     def is_word(self, word: Word) -> bool:
-        """Tell whether all parts of a word are in the dictionary (``appelez-moi``)."""
-        if word.lower in cues.STOP or self.vocabulary.is_word(word.lower):
+        """Tell whether all parts of a word are in the dictionary (``appelez-moi``).
+
+        One that is met with a capital only, as a name, is none (``Marisa``, a form of a verb).
+        """
+        if word.lower in cues.STOP:
             return True
+        if self.vocabulary.is_word(word.lower):
+            near = self.vocabulary.nameness(word.text.capitalize())
+            rare = word.capital and self.vocabulary.nameness(word.lower) is None
+            return not rare or (near or 0.0) < _NAME_IN_SPITE_OF_DICTIONARY
         pieces = word.lower.split("-")
         return len(pieces) > 1 and all(
             piece in cues.STOP or self.vocabulary.is_word(piece) for piece in pieces
@@ -146,6 +157,11 @@ class Reading:
                 return entity.label
         return None
 
+    def in_code(self, word: Word) -> bool:
+        """Tell whether a digit touches the word, as in a reference or an account number."""
+        around = self.text[max(0, word.start - 1) : word.start] + self.text[word.end : word.end + 1]
+        return any(letter.isdigit() for letter in around)
+
     def joined(self, left: Word, right: Word) -> bool:
         """Tell whether nothing but what joins the parts of a name stands between two words."""
         gap = self.text[left.end : right.start]
@@ -154,6 +170,28 @@ class Reading:
         pattern = _INITIAL_GAP if len(left.text) == 1 and left.capital else _GAP
         elided = gap[:-2] if gap[-1:] == "'" else gap
         return pattern.fullmatch(gap) is not None or pattern.fullmatch(elided) is not None
+
+    def behind_civility(self, i: int) -> bool:
+        """Tell whether a civility stands right before a word."""
+        if i == 0 or not self.joined(self.words[i - 1], self.words[i]):
+            dotted = i > 0 and self.text[self.words[i - 1].end : self.words[i].start] in {".", ". "}
+            return dotted and fold(self.words[i - 1].text) in cues.CIVILITIES
+        return fold(self.words[i - 1].text) in cues.CIVILITIES
+
+    def is_role(self, i: int) -> bool:
+        """Tell whether a word is an office behind a civility and an article (``M. le maire``)."""
+        return (
+            i > 1
+            and fold(self.words[i].text) in cues.ROLES
+            and self.words[i - 1].lower in {"le", "la", "les"}
+            and self.behind_civility(i - 1)
+        )
+
+    def follows_on(self, i: int) -> Word | None:
+        """Return the word that goes on with the word ``i``, if one does."""
+        if i + 1 < len(self.words) and self.joined(self.words[i], self.words[i + 1]):
+            return self.words[i + 1]
+        return None
 
     def strong_cue(self, start: int) -> bool:
         """Tell whether what stands before ``start`` announces a name."""

@@ -50,6 +50,14 @@ def full_width(text: str) -> str:
             "J'habite <ADDRESS> et c'est loin",
         ),
         ("ma box répond en 203.0.113.87 depuis hier", "ma box répond en <IP_ADDRESS> depuis hier"),
+        ("Mme des Essarts et M de Kergariou", "Mme <PERSON> et M <PERSON>"),
+        ("Refus de B. Guettaf, pas de R. Leite", "Refus de <PERSON>, pas de <PERSON>"),
+        ("depuis que M.-L. Guérin et A.M. Koné", "depuis que <PERSON> et <PERSON>"),
+        ("AKAR Koldan, chef de projet, était là", "<PERSON>, chef de projet, était là"),
+        ("Marisa n'a pas répondu", "<PERSON> n'a pas répondu"),
+        ("mon binôme jean est trop jeune", "mon binôme <PERSON> est trop jeune"),
+        ("annulé : anne-aude était malade", "annulé : <PERSON> était malade"),
+        ("Mai Nguyen est venue en mai", "<PERSON> est venue en mai"),
         ("né le 12 mai 1985, NIR 1 85 05 78 006 084 91", "né le <DATE_OF_BIRTH>, NIR <NIR>"),
     ],
 )
@@ -72,6 +80,12 @@ def test_personal_data_is_replaced_by_its_type(text: str, expected: str) -> None
         "Réunion le 12/03/2025 à 14h30, budget de 12 000 euros, réf. 1234567",
         "Formation Python, JavaScript, Docker et Kubernetes",
         "Monsieur le directeur et Madame la Directrice étaient absents",
+        "M. le maire et Mme la présidente étaient absents",
+        "Mon mari travaille ici, le mari de la gérante aussi",
+        "NIR ET IBAN ABSENTS, CV TROP COURT",
+        "Janvier ne me convient pas, plutôt Mars ou Avril",
+        "Essai du 1er mars au 30 avril",
+        "Doctolib n'a pas répondu",
     ],
 )
 def test_what_names_nobody_stays_as_it_is(text: str) -> None:

@@ -36,7 +36,7 @@ class Bodies:
 
     def __init__(self, largest: int) -> None:
         self._largest = largest
-        self._most = largest // 4
+        self._most = largest // 8
         self._held = 0
 
     @property

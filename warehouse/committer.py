@@ -143,6 +143,11 @@ class Committer:
         """Whether anything that is submitted can still be written."""
         return self._thread.is_alive()
 
+    @property
+    def serves_short(self) -> bool:
+        """Whether a short ticket came a moment ago, so that another may come soon."""
+        return time.monotonic() < self._short_until
+
     def submit(self, *tickets: Ticket) -> None:
         """Queue tickets, all or none.
 
@@ -209,10 +214,9 @@ class Committer:
         with self._lock:
             short = _take(self._short, LARGEST_COMMIT)
             self._together = len(short)
-            now = time.monotonic()
             if short:
-                self._short_until = now + _REMEMBER_SECONDS
-            most = TICKET_EVENTS if now < self._short_until else LARGEST_COMMIT
+                self._short_until = time.monotonic() + _REMEMBER_SECONDS
+            most = TICKET_EVENTS if self.serves_short else LARGEST_COMMIT
             return short + _take(self._long, most)
 
     def _write(self, tickets: list[Ticket]) -> None:

@@ -155,6 +155,44 @@ def test_batches_are_read_in_pieces_and_one_at_a_time(
     assert max(pieces) <= PIECE
 
 
+@pytest.mark.parametrize("beside_singles", [True, False])
+def test_batch_rests_after_each_piece_where_single_events_come(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, beside_singles: bool
+) -> None:
+    assert engine is not None
+    monkeypatch.setattr(Committer, "serves_short", beside_singles)
+    rests: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        rests.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    body = msgspec.json.encode([proposed(type="match_proposed") for _ in range(3 * PIECE)])
+    make_ring(settings.keys, 0)
+    service = Service(settings)
+    try:
+        asyncio.run(BatchRoute(service).handle(b"", body, b""))
+    finally:
+        service.close()
+
+    assert len(rests) == 3
+    assert [rest > 0 for rest in rests] == [beside_singles] * 3
+
+
+@pytest.mark.parametrize(("remembered", "serves"), [(1e9, True), (0.0, False)])
+def test_writer_remembers_for_a_moment_that_short_tickets_come(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, remembered: float, *, serves: bool
+) -> None:
+    monkeypatch.setattr(committer_module, "_REMEMBER_SECONDS", remembered)
+    writer = HeldWriter(engine)
+    writer.committer.submit(*tickets(1))
+    writer.write()
+
+    assert writer.committer.serves_short is serves
+
+
 class Guest:
     """A request that notes whether it went in."""
 
@@ -213,9 +251,9 @@ def test_bodies_are_bounded_one_by_one_and_together(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(bodies_module, "PATIENCE_SECONDS", 0.0)
 
     async def trial() -> None:
-        bodies = Bodies(400)
+        bodies = Bodies(800)
         with pytest.raises(Refused) as large:
-            async with bodies.read(parts(300, 101), 401):
+            async with bodies.read(parts(500, 301), 801):
                 raise AssertionError
         assert large.value.refusal.status == 413
         async with bodies.read(parts(90, 20), -1) as first:
@@ -235,7 +273,7 @@ def test_bodies_are_bounded_one_by_one_and_together(monkeypatch: pytest.MonkeyPa
 
 def test_client_that_goes_away_leaves_no_bytes_behind() -> None:
     async def trial() -> None:
-        bodies = Bodies(400)
+        bodies = Bodies(800)
         messages: Iterator[dict[str, Any]] = iter(
             [
                 {"type": "http.request", "body": b"1234", "more_body": True},

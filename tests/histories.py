@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import func, select
 
 from schemas.clock import MICROS_PER_DAY
@@ -16,10 +17,12 @@ from warehouse import accounts, batches
 from warehouse.batches import Counts
 from warehouse.engine import reading, writing
 from warehouse.leases import PROCESS_EVENTS, lease
+from warehouse.matches import CODES, UNKNOWN
+from warehouse.packed import Packed
 from warehouse.subtraction import settle, unsettled
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection, Engine
 
@@ -190,6 +193,18 @@ def process(
             broken = _broken(batch) if validate else {}
             total += batches.commit(engine, held, batch, broken, {}, as_of=as_of)
     return total
+
+
+def packed(row: Mapping[str, Any]) -> Packed:
+    """Return a row of staging as the database would pack it."""
+    numbers = {name: row[name] for name in ("subject", "match_key", "occurred_at", "received_at")}
+    numbers |= {"seq": row.get("seq", 1), "kind": CODES.get(row["kind"], UNKNOWN)}
+    return Packed(
+        numbers={name: np.array([number], np.int64) for name, number in numbers.items()},
+        typed=np.ones(1, bool),
+        event_ids=np.array([row["event_id"]], "S16"),
+        payloads=[row["payload"]],
+    )
 
 
 def _broken(batch: Batch) -> dict[str, Any]:

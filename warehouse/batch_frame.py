@@ -7,23 +7,25 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
 
 from schemas.events import ROUTES, StagedPayload
 from warehouse import payloads
-from warehouse.matches import CODES, UNKNOWN, Columns
+from warehouse.matches import CODES, Columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+    from warehouse.packed import Packed
+
 _NAME = re.compile(r"\w[\w .:/-]{0,63}")
 _VERSION = re.compile(r"[\w.:-]{0,64}")
-_EVENT_ID_BYTES = 16
 _REQUIRED = tuple(
     (str(of.__struct_config__.tag), field.name)
     for of in ROUTES.values()
@@ -58,33 +60,26 @@ class Batch:
     texts: Columns
 
 
-def build(partition: Partition, rows: Sequence[tuple[Any, ...]], as_of: int) -> Batch:
+def build(partition: Partition, stretches: Sequence[Packed], as_of: int) -> Batch:
     """Lay out the rows of a partition.
 
     Args:
         partition: Where they come from.
-        rows: Columns seq, event_id, kind, subject, match_key, session_key, occurred_at,
-            received_at and payload, as the driver gave them.
+        stretches: The rows, at least one stretch of them.
         as_of: The time of this run, microseconds since 1970.
     """
-    seq, event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload = rows
-    kinds = _kinds(kind)
-    decoded = payloads.decode(kinds, payload)
-    typed = _all_of(payload, (bytes,)) & _ids(event_id) & _all_of(session_key, (int, type(None)))
-    whole: dict[str, NDArray[np.int64]] = {}
-    for name, values in (
-        ("subject", subject),
-        ("match_key", match_key),
-        ("occurred_at", occurred_at),
-        ("received_at", received_at),
-    ):
-        whole[name], fits = _whole(values)
-        typed &= fits
+    whole = {
+        name: np.concatenate([one.numbers[name] for one in stretches])
+        for name in stretches[0].numbers
+    }
+    seq = whole.pop("seq")
+    decoded = payloads.decode(
+        whole["kind"], list(chain.from_iterable(one.payloads for one in stretches))
+    )
     columns: Columns = {
-        "event_id": np.fromiter(event_id, object, len(seq)),
-        "kind": kinds,
+        "event_id": np.concatenate([one.event_ids for one in stretches]),
         **whole,
-        "typed": typed,
+        "typed": np.concatenate([one.typed for one in stretches]),
         "readable": ~decoded.unreadable,
         "lateness_us": whole["received_at"] - whole["occurred_at"],
         "age_us": as_of - whole["received_at"],
@@ -94,39 +89,7 @@ def build(partition: Partition, rows: Sequence[tuple[Any, ...]], as_of: int) -> 
         columns[f"{name}_lowest"], columns[f"{name}_highest"] = flat.bounds(len(seq))
     columns["missing"] = _missing(columns)
     columns["named"] = _named(decoded, len(seq))
-    return Batch(partition, np.array(seq, dtype=np.int64), columns, decoded.texts)
-
-
-def _kinds(names: Sequence[Any]) -> NDArray[np.int64]:
-    """Return kinds as numbers; -1 is none that events have."""
-    try:
-        return np.fromiter(map(CODES.__getitem__, names), np.int64, len(names))
-    except (KeyError, TypeError):
-        codes = (CODES.get(name, UNKNOWN) if isinstance(name, str) else UNKNOWN for name in names)
-        return np.fromiter(codes, np.int64, len(names))
-
-
-def _whole(values: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return whole numbers, and which of the values are some; SQLite stores what it is given."""
-    fits = _all_of(values, (int,))
-    if fits.all():
-        return np.array(values, dtype=np.int64), fits
-    kept = [value if fit else 0 for value, fit in zip(values, fits.tolist(), strict=True)]
-    return np.array(kept, dtype=np.int64), fits
-
-
-def _all_of(values: Sequence[Any], types: tuple[type, ...]) -> NDArray[np.bool_]:
-    if set(map(type, values)) <= set(types):
-        return np.ones(len(values), dtype=bool)
-    return np.array([type(value) in types for value in values], dtype=bool)
-
-
-def _ids(values: Sequence[Any]) -> NDArray[np.bool_]:
-    if set(map(type, values)) <= {bytes} and set(map(len, values)) <= {_EVENT_ID_BYTES}:
-        return np.ones(len(values), dtype=bool)
-    return np.array(
-        [isinstance(value, bytes) and len(value) == _EVENT_ID_BYTES for value in values]
-    )
+    return Batch(partition, seq, columns, decoded.texts)
 
 
 def _missing(columns: Columns) -> NDArray[np.int64]:

@@ -16,10 +16,9 @@ import numpy as np
 
 from schemas.events import EventKind
 from schemas.purposes import Purpose
-from warehouse import accounts, bulk
+from warehouse import accounts, bulk, packed
 from warehouse.batch_frame import Batch, Partition, build
 from warehouse.batch_rows import (
-    COPIED,
     UNKNOWN_SUBJECT,
     clear,
     store_events,
@@ -80,34 +79,29 @@ def count_staged(engine: Engine) -> int:
         return int(bulk.fetch(connection, "SELECT COUNT(*) FROM staged")[0][0])
 
 
-@on_ground(Ground.COUNTING)
 def plan(engine: Engine, size: int, limit: int | None = None) -> list[Partition]:
     """Cut what is staged now into partitions, oldest first.
 
     Args:
         engine: The database.
-        size: Events in a partition.
+        size: Most events in a partition.
         limit: Largest number of events in all; None for everything.
     """
-    partitions: list[Partition] = []
-    after, left = -(2**63), limit if limit is not None else 2**63
     with reading(engine) as connection:
-        while left > 0:
-            found = bulk.fetch(
-                connection,
-                "SELECT MIN(seq), MAX(seq), COUNT(*) FROM"
-                " (SELECT seq FROM staged WHERE seq > :after ORDER BY seq LIMIT :size) AS next",
-                {"after": after, "size": min(size, left)},
-            )
-            first, last, count = found[0]
-            if not count:
-                break
-            partitions.append(Partition(first, last))
-            after, left = last, left - count
-    return partitions
+        return list(packed.cut(connection, Partition(-(2**63), _last(connection, limit)), size))
 
 
-@on_ground(Ground.JUDGING)
+@on_ground(Ground.COUNTING)
+def _last(connection: Connection, limit: int | None) -> int:
+    """Return the number of the last event among so many oldest ones."""
+    newest = "SELECT MAX(seq) FROM staged"
+    if limit is not None:
+        nth = "SELECT seq FROM staged ORDER BY seq LIMIT 1 OFFSET :before"
+        newest = f"SELECT COALESCE(({nth}), ({newest}))"
+    found = bulk.fetch(connection, newest, {"before": limit - 1} if limit is not None else {})
+    return int(found[0][0] or 0)
+
+
 def read(engine: Engine, partition: Partition, as_of: int) -> Batch:
     """Read a partition as columns; what cannot be read is marked, not refused.
 
@@ -117,13 +111,9 @@ def read(engine: Engine, partition: Partition, as_of: int) -> Batch:
         as_of: The time of this run, microseconds since 1970.
     """
     with reading(engine) as connection, bulk.without_collection():
-        rows = bulk.columns(
-            connection,
-            f"SELECT {COPIED} FROM staged WHERE seq BETWEEN :first AND :last ORDER BY seq",
-            {"first": partition.first, "last": partition.last},
-            9,
-        )
-        return build(partition, rows, as_of)
+        cut = list(packed.cut(connection, partition, packed.MOST)) or [partition]
+        stretches = [packed.read_stretch(connection, one) for one in cut]
+        return build(partition, stretches, as_of)
 
 
 def read_sealed(engine: Engine, partition: Partition) -> list[tuple[int, bytes, bytes, int]]:
@@ -317,7 +307,7 @@ def _events(batch: Batch, accepted: NDArray[np.bool_]) -> Columns:
     """Return the accepted events as ``merge`` takes them."""
     frame, texts = take(batch.columns, accepted), take(batch.texts, accepted)
     kind = frame["kind"]
-    high, low = split_id(frame["event_id"].tolist())
+    high, low = split_id(frame["event_id"].tobytes())
     columns: Columns = {
         **{name: frame[name] for name in ("match_key", "subject", "kind", "occurred_at")},
         "event_high": high,

@@ -1,4 +1,4 @@
-"""Whole numbers as PostgreSQL reads an array in binary: made at once, not one by one.
+"""Whole numbers as PostgreSQL reads and sends an array in binary: all at once, not one by one.
 
 Importing it loads PostgreSQL's driver, which an installation on SQLite does not wait for.
 """
@@ -9,15 +9,19 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from psycopg.adapt import Dumper
+from psycopg.adapt import Dumper, Loader
 from psycopg.pq import Format
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from numpy.typing import NDArray
+    from psycopg.abc import Buffer
     from sqlalchemy import Connection
 
 _INT8_OID, _INT8_ARRAY_OID = 20, 1016
+_HEADER = struct.Struct(">iiIii")
+"""Dimensions, whether any is null, type of the elements; length, number of the first."""
 _ELEMENT = np.dtype([("length", ">i4"), ("value", ">i8")])
 
 
@@ -29,8 +33,7 @@ class Int8Array:
         array = values if isinstance(values, np.ndarray) else np.fromiter(values, np.int64)
         body = np.empty(len(array), dtype=_ELEMENT)
         body["length"], body["value"] = 8, array
-        # Dimensions, whether any is null, type of the elements; length, number of the first.
-        self.binary = struct.pack(">iiIii", 1, 0, _INT8_OID, len(array), 1) + body.tobytes()
+        self.binary = _HEADER.pack(1, 0, _INT8_OID, len(array), 1) + body.tobytes()
 
 
 class _Int8ArrayDumper(Dumper):
@@ -41,7 +44,17 @@ class _Int8ArrayDumper(Dumper):
         return obj.binary
 
 
+class _Int8ArrayLoader(Loader):
+    """Loads an array of one dimension without a null in it."""
+
+    format = Format.BINARY
+
+    def load(self, data: Buffer) -> NDArray[np.int64]:
+        return np.frombuffer(data, _ELEMENT, offset=_HEADER.size)["value"].astype(np.int64)
+
+
 def register(connection: Connection) -> None:
-    """Let a connection take such parameters."""
+    """Let a connection take such parameters, and give such arrays."""
     driver: Any = connection.connection.driver_connection
     driver.adapters.register_dumper(Int8Array, _Int8ArrayDumper)
+    driver.adapters.register_loader(_INT8_ARRAY_OID, _Int8ArrayLoader)

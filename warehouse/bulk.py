@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import numpy as np
 from sqlalchemy import event
 
 from schemas.errors import NotReady
@@ -20,7 +21,9 @@ from warehouse.engine import is_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from types import ModuleType
 
+    from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
 _CACHE_KIB = 128 * 1024
@@ -41,10 +44,7 @@ def among(connection: Connection, column: str, name: str) -> str:
 def numbers(connection: Connection, values: Iterable[int]) -> Any:
     """Return whole numbers as the parameter that ``among`` expects."""
     if is_postgres(connection):
-        from warehouse import binary_arrays  # loads PostgreSQL's driver
-
-        binary_arrays.register(connection)
-        return binary_arrays.Int8Array(values)
+        return _register_arrays(connection).Int8Array(values)
     return msgspec.json.encode([int(value) for value in values]).decode()
 
 
@@ -67,6 +67,54 @@ def columns(
     """Run a query and return its columns; ``width`` empty ones when it has no row."""
     rows = fetch(connection, statement, parameters)
     return list(zip(*rows, strict=True)) if rows else [()] * width
+
+
+def fetch_packed(
+    connection: Connection,
+    numbers: Sequence[str],
+    joined: Sequence[str],
+    source: str,
+    parameters: Mapping[str, Any],
+) -> tuple[list[NDArray[np.int64]], list[bytes]]:
+    """Run a query that gives each column as one value, made by the database.
+
+    So it is one step of the driver's, during which other threads compute.
+
+    Args:
+        connection: The transaction.
+        numbers: Expressions that are whole numbers in every row, whatever a row holds.
+        joined: Expressions that are bytes in every row.
+        source: What to select from, in parentheses; its order is that of the values.
+        parameters: Values of the parameters, written ``:name``.
+
+    Returns:
+        The numbers as arrays, and the bytes laid end to end.
+    """
+    if is_postgres(connection):
+        _register_arrays(connection)
+        columns = [f"array_agg(({one})::bigint)" for one in numbers]
+        columns += [f"string_agg({one}, '')" for one in joined]
+    else:
+        columns = [f"group_concat({one})" for one in numbers]
+        # Without the cast it is a text, which has to be one of UTF-8.
+        columns += [f"CAST(group_concat({one}, '') AS BLOB)" for one in joined]
+    statement = f"SELECT {', '.join(columns)} FROM {source} AS packed"
+    values = _execute(connection, statement, parameters).fetchone()
+    arrays = [_array(value) for value in values[: len(numbers)]]
+    return arrays, [value or b"" for value in values[len(numbers) :]]
+
+
+def _register_arrays(connection: Connection) -> ModuleType:
+    from warehouse import binary_arrays  # loads PostgreSQL's driver
+
+    binary_arrays.register(connection)
+    return binary_arrays
+
+
+def _array(value: Any) -> NDArray[np.int64]:
+    if isinstance(value, str):
+        return np.fromstring(value, np.int64, sep=",")
+    return np.empty(0, np.int64) if value is None else value
 
 
 def run(connection: Connection, statement: str, parameters: Mapping[str, Any] | None = None) -> int:

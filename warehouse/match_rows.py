@@ -97,7 +97,7 @@ def _arrays(values: dict[str, tuple[Any, ...]]) -> Columns:
     for name, column in values.items():
         facet, _, is_event = name.partition("_event")
         if name.endswith("_event") and not is_event:
-            high, low = split_id(list(column))
+            high, low = split_id(b"".join(column))
             arrays[f"{facet}_high"], arrays[f"{facet}_low"] = high, low
         else:
             arrays[name] = np.array(column, dtype=_DTYPES.get(name, np.dtype(np.int64)))

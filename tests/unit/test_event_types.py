@@ -11,15 +11,11 @@ from expectations.staged_events import broken_events
 from ingest.arrivals import payload_of
 from ingest.examples import EXAMPLES
 from schemas.events import EVENT_KINDS, ROUTES, Event, StagedPayload, kind_of
-from tests.histories import FIGURES, NOW, make_row
+from tests.histories import FIGURES, NOW, make_row, packed
 from tracking.schema import __all__ as exported
 from warehouse import batch_frame
 from warehouse.batch_frame import Batch, Partition
 
-COLUMNS = (
-    *("event_id", "kind", "subject", "match_key", "session_key"),
-    *("occurred_at", "received_at", "payload"),
-)
 OF_ALL = {"user_id", "match_id", "session_id", "event_id", "occurred_at"}
 """Fields of every event: who, when and about what."""
 
@@ -32,8 +28,7 @@ def example_of(of: type[Event]) -> Event:
 
 
 def built(kind: str, payload: bytes) -> Batch:
-    row = {"seq": 1, **make_row(kind, payload=payload)}
-    return batch_frame.build(Partition(1, 1), [(row[name],) for name in ("seq", *COLUMNS)], NOW)
+    return batch_frame.build(Partition(1, 1), [packed(make_row(kind, payload=payload))], NOW)
 
 
 def names(of: type[Event]) -> list[str]:

@@ -15,8 +15,8 @@ from schemas.clock import MICROS_PER_DAY
 from schemas.events import EventKind
 from schemas.tables import rejected
 from tests.engines import on_sqlite
-from tests.histories import FIGURES, NOW, admit, make_row, process, stage, tables
-from warehouse import accounts, batches
+from tests.histories import FIGURES, NOW, admit, make_row, packed, process, stage, tables
+from warehouse import accounts
 from warehouse.batch_frame import Partition, build
 from warehouse.engine import reading, writing
 from warehouse.recount import reconcile
@@ -107,8 +107,7 @@ def test_poison_is_rejected_with_its_reason_and_the_rest_processed(engine: Engin
 def test_screen_sees_every_poison(name: str) -> None:
     changed, _ = POISON[name]
     row = make_row(**{"kind": EventKind.FEEDBACK} | changed)
-    columns = [(row.get(column, 1),) for column in batches.COPIED.split(", ")]
-    batch = build(Partition(1, 1), columns, NOW)
+    batch = build(Partition(1, 1), [packed(row)], NOW)
     if "subject" not in changed:
         assert broken_rules(_folded(batch.columns), SCREEN)
         assert broken_events(batch.seq, batch.columns)

@@ -292,8 +292,9 @@ def test_commit_without_the_fence_of_now_is_refused(engine: Engine) -> None:
 def test_partitions_cover_what_is_staged_and_respect_the_limit(engine: Engine) -> None:
     stage(engine, [make_row(EventKind.VIEWED) | {"seq": seq} for seq in (1, 5, 6, 40, 2**40)])
     found = batches.plan(engine, 2)
-    assert [(part.first, part.last) for part in found] == [(1, 5), (6, 40), (2**40, 2**40)]
-    assert [(part.first, part.last) for part in batches.plan(engine, 2, 3)] == [(1, 5), (6, 6)]
+    assert [(part.first, part.last) for part in found] == [(1, 2), (5, 6), (40, 41), (2**40, 2**40)]
+    assert [(part.first, part.last) for part in batches.plan(engine, 4, 3)] == [(1, 4), (5, 6)]
+    assert [(part.first, part.last) for part in batches.plan(engine, 4, 1)] == [(1, 1)]
     assert batches.count_staged(engine) == 5
 
 

@@ -87,7 +87,7 @@ def test_of_two_events_of_one_moment_the_greater_id_stands() -> None:
     other: dict[str, Any] = {"match_score": 0.0, "accepted": 0, "view_ms": 0}
     table = _table([event | other | {"rating": stars} for stars in (2, 5, 3)])
     table["event_high"], table["event_low"] = split_id(
-        [b"\x01" + bytes(15), b"\x80" + bytes(15), bytes(15) + b"\xff"]
+        b"".join([b"\x01" + bytes(15), b"\x80" + bytes(15), bytes(15) + b"\xff"])
     )
     assert merge(empty_states(), table)["rating"].tolist() == [5]
 
@@ -114,5 +114,5 @@ def test_facets_that_have_not_come_are_unknown() -> None:
 
 def test_ids_as_numbers_sort_like_their_bytes() -> None:
     ids = [bytes([first, *range(14), last]) for first in (0, 127, 255) for last in (0, 200)]
-    high, low = split_id(ids)
+    high, low = split_id(b"".join(ids))
     assert sorted(ids) == [ids[place] for place in np.lexsort((low, high))]

@@ -84,7 +84,7 @@ class EventRoute:
         """
         event, arrival = self.prepare(query, body)
         arrivals = [arrival]
-        outcomes = await self._service.store((event,), arrivals)
+        outcomes = await self._service.store(arrivals, lambda _place: self._service.arrive(event))
         return answer(outcomes[0], arrivals[0])
 
     def prepare(self, query: bytes, body: bytes) -> tuple[Event, Arrival]:
@@ -119,8 +119,7 @@ def answer(outcome: Outcome, arrival: Arrival) -> bytes:
 class _Batch(NamedTuple):
     """A batch that was read: what may be stored with its places in it, and what is refused."""
 
-    received: int
-    events: list[Event]
+    parts: list[Any]
     arrivals: list[Arrival]
     places: list[int]
     refused: list[RefusedEvent]
@@ -156,7 +155,7 @@ class BatchRoute:
         parts = _split(body, content_type)
         if len(parts) > self._service.settings.max_batch_events:
             raise Refused(TOO_MANY)
-        batch = _Batch(len(parts), [], [], [], [])
+        batch = _Batch(parts, [], [], [])
         arrive = self._service.arriving()
         for index, part in enumerate(parts):
             if index % _BREATH_EVENTS == _BREATH_EVENTS - 1:
@@ -164,20 +163,21 @@ class BatchRoute:
                 await asyncio.sleep(rest)
                 arrive = self._service.arriving()
             try:
-                event = _decode(part)
-                arrival = arrive(event)
+                arrival = arrive(_decode(part))
             except InvalidInput as error:
                 batch.refused.append(RefusedEvent(index, 422, error.field, error.rule))
             except ConsentRequired:
                 batch.refused.append(_forbidden(index))
             else:
-                batch.events.append(event)
                 batch.places.append(index)
                 batch.arrivals.append(arrival)
         return batch
 
     async def _store(self, batch: _Batch) -> list[Outcome]:
-        outcomes = await self._service.store(batch.events, batch.arrivals)
+        arrive = self._service.arrive
+        outcomes = await self._service.store(
+            batch.arrivals, lambda place: arrive(_decode(batch.parts[batch.places[place]]))
+        )
         for one in batch.refused:
             # In the books only now: a batch that is sent again is not refused twice.
             rule = RULE_CONSENT if one.status == _CONSENT else f"{one.field}: {one.rule}"
@@ -239,7 +239,7 @@ def _verdict(batch: _Batch, outcomes: list[Outcome]) -> bytes:
     return encode(
         BatchReply(
             status="partial" if refused else "success",
-            received=batch.received,
+            received=len(batch.parts),
             stored=outcomes.count(Outcome.STORED),
             duplicate=outcomes.count(Outcome.DUPLICATE),
             refused=refused,

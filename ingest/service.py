@@ -146,13 +146,15 @@ class Service:
         fresh = time.monotonic() < self.watch.consents_until
         return partial(self.intake.arrive, now=time.time_ns() // 1_000, fresh=fresh)
 
-    async def store(self, events: Sequence[Event], arrivals: list[Arrival]) -> list[Outcome]:
+    async def store(
+        self, arrivals: list[Arrival], arrive_again: Callable[[int], Arrival]
+    ) -> list[Outcome]:
         """Store events and return, after the commit, what became of each.
 
         Args:
-            events: As sent.
-            arrivals: What ``arrive`` made of them, in the same order; one that has to be made
-                again is replaced.
+            arrivals: What ``arrive`` made of the events; one that has to be made again is
+                replaced.
+            arrive_again: Makes the arrival at a place again.
 
         Raises:
             QueueFull: Too many wait already.
@@ -161,18 +163,21 @@ class Service:
         """
         outcomes = await self._outcomes(arrivals)
         while Outcome.AGAIN in outcomes:
-            await self._store_again(events, arrivals, outcomes)
+            await self._store_again(arrivals, arrive_again, outcomes)
         return outcomes
 
     async def _store_again(
-        self, events: Sequence[Event], arrivals: list[Arrival], outcomes: list[Outcome]
+        self,
+        arrivals: list[Arrival],
+        arrive_again: Callable[[int], Arrival],
+        outcomes: list[Outcome],
     ) -> None:
         places = []
         for place, outcome in enumerate(outcomes):
             if outcome is not Outcome.AGAIN:
                 continue
             try:
-                arrivals[place] = self.arrive(events[place])
+                arrivals[place] = arrive_again(place)
                 places.append(place)
             except ConsentRequired:
                 self.committer.refuse(RULE_CONSENT)

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-import numpy as np
 from sqlalchemy import event
 
 from schemas.errors import NotReady
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from types import ModuleType
 
+    import numpy as np
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
@@ -112,6 +112,8 @@ def _register_arrays(connection: Connection) -> ModuleType:
 
 
 def _array(value: Any) -> NDArray[np.int64]:
+    import numpy as np  # the server loads this module, and asks for no arrays
+
     if isinstance(value, str):
         return np.fromstring(value, np.int64, sep=",")
     return np.empty(0, np.int64) if value is None else value

@@ -91,7 +91,7 @@ WEAK_CUE = re.compile(
     r"|(?:ai|as|a|avons|avez|ont)\s(?:eu|vu)|voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
     r"|de\sla\spart\sde|[àa]\sl'attention\sde|de\snom\sde|rencontr(?:er|[ée])|re[çc]u[e]?\spar|[ée]chang[ée]r?\savec"
     r"|bonjour|bonsoir|salut|coucou|hello|merci|ch[èe]re?|dear|hi|thanks|avec|par|via|gr[âa]ce\s[àa]"
-    r"|merci\s[àa]|moi\sc'est|c'est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentor[ée]?e?|bin[ôo]me"
+    r"|merci\s[àa]|moi\sc'est|c'?est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentor[ée]?e?|bin[ôo]me"
     r"|parrain|marraine|sup[ée]rieure?|encadrante?|apprentie?|alternante?|associ[ée]e?|g[ée]rante?"
     r"|interlocut(?:eur|rice)|r[ée]f[ée]rente?|candidate?|confr[èe]re|cons[œo]ur|conjointe?|compagne"
     r"|compagnon|[ée]poux|[ée]pouse|m[èe]re|p[èe]re|oncle|tante|neveu|ni[èe]ce|beau-\w+|belle-\w+"

@@ -27,6 +27,7 @@ _CANDIDATES = (
     Language.UKRAINIAN,
 )
 _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
+_ELISION = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'(?=\w)|(?<=\w)-\w+$")
 _ADDRESS_LIKE = re.compile(r"\S*[@\d/\\_]\S*|\S+\.\S{2,}")
 _SHORT_WORDS = 4
 _FOREIGN_ODDS = 3.0
@@ -39,9 +40,9 @@ def detect(text: str, own: Collection[str], is_own_word: Callable[[str], bool]) 
 
     People write short reasons ("trop loin", "salaire trop bas", "bof") on which no
     detector is sure of anything. They are the platform's signal, and its own language is
-    by far the likeliest. So a text is foreign only on evidence: another language at least
-    three times as likely as the own ones, and, in up to four words, a word that the own
-    dictionary does not know and a quarter of all likelihood. The error this leaves is
+    by far the likeliest. So a text is foreign only on evidence: a word that the own dictionary
+    does not know, another language at least three times as likely as the own ones and, in up
+    to four words, a quarter of all likelihood. The error this leaves is
     harmless to privacy: what is wrongly taken for an own text is still redacted, by every
     rule and by the name recogniser.
 
@@ -58,7 +59,8 @@ def detect(text: str, own: Collection[str], is_own_word: Callable[[str], bool]) 
     """
     words = _words(text)
     first = next(iter(own), UNDETERMINED)
-    if not words or (len(words) <= _SHORT_WORDS and all(is_own_word(w.lower()) for w in words)):
+    known = all(is_own_word(_ELISION.sub("", word.lower())) for word in words)
+    if not words or (known and (len(words) <= _SHORT_WORDS or len(own) == 1)):
         return first
     likelihood = {
         value.language.iso_code_639_1.name.lower(): value.value
@@ -66,7 +68,7 @@ def detect(text: str, own: Collection[str], is_own_word: Callable[[str], bool]) 
     }
     best = max(likelihood, key=lambda code: likelihood[code])
     ours = max((likelihood.get(code, 0.0) for code in own), default=0.0)
-    unsure = len(words) <= _SHORT_WORDS and likelihood[best] < _SHORT_CERTAINTY
+    unsure = known or (len(words) <= _SHORT_WORDS and likelihood[best] < _SHORT_CERTAINTY)
     if unsure or likelihood[best] <= ours * _FOREIGN_ODDS:
         return max(own, key=lambda code: likelihood.get(code, 0.0))
     return best if likelihood[best] > 0 else first

@@ -226,8 +226,9 @@ PLACES = listed("""
     """)
 
 ORGANISATIONS = listed("""
-    accenture accor adecco adidas adobe afpa air airbnb airbus akkodis alcatel aldi allianz
-    alstom alten altran amazon android anpe apec apple arcelor arcelormittal areva ariane arkea
+    accenture accor adecco adidas adobe afpa agefiph air airbnb airbus akkodis alcatel aldi
+    allianz alstom alten altran amazon ameli android anpe apec apple arcelor arcelormittal areva
+    ariane arkea
     arkema atos auchan axa bayer bic blablacar bnp bollore bosch boulanger bouygues bpce
     bricorama caf capgemini carglass carrefour cartier casino castorama cegos chanel chronopost
     cisco citroen cnam cned cnil cnrs coca cofidis coursera covea credit criteo crous cultura

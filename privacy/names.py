@@ -92,7 +92,7 @@ class _Capitalised(Reading):
         words = self.words[i : i + 4]
         heads = [word for word in words if fold(word.text) not in cues.PARTICLES]
         if not heads or not heads[0].capital:
-            return False
+            return words[0].capital and len(words[0].text) > 1 and self.behind_civility(i)
         if words[0].upper and heads[0].upper and fold(heads[0].text) not in cues.ACRONYMS:
             surname = heads[0].family or not (self.is_word(heads[0]) or heads[0].elsewhere)
             return surname or self.strong_cue(words[0].start)
@@ -114,7 +114,8 @@ class _Capitalised(Reading):
         if len(word.text) == 1:
             initial = bool(stretch) or self.text[word.end : word.end + 1] == "."
             return Standing.POSSIBLE if initial else Standing.NONE
-        if word.lower in cues.STOP or (word.upper and fold(word.text) in cues.ACRONYMS):
+        acronym = word.upper and fold(word.text) in cues.ACRONYMS
+        if acronym or (word.lower in cues.STOP and not self._is_led(stretch)):
             return Standing.NONE
         if word.lower in cues.MONTHS and not stretch:
             return Standing.POSSIBLE if self._is_surnamed(i) else Standing.NONE
@@ -179,6 +180,8 @@ class _Capitalised(Reading):
             ordinary = not self.weak_cue(word.start)
         if self._is_written_as_name(i, stretch):
             return Standing.SURE
+        if ordinary and (near or 0.0) < 0 and self._fills_a_form(word):
+            return Standing.NONE
         if cued or self._continues(stretch, firmly=ordinary):
             surname = cued or (stretch and self.words[stretch[-1]].given)
             return Standing.NONE if word.elsewhere and not surname else Standing.POSSIBLE
@@ -191,6 +194,10 @@ class _Capitalised(Reading):
             near = _UNKNOWN[label] - 0.3 * word.opens
         sure, possible = self._bounds(word, label)
         return Standing((near > sure) + (near > possible))
+
+    def _fills_a_form(self, word: Word) -> bool:
+        """Tell whether a word stands behind a label (``Nom : confidentiel``)."""
+        return self.text[: word.start].rstrip().endswith(":")
 
     def _is_written_as_name(self, i: int, stretch: list[int]) -> bool:
         """Tell whether a word of no dictionary is written as only names are.
@@ -214,13 +221,17 @@ class _Capitalised(Reading):
 
     def _may_be_acronym(self, word: Word) -> bool:
         near = self.vocabulary.nameness(word.text.capitalize())
-        return len(word.text) <= _LONGEST_ACRONYM and (near or 0.0) < _NAME_AT_START
+        return len(word.text) <= _LONGEST_ACRONYM and (near or 0.0) <= 0
 
     def _may_be_name(self, word: Word) -> bool:
+        """Tell whether nothing but its form is needed for a word of no list to be a name."""
+        if not (self.general and word.capital and len(word.text) > 1):
+            return False
         near = self.vocabulary.nameness(word.text.capitalize())
-        known = self.is_word(word) or word.elsewhere or fold(word.text) in cues.ACRONYMS
-        possible = near is None or near > _NAME_BY_FORM
-        return word.capital and not known and possible and len(word.text) > 1 and self.general
+        if self.is_word(word):
+            return word.upper and (near or 0.0) > 0
+        known = word.elsewhere or fold(word.text) in cues.ACRONYMS
+        return not known and (near is None or near > _NAME_BY_FORM)
 
     def _bounds(self, word: Word, label: str | None) -> tuple[float, float]:
         """Return the nameness above which an unlisted word is sure, or possible, here."""

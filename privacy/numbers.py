@@ -63,7 +63,7 @@ _PHONE_FR = re.compile(
     rf"[1-9][)\]]?{_S}" + _digits(*[r"\d"] * 8) + r"(?!\d|[A-Za-z]+\d|\.\d\d(?!\d)|/20\b)"
 )
 _PHONE_ONE_SIGN = re.compile(
-    r"(?<![\w:,])0[1-9](?P<sign>[^\w\n]{1,5})\d\d(?:(?P=sign)\d\d){3}(?!\d|(?P=sign)\w)"
+    r"(?<![\w:,])0[1-9](?P<sign>[^\w\n]{1,5})\d\d(?:(?P=sign)\d\d){3}(?!\d|(?P=sign)(?:\d\w|\w\d)(?!\w))"
 )
 """Pairs of digits joined by one sign, whichever (``06*12*34*56*78``); six pairs are no number."""
 _PHONE_SHORN = re.compile(r"(?<![\w,.])(?<!\d )[67](?:[ .-]\d\d){4}(?!\d)")

@@ -34,7 +34,7 @@ _SPOKEN_EMAIL = re.compile(
     rf"|(?<![\w.+-])[\w+-]{{1,64}}(?:[._][\w+-]{{1,64}}){{1,4}}\s(?:at|à)\s(?:{_LABEL}\.){{1,4}}{_ENDINGS}\b"
     # Of any other domain only the last dot has to be said; "at some point it" is no address.
     rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\sdot\s[\w+-]{{1,64}}){{0,6}}\sat\s"
-    rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,6}}|\spoint\s{_ENDINGS})\b",
+    rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,10}}|\spoint\s{_ENDINGS})\b",
     re.IGNORECASE,
 )
 _EMAIL_SIGN = re.compile(

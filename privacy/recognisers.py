@@ -22,6 +22,7 @@ from presidio_analyzer import (
 )
 from presidio_analyzer.context_aware_enhancers import ContextAwareEnhancer
 from presidio_analyzer.nlp_engine import NlpArtifacts, SpacyNlpEngine
+from spacy.lang.fr.stop_words import STOP_WORDS
 from spacy.language import Language
 from spacy.lookups import Lookups
 from spacy.strings import get_string_id
@@ -162,6 +163,8 @@ class FrenchVocabulary:
         lookup = tables.get_table("lemma_lookup")
         self._words |= {self._strings[key] for key in lookup if key in self._strings}
         self._weights = self._fit()
+        # The lemma tables hold no pronoun and no conjunction.
+        self._words |= STOP_WORDS
 
     def is_word(self, word: str) -> bool:
         """Tell whether a lower-case word is in the dictionary, as a lemma or as a form."""

@@ -15,6 +15,7 @@ _WORD = re.compile(r"[^\W\d_]+(?:['-][^\W\d_]+)*")
 _ELISION = re.compile(r"(?:[cdjlmnst]|qu|jusqu|lorsqu|puisqu|quoiqu)'", re.IGNORECASE)
 _BREAK = re.compile(r"[.!?:;\n\"«»(•*…-]\s*$|^\s*$")
 _GAP = re.compile(r"[ \t]{1,2}|-")
+_LONGEST_SHORTENED = 4
 _INITIAL_GAP = re.compile(r"\.?[ \t-]{0,2}")
 
 
@@ -173,10 +174,12 @@ class Reading:
 
     def behind_civility(self, i: int) -> bool:
         """Tell whether a civility stands right before a word."""
-        if i == 0 or not self.joined(self.words[i - 1], self.words[i]):
-            dotted = i > 0 and self.text[self.words[i - 1].end : self.words[i].start] in {".", ". "}
-            return dotted and fold(self.words[i - 1].text) in cues.CIVILITIES
-        return fold(self.words[i - 1].text) in cues.CIVILITIES
+        if i == 0:
+            return False
+        civility = fold(self.words[i - 1].text)
+        gap = self.text[self.words[i - 1].end : self.words[i].start]
+        shortened = len(civility) <= _LONGEST_SHORTENED and gap in {".", ". "}
+        return civility in cues.CIVILITIES and (shortened or _GAP.fullmatch(gap) is not None)
 
     def is_role(self, i: int) -> bool:
         """Tell whether a word is an office behind a civility and an article (``M. le maire``)."""

@@ -32,6 +32,7 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[str]:
         "jean tiret dupont arobase mon tiret domaine point fr",
         "jean tiret du six dupont arobase free point fr",
         "jean.dupont at free.fr",
+        "jean.dupont AT free DOT example",
         "jean.dupont&#64;free.fr",
         "jean..dupont@free.fr",
     ],

@@ -69,12 +69,13 @@ _PHONE_ONE_SIGN = re.compile(
 _PHONE_SHORN = re.compile(r"(?<![\w,.])(?<!\d )[67](?:[ .-]\d\d){4}(?!\d)")
 _PHONE_NATIONAL = re.compile(
     r"(?<![\w.])(?:(?:\+?1[-. ]?)?(?:\([2-9]\d\d\)[-. ]?|[2-9]\d\d[-. ])[2-9]\d\d[-. ]\d{4}"
-    r"|07[1-9]\d{8}|\(?0[1-9]\d{1,3}\)?(?:(?=[ ./-])(?P<gap>\D)|(?<=\)))"
-    r"(?=(?:\D?\d){6,8}(?!\D?\d))\d{2,6}(?:(?P=gap)\d{2,4}){0,3})(?!\d)"
+    r"|0[1-9]\d{9}|\(?0[1-9]\d{1,3}\)?(?:(?=[ ./-])(?P<gap>\D)|(?<=\)))"
+    r"(?=(?:\D?\d){6,8}(?!\D?\d))\d{2,7}(?:(?P=gap)\d{2,4}){0,3})(?!\d)"
 )
 """North American numbers, and those of nine to eleven digits that begin with a 0."""
 _PHONE_CUED = re.compile(
-    r"\b(?:t[ée]l(?:[ée]phone)?|portable|mobile|phone|cell|gsm|fixe|fax|whatsapp|call(?:\sme)?|text(?:\sme)?)"
+    r"\b(?:t[ée]l(?:[ée]phone)?|portable|mobile|phone|cell|gsm|fixe|fax|whatsapp|call(?:\sme)?|text(?:\sme)?"
+    r"|(?:mon|son|my|his|her|their)\s(?:num[ée]ro|number))"
     r"\b[\s:.,=]{1,3}(?:(?:num[ée]ro|number|est|is|le|au|on|at|n°|no|perso(?:nnel)?|pro)\b[\s:.]{1,3}){0,2}"
     rf"(\(?\d(?:{_S}\d){{7,12}})(?!\d)",
     re.IGNORECASE,
@@ -82,6 +83,7 @@ _PHONE_CUED = re.compile(
 _PHONE_ABROAD = re.compile(
     r"(?<![\w+])[(\[]?(?:\+|(?<!\d[.,])00)[)\s]{0,2}[1-9](?:[\s().\[\]/*:|~_-]{0,4}\d){4,17}"
 )
+_EXTENSION = re.compile(r"\s?,?\s?(?:x|ext\.?|extension|poste)\s?\d{1,6}\b", re.IGNORECASE)
 _DATED = re.compile(r"\b[0-3]?\d[/.-][01]?\d[/.-](?:19|20)\d\d\b|\b(?:19|20)\d\d-[01]\d-[0-3]\d\b")
 _UNCHECKED_ABROAD = 8
 """Digits behind the country's code from which a length that exists there is enough."""
@@ -240,19 +242,25 @@ def find_phones(text: str) -> Iterator[Span]:
     Numbers said in words count (``zéro six douze...``). Dates that happen to hold ten
     digits do not.
     """
+    for start, end in _phones(text):
+        extension = _EXTENSION.match(text, end)
+        yield Span(start, extension.end() if extension else end, "PHONE")
+
+
+def _phones(text: str) -> Iterator[tuple[int, int]]:
     for pattern in (_PHONE_FR, _PHONE_ONE_SIGN, _PHONE_SHORN, _PHONE_NATIONAL):
         for found in pattern.finditer(text):
             if not _DATED.search(found.group()):
-                yield Span(found.start(), found.end(), "PHONE")
+                yield found.span()
     for found in _PHONE_CUED.finditer(text):
-        yield Span(found.start(1), found.end(1), "PHONE")
+        yield found.span(1)
     for found in _PHONE_SPOKEN.finditer(text):
         if any(letter.isalpha() for letter in found.group()):
-            yield Span(found.start(), found.end(), "PHONE")
+            yield found.span()
     for found in _PHONE_ABROAD.finditer(text):
         end = _end_of_dialled(found.group())
         if end and not _MONEY.match(text, found.start() + end):
-            yield Span(found.start(), found.start() + end, "PHONE")
+            yield found.start(), found.start() + end
 
 
 def _end_of_dialled(written: str) -> int:

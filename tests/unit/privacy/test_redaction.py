@@ -55,7 +55,7 @@ def full_width(text: str) -> str:
         ("depuis que M.-L. Guérin et A.M. Koné", "depuis que <PERSON> et <PERSON>"),
         ("AKAR Koldan, chef de projet, était là", "<PERSON>, chef de projet, était là"),
         ("vu par M. De Vos et Mlle Le", "vu par M. <PERSON> et Mlle <PERSON>"),
-        ("Entretien mené par RAPIN Elodie", "Entretien mené par <PERSON>"),
+        ("Retour de POPA Ionuț : motivée", "Retour de <PERSON> : motivée"),
         (
             "Mon mentor, c'est Denise, et il est super",
             "Mon mentor, c'est <PERSON>, et il est super",

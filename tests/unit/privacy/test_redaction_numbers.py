@@ -163,6 +163,9 @@ def test_the_vat_number_of_a_company_is_found() -> None:
         "+262 (0)692 12 34 56",
         "07700 900123",
         "(01632) 960123",
+        "(0115)4960785",
+        "+1-549-213-8936x358",
+        "01 99 00 12 34, poste 12",
         "07700900123",
     ],
 )
@@ -195,6 +198,7 @@ def test_every_kind_of_number_of_every_region_is_found_by_its_prefix(
 def test_a_bare_number_is_a_telephone_where_it_is_called_so() -> None:
     assert found(numbers.find_phones, "portable : 612345678") == [("PHONE", "612345678")]
     assert found(numbers.find_phones, "call me on 2025550123") == [("PHONE", "2025550123")]
+    assert found(numbers.find_phones, "my number is 2025550123") == [("PHONE", "2025550123")]
     assert found(numbers.find_phones, "dossier 2025550123") == []
 
 

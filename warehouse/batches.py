@@ -20,8 +20,7 @@ from warehouse import accounts, bulk, packed
 from warehouse.batch_frame import Batch, Partition, build
 from warehouse.batch_rows import (
     UNKNOWN_SUBJECT,
-    clear,
-    store_events,
+    move_events,
     store_rejected,
 )
 from warehouse.contributions import change
@@ -193,10 +192,9 @@ def _settle_fate(
     fate = _judge(connection, batch, consents, reasons)
     seq = batch.seq
     accepted = fate == _ACCEPTED
-    store_events(connection, batch, accepted, texts)
     rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
     store_rejected(connection, rejected, as_of)
-    clear(connection, batch.partition, seq[fate != _GONE], seq[fate == _GONE])
+    move_events(connection, batch, accepted, fate == _GONE, texts)
     if not hold:
         lock_sums(connection)
     _hold(connection, batch, consents)

@@ -30,7 +30,7 @@ from tests.histories import (
     stage,
     tables,
 )
-from warehouse import accounts, batches
+from warehouse import accounts, batch_rows, batches
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.leases import PROCESS_EVENTS, Lease, lease
 from warehouse.recount import reconcile
@@ -210,9 +210,8 @@ _STEPS = (
     "_store_matches",
     "add_to_sums",
     "write_matches",
-    "store_events",
     "store_rejected",
-    "clear",
+    "move_events",
     "_book",
 )
 
@@ -248,6 +247,23 @@ def test_run_that_dies_at_any_step_changes_nothing_but_time(
     reconcile(engine, 0)
     process(engine, size=20, validate=False)
     _assert_as_undisturbed(engine)
+
+
+def test_partition_is_moved_in_pieces_as_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, range(1, SUBJECTS + 1))
+    admit(engine, [SUBJECTS + 1], analytics=False)
+    rows = history(5, length=60, subjects=SUBJECTS, matches=6)
+    rows[17]["subject"] = SUBJECTS + 1
+    rows[18]["subject"] = SUBJECTS + 2
+    stage(engine, rows)
+    with monkeypatch.context() as patch:
+        patch.setattr(batch_rows, "_PIECE", 7)
+        counts = process(engine, size=40, validate=False)
+    assert (counts.processed, counts.dropped, sum(counts.rejected.values())) == (58, 1, 1)
+    assert batches.count_staged(engine) == 0
+    reconcile(engine, 0)
 
 
 class _Died(Exception):

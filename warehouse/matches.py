@@ -195,11 +195,7 @@ def _stand(
     group: NDArray[np.int64],
 ) -> None:
     """Let the latest event of one facet stand in each group, unless a later one stands there."""
-    order = np.lexsort((fresh["event_low"], fresh["event_high"], fresh["occurred_at"], group))
-    if not len(order):
-        return
-    grouped = group[order]
-    latest = order[np.append(grouped[1:] != grouped[:-1], True)]
+    latest = _latest(fresh, group)
     target = group[latest]
     at, high, low = (fresh[n][latest] for n in ("occurred_at", "event_high", "event_low"))
     old_at, old_high, old_low = (after[f"{facet}_{n}"][target] for n in ("at", "high", "low"))
@@ -212,3 +208,14 @@ def _stand(
     after[f"{facet}_low"][target] = fresh["event_low"][source]
     for column, name in fills.items():
         after[column][target] = fresh[name][source]
+
+
+def _latest(fresh: Columns, group: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the place of the latest event of each group; most groups have one event."""
+    several = np.bincount(group)[group] > 1
+    rest = np.flatnonzero(several)
+    keys = (fresh[name][rest] for name in ("event_low", "event_high", "occurred_at"))
+    order = rest[np.lexsort((*keys, group[rest]))]
+    last = np.ones(len(order), dtype=bool)
+    last[:-1] = group[order[1:]] != group[order[:-1]]
+    return np.concatenate([np.flatnonzero(~several), order[last]])

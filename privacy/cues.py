@@ -18,6 +18,14 @@ PARTICLES = listed(
 )
 """Words that join the parts of a name; they belong to it only between or before other parts."""
 
+FOREIGN_PARTICLES = listed(
+    """
+    van von der den ter ten ben bin ibn ould el al ait aït da dos das do di del della abd abu abou
+    bel bou mc mac
+    """
+)
+"""Those that are no French words: what they lead in is a name, whatever else it means."""
+
 DETERMINERS = listed(
     """
     le la les un une des ce cet cette ces notre votre leur ma ta sa en mon ton son nos vos leurs
@@ -41,6 +49,9 @@ ROLES = listed(
 )
 """What stands behind a civility and an article instead of a name (``Madame la Directrice``)."""
 
+TRADE = re.compile(r"\w{3,}(?:eure|thérapeute|ologue|opathe|ographe)|cheffe")
+"""Trades by their endings; dictionaries lack the newer of them."""
+
 STOP = listed(
     """
     à a ai au aux avec avait avez avoir bien bonjour bonsoir c car ce ceci cela celle celui ces
@@ -53,7 +64,7 @@ STOP = listed(
     aujourd'hui puis alors aussi the and of is at to for with my your his her our their this
     that it i he she we they was were hi hey dear thanks thank regards best please but not no
     yes call from in on by as an be have has had will would can could should just very too who
-    what when where why how ok
+    what when where why how ok tél mél
     """
 )
 
@@ -88,7 +99,7 @@ STRONG_CUE = re.compile(
 
 WEAK_CUE = re.compile(
     r"\b(?:appell?e[zr]?|appel[ée]e?|rappel(?:ez|er|[ée])|contact(?:ez|er|[ée])|joindre|joignez|demande[zr]"
-    r"|(?:ai|as|a|avons|avez|ont)\s(?:eu|vu)|voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
+    r"|(?:ai|as|a|avons|avez|ont)\s(?:eu|vu)|(?:re)?voir|voyez|[ée]cri(?:s|vez|re)\s[àa]|parl(?:er|ez|[ée])\s(?:[àa]|avec)|discut[ée]r?\savec"
     r"|de\sla\spart\sde|[àa]\sl'attention\sde|de\snom\sde|rencontr(?:er|[ée])|re[çc]u[e]?\spar|[ée]chang[ée]r?\savec"
     r"|bonjour|bonsoir|salut|coucou|hello|merci|ch[èe]re?|dear|hi|thanks|avec|par|via|gr[âa]ce\s[àa]"
     r"|merci\s[àa]|moi\sc'est|c'?est|je\ssuis|(?:mon|ma|notre|votre|le|la|un|une)\s(?:coll[èe]gue|ami[e]?|mentor[ée]?e?|bin[ôo]me"

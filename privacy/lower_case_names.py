@@ -94,6 +94,12 @@ def _lower_unknown(reading: Reading, i: int) -> bool:
     return near > _NAME_WITHOUT_CUE or (vouched and (word.family or near > 0))
 
 
+def _is_surname(reading: Reading, word: Word) -> bool:
+    """Tell whether a dictionary word in a text all in capitals is the family name it also is."""
+    near = reading.vocabulary.nameness(word.text.capitalize())
+    return word.upper and (near or 0.0) > NAME_BEHIND_CUE
+
+
 def _extend_lower_case(reading: Reading, i: int) -> int:
     """Follow a name to its last word: particles, listed names, words of no dictionary."""
     last = i
@@ -103,7 +109,8 @@ def _extend_lower_case(reading: Reading, i: int) -> int:
             break
         if word.lower in cues.PARTICLES:
             continue
-        known = reading.is_word(word) and not word.family
+        led = fold(reading.words[j - 1].text) in cues.FOREIGN_PARTICLES
+        known = reading.is_word(word) and not (led or word.family or _is_surname(reading, word))
         if word.lower in cues.STOP or known or (word.elsewhere and not word.family):
             break
         last = j

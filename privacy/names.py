@@ -177,10 +177,10 @@ class _Capitalised(Reading):
         ordinary = self.is_word(word)
         near = self.vocabulary.nameness(word.text.capitalize() if word.upper else word.text)
         if ordinary and not word.opens and (near or 0.0) > NAME_BEHIND_CUE:
-            ordinary = not self.weak_cue(word.start)
+            ordinary = not self.weak_cue(word.start) or self._is_said_of_oneself(word)
         if self._is_written_as_name(i, stretch):
             return Standing.SURE
-        if ordinary and (near or 0.0) < 0 and self._fills_a_form(word):
+        if ordinary and (near or 0.0) < NAME_BEHIND_CUE and self._fills_a_form(word):
             return Standing.NONE
         if cued or self._continues(stretch, firmly=ordinary):
             surname = cued or (stretch and self.words[stretch[-1]].given)
@@ -194,6 +194,10 @@ class _Capitalised(Reading):
             near = _UNKNOWN[label] - 0.3 * word.opens
         sure, possible = self._bounds(word, label)
         return Standing((near > sure) + (near > possible))
+
+    def _is_said_of_oneself(self, word: Word) -> bool:
+        """Tell whether a trade is as likely as a name (``je suis Menuisier``)."""
+        return self.text[: word.start].rstrip().lower().endswith("suis")
 
     def _fills_a_form(self, word: Word) -> bool:
         """Tell whether a word stands behind a label (``Nom : confidentiel``)."""

@@ -36,7 +36,12 @@ _NIR = re.compile(
     + _digits(r"[1-478]", *[r"\d"] * 5, r"[\dABab]", *[r"\d"] * 6)
     + rf"(?:{_S}(?:cl[ée]{_S}:?{_S})?(\d{_S}\d))?(?!\d)))"
 )
-_NIR_CUE = re.compile(r"s[ée]cu|\bnir\b|\binsee\b|\bnss\b|assur[ée]|carte\svitale", re.IGNORECASE)
+_NIR_GROUPED = re.compile(
+    r"\d(?P<gap>[ .-])\d\d(?P=gap)\d\d(?P=gap)\d[\dABab](?P=gap)\d{3}(?P=gap)\d{3}(?:\D{1,9}\d\d)?"
+)
+_NIR_CUE = re.compile(
+    r"s[ée]cu|\bnir\b|\binsee\b|\bnss\b|assur[ée]|carte\svitale|\bn?°?\s?ss\b", re.IGNORECASE
+)
 
 _GROUP = re.compile(r"\d+")
 _GROUP_GAP = re.compile(_S)
@@ -151,7 +156,7 @@ def _has_form_of_country(number: str) -> bool:
 
 
 def find_nirs(text: str) -> Iterator[Span]:
-    """Find social security numbers (NIR), by their key; without one only where named as such.
+    """Find social security numbers (NIR), by their key; without one where named or written as such.
 
     Sex 1 to 4, 7 or 8; the month may be one of those given to people whose birth date
     is incomplete; Corsica is 2A or 2B.
@@ -160,7 +165,8 @@ def find_nirs(text: str) -> Iterator[Span]:
         written, key = found.group(1), found.group(2)
         number = re.sub(r"[^0-9ABab]", "", re.sub(r"cl[ée]", "", written))
         cued = _NIR_CUE.search(text, max(0, found.start(1) - 60), found.end(1) + 40)
-        if _has_birth_month(number) and (cued or (key and _is_nir(number))):
+        grouped = _NIR_GROUPED.fullmatch(text, found.start(1), found.end(1))
+        if _has_birth_month(number) and (cued or grouped or (key and _is_nir(number))):
             yield Span(found.start(1), found.end(1), "NIR")
 
 

@@ -140,7 +140,7 @@ class Reading:
 
         One that is met with a capital only, as a name, is none (``Marisa``, a form of a verb).
         """
-        if word.lower in cues.STOP:
+        if word.lower in cues.STOP or cues.TRADE.fullmatch(word.lower):
             return True
         if self.vocabulary.is_word(word.lower):
             near = self.vocabulary.nameness(word.text.capitalize())

@@ -97,9 +97,15 @@ def test_social_security_numbers_are_found_by_their_key(nir: str) -> None:
     assert found(numbers.find_nirs, f"voici {nir}") == [("NIR", nir)]
 
 
+def test_a_nir_is_told_by_its_grouping_without_its_key() -> None:
+    assert found(numbers.find_nirs, "voici 2 53 07 2B 073 004.") == [("NIR", "2 53 07 2B 073 004")]
+    assert found(numbers.find_nirs, "voici 2 53 67 20 07 300 4.") == []
+
+
 def test_a_nir_with_a_wrong_key_is_one_only_where_it_is_called_so() -> None:
     assert found(numbers.find_nirs, "dossier 295109912611194") == []
     assert found(numbers.find_nirs, "sécu 295109912611194") == [("NIR", "295109912611194")]
+    assert found(numbers.find_nirs, "n° ss 2951099126111") == [("NIR", "2951099126111")]
 
 
 @pytest.mark.parametrize(

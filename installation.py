@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import warehouse.setup
+from schemas.errors import NotRegistered
 from schemas.settings import DEMO_MARK, Settings
+from warehouse import lineage
 from warehouse.engine import connect
+from warehouse.leases import lease
 
 
 def set_up_database(settings: Settings | None = None) -> None:
@@ -46,6 +50,31 @@ def publish_champion(settings: Settings) -> str:
     publish_weights(engine, version, weights_document(champion, version), at=datetime.now(UTC))
     engine.dispose()
     return version
+
+
+def step_back(settings: Settings) -> str | None:
+    """Take a champion out of use of which a database that was put back has no books.
+
+    Returns:
+        The version that is champion now, or None where nothing was changed.
+
+    Raises:
+        LeaseHeld: A retrain is at work.
+        NotReady: The registry is a platform's, and the database the demo's.
+    """
+    if not settings.mlruns.exists():
+        return None
+    from matching import disposal  # imports MLflow, which takes seconds
+    from matching.registry import Registry
+
+    settings.check_registry()
+    registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
+    learned = [entry.version for entry in registry.versions() if entry.learned]
+    engine = connect(settings.url)
+    with lease(engine, "retrain_model", settings.lease_seconds), suppress(NotRegistered):
+        if disposal.step_back(registry, lineage.unbooked(engine, learned)) is not None:
+            return publish_champion(settings)
+    return None
 
 
 def clear_registry(settings: Settings) -> None:

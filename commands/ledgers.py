@@ -86,8 +86,9 @@ def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
     """Put a backup back, and forget in it whom the witness knows to be erased.
 
     Stop the servers first. What was answered to the notice since the backup is lost, but for
-    withdrawals, which are repeated.
+    withdrawals, which are repeated. A model that was learned since then goes out of use.
     """
+    from installation import step_back
     from warehouse.backups import accept_restored, put_back
     from warehouse.engine import connect
 
@@ -101,7 +102,10 @@ def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
         put_back(engine, file, settings.keys)
     with working("following the witness"):
         carried = accept_restored(engine, settings.keys)
+        champion = step_back(settings)
     say(f"Restored; {carried} erasures and withdrawals since the backup were carried out.")
+    if champion is not None:
+        say(f"The champion is version {champion}: of the newer one there are no books any more.")
 
 
 @click.command()
@@ -119,7 +123,10 @@ def lineage(user_id: str | None, version: str | None, *, as_json: bool) -> None:
     if user_id is not None:
         subject = find_person(engine, user_id)
         with reading(engine) as connection:
-            found: Any = {"versions": told.versions_of(connection, subject)}
+            found: Any = {
+                "versions": told.versions_of(connection, subject),
+                "unbooked_versions": told.unbooked_note(connection),
+            }
     elif version is not None:
         found = plain(told.standing(engine, version))
     else:

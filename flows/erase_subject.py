@@ -78,6 +78,7 @@ def _report(done: Erasure) -> str:
         f"| store | files | bytes | places before | places after |\n|---|---|---|---|---|\n"
         f"{stores}\n\n"
         f"Model versions that had learned from the person: {models}."
+        f" {done.report.get('unbooked_versions') or ''}".rstrip()
     )
 
 

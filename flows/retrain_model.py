@@ -88,9 +88,9 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed)
         refit = training.compare_refit(rows, champion, found)
-        recorded = training.register(registry, found, rows, refit)
+        recorded = training.register(settings.url, held, registry, found, rows, refit)
         sentence = found.verdict.sentence
-        left = training.keep_books(settings.url, held, recorded, rows, sentence)
+        left = training.keep_books(settings.url, settings.keys, held, recorded, rows, sentence)
         if left:
             sentence = f"Not used: {left} of those it learned from left meanwhile. {sentence}"
             recorded = replace(recorded, promoted=False, champion_version=version)

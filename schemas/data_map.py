@@ -298,7 +298,8 @@ STORES: dict[str, StoreMap] = {
         holds="model versions with weights, figures and evidence; deleted runs with their files",
         personal="none: no row, example or identifier is logged; weights are statistics",
         kept="versions for good; deleted runs logs_retention_days",
-        erasure="versions that learned from the person are named, and a retrain is queued",
+        erasure="versions that learned from the person are named, or said to be unknown where books"
+        " may be missing, and a retrain is queued",
     ),
     "validation results": StoreMap(
         where="data/logs/validation, a file a day and suite",

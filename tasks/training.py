@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -20,8 +21,10 @@ from tasks.opening import opened
 from tasks.policies import compute_task, io_task
 from warehouse import decisions, lineage, runs, shadow_prices, training
 from warehouse.engine import connect
+from warehouse.keyfile import has_ring
 from warehouse.leases import Lease
 from warehouse.training import TrainingSet
+from warehouse.witness import Witness
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -63,9 +66,12 @@ def dispose(
         lease.renew(engine)
         _, champion = registry.champion()
         named = lineage.superseded(engine, champion=champion, before=kept_since)
-        named += sorted(_unbooked(engine, registry) - {champion})
+        unbooked = _unbooked(engine, registry)
+        named += sorted(unbooked - {champion})
         disposal.dispose(registry, named)
-        training.note_disposal(engine, lease, named, moment(now))
+        training.note_disposal(
+            engine, lease, named, moment(now), all_booked=champion not in unbooked
+        )
     return named
 
 
@@ -94,10 +100,16 @@ def compare_refit(rows: TrainingSet, champion: Model, found: Retraining) -> Refi
 
 
 @io_task
-def register(
-    registry: Registry, found: Retraining, rows: TrainingSet, refit: RefitDifference | None
+def register(  # noqa: PLR0917
+    url: SecretStr,
+    lease: Lease,
+    registry: Registry,
+    found: Retraining,
+    rows: TrainingSet,
+    refit: RefitDifference | None,
 ) -> Recorded:
     """Register the candidate; it comes into use when the books are kept."""
+    training.expect_version(connect(url), lease)
     return registry.record(
         found,
         training_digest=rows.digest,
@@ -119,8 +131,13 @@ def register_refusal(registry: Registry, reason: str, rows: TrainingSet) -> str:
 
 
 @io_task
-def keep_books(
-    url: SecretStr, lease: Lease, recorded: Recorded, rows: TrainingSet, reason: str
+def keep_books(  # noqa: PLR0917
+    url: SecretStr,
+    keys: Path,
+    lease: Lease,
+    recorded: Recorded,
+    rows: TrainingSet,
+    reason: str,
 ) -> int:
     """Keep what the version learned from; return how many of them have left meanwhile."""
     return training.record_training(
@@ -131,6 +148,7 @@ def keep_books(
         outcome="promoted" if recorded.promoted else "refused",
         reason=reason,
         now=datetime.now(UTC),
+        witness=Witness(keys) if has_ring(keys) else None,
     )
 
 

@@ -29,7 +29,7 @@ from schemas.tables import (
     training_sets,
 )
 from warehouse.engine import reading
-from warehouse.lineage import versions_of
+from warehouse.lineage import unbooked_note, versions_of
 from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def export(
             },
             "matches": held,
             "learned_from_by": _versions(connection, subject),
+            "unbooked_versions": unbooked_note(connection),
             "scores": _scores(connection, held),
         }
 

@@ -59,7 +59,8 @@ class Erasure:
         state: The last step that is done.
         subject: The subject's number; None once nothing is left to delete.
         deleted: Rows deleted, by table.
-        models: Versions that had learned from the subject, oldest first.
+        models: Versions that had learned from the subject, oldest first; where the report has
+            ``unbooked_versions``, there may be others that had.
         report: All of the report, ready for JSON.
     """
 
@@ -133,6 +134,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
         report = {
             "deleted": deleted,
             "models": models,
+            "unbooked_versions": lineage.unbooked_note(connection),
             "metrics": metrics,
             "rows": {"before": before, "after": rows_of(connection, subject)},
         }
@@ -160,7 +162,7 @@ def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
     with writing(engine) as connection:
         erasure = read_in(connection, request)
         if erasure.state != DONE:
-            if erasure.models:
+            if erasure.models or erasure.report.get("unbooked_versions"):
                 runs.queue_in(connection, lineage.RETRAIN, now, lineage.ERASED)
             _set(connection, request, state=DONE, finished_at=micros(now))
         return read_in(connection, request)

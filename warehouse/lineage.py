@@ -27,7 +27,7 @@ from schemas.events import EventKind
 from schemas.purposes import Purpose
 from schemas.tables import consents, events, matches, purges, subjects, training_sets
 from schemas.tables import runs as requests
-from warehouse import bulk, runs
+from warehouse import bulk, marks, runs
 from warehouse.engine import is_postgres, reading
 from warehouse.purposes import Ground, consented_sql, on_ground
 
@@ -40,6 +40,11 @@ if TYPE_CHECKING:
 RETRAIN = "retrain_model"
 WITHDRAWN, ERASED = "after a withdrawal", "after an erasure"
 """Why a retrain is asked for when somebody leaves from whom a version has learned."""
+UNBOOKED = (
+    "The model registry may hold versions of which this database keeps no books, since a backup was"
+    " put back or a training was cut short. Each may have learned from this person; the next"
+    " retrain takes them out of use and deletes them."
+)
 _MODULUS = 1 << 256
 _BOOKS_LOCK = 0x5341_4D34
 """PostgreSQL's advisory lock: shared by whoever leaves, alone for whoever keeps the books."""
@@ -85,6 +90,11 @@ def versions_of(connection: Connection, subject: int) -> list[str]:
     return [version for version, _ in _learned(connection, subject)]
 
 
+def unbooked_note(connection: Connection) -> str | None:
+    """Say that there may be versions of which nobody knows who taught them, if there may be."""
+    return UNBOOKED if marks.may_be_unbooked(connection) else None
+
+
 def mark_withdrawn(connection: Connection, subject: int, now: datetime) -> list[str]:
     """Mark the versions that learned from a subject who withdraws, and ask for a retrain.
 
@@ -94,6 +104,7 @@ def mark_withdrawn(connection: Connection, subject: int, now: datetime) -> list[
     named = versions_of(connection, subject)
     if named:
         _mark(connection, named, now, withdrawn=training_sets.c.withdrawn + 1)
+    if named or marks.may_be_unbooked(connection):
         runs.queue_in(connection, RETRAIN, now, WITHDRAWN)
     return named
 

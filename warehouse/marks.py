@@ -1,7 +1,8 @@
 """How far a database follows the witness: the number of marks that were carried out in it.
 
-A mark is an erasure or a withdrawal that the witness holds outside the database. A backup that is
-put back follows fewer marks than there are, and whoever opens it carries the others out first.
+A mark is an erasure, a withdrawal or a version's books that the witness knows of as well. A
+backup that is put back follows fewer marks than there are, and whoever opens it carries the others
+out first.
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from warehouse.engine import insert_ignore
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MARKS, BACKUP, SEALED = "marks", "backup", "sealed"
-"""Rows of ``versions``: marks that were carried out, 1 in a copy that is a backup, and the day
-before which everything was sealed, or may have been."""
+MARKS, BACKUP, SEALED, UNBOOKED = "marks", "backup", "sealed", "unbooked"
+"""Rows of ``versions``: marks that were carried out, 1 in a copy that is a backup, the day before
+which everything was sealed, or may have been, and 1 while the registry may hold versions of the
+model of which there are no books here."""
 
 
 def follow(connection: Connection, marks: int) -> None:
@@ -39,8 +41,17 @@ def is_backup(connection: Connection) -> bool:
 
 def set_backup(connection: Connection, *, backup: bool) -> None:
     """Say whether this is a backup."""
-    connection.execute(insert_ignore(connection, versions).values(name=BACKUP, value=0))
-    connection.execute(update(versions).where(versions.c.name == BACKUP).values(value=int(backup)))
+    _set(connection, BACKUP, backup)
+
+
+def may_be_unbooked(connection: Connection) -> bool:
+    """Tell whether the registry may hold versions that the books do not know."""
+    return bool(_value(connection, UNBOOKED))
+
+
+def set_unbooked(connection: Connection, *, unbooked: bool) -> None:
+    """Say whether the registry may hold versions that the books do not know."""
+    _set(connection, UNBOOKED, unbooked)
 
 
 def seal_until(connection: Connection, day: int) -> None:
@@ -51,6 +62,11 @@ def seal_until(connection: Connection, day: int) -> None:
 def sealed_until(connection: Connection) -> int:
     """Return the day before which nothing is sealed any more, 0 where nothing ever was."""
     return _value(connection, SEALED)
+
+
+def _set(connection: Connection, name: str, value: bool) -> None:  # noqa: FBT001
+    connection.execute(insert_ignore(connection, versions).values(name=name, value=0))
+    connection.execute(update(versions).where(versions.c.name == name).values(value=int(value)))
 
 
 def _raise(connection: Connection, name: str, value: int) -> None:

@@ -1,6 +1,6 @@
 """Carry out in a database what the witness knows and it does not.
 
-Erasures and withdrawals, and what noisy releases have cost.
+Erasures and withdrawals, what noisy releases have cost, and that books of versions are missing.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from sqlalchemy import select
 from schemas.clock import micros
 from schemas.consents import Options
 from schemas.tables import consents as ledger
-from schemas.tables import subjects
-from warehouse import consents, erasure, marks, releases
+from schemas.tables import subjects, training_sets
+from warehouse import consents, erasure, lineage, marks, releases, runs
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import open_request
 from warehouse.leases import lease
 from warehouse.notices import Notice
 from warehouse.retention import forget_bytes
-from warehouse.witness import TOMBSTONE, WITHDRAWAL
+from warehouse.witness import BOOKS, TOMBSTONE, WITHDRAWAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from warehouse.leases import Lease
     from warehouse.witness import Testimony, Witness
@@ -58,10 +58,20 @@ def replay(engine: Engine, witness: Witness) -> int:
         with writing(engine) as connection:
             held.check(connection)
             releases.agree(connection, witness)
+            _miss_books(connection, missing)
             marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
             marks.set_backup(connection, backup=False)
     forget_bytes(engine)
     return carried
+
+
+def _miss_books(connection: Connection, missing: Iterable[Testimony]) -> None:
+    """Note that the registry has versions of which the books were lost; a retrain ends them."""
+    kept = {entry.body["version"] for entry in missing if entry.kind == BOOKS}
+    booked = set(connection.execute(select(training_sets.c.version)).scalars())
+    if kept - booked:
+        marks.set_unbooked(connection, unbooked=True)
+        runs.queue_in(connection, lineage.RETRAIN, datetime.now(UTC), "books were lost")
 
 
 def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], held: Lease) -> int:

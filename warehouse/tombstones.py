@@ -104,6 +104,7 @@ def _go_on_from_now(engine: Engine) -> None:
     now = datetime.now(UTC)
     with writing(engine) as connection:
         marks.seal_until(connection, day_number(now) - LATE_DAYS)
+        marks.set_unbooked(connection, unbooked=True)
         runs.queue_in(connection, "retrain_model", now, "a backup was put back")
 
 

@@ -21,12 +21,13 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
-from warehouse import lineage
+from warehouse import lineage, marks
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
 from warehouse.lineage import consent_sum
 from warehouse.proposals import select_proposals
 from warehouse.purposes import consented
+from warehouse.witness import BOOKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from warehouse.leases import Lease
+    from warehouse.witness import Witness
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,17 @@ def _hashes(frame: pd.DataFrame) -> pd.Series[Any]:
     return pd.util.hash_pandas_object(frame[_figures(frame)], index=False)
 
 
+def expect_version(engine: Engine, lease: Lease) -> None:
+    """Note that a version is about to be registered, of which there are no books yet.
+
+    Raises:
+        LeaseLost: Another retrain has taken over.
+    """
+    with writing(engine) as connection:
+        lease.check(connection)
+        marks.set_unbooked(connection, unbooked=True)
+
+
 def record_training(
     engine: Engine,
     lease: Lease,
@@ -129,6 +142,7 @@ def record_training(
     outcome: str,
     reason: str,
     now: datetime,
+    witness: Witness | None = None,
 ) -> int:
     """Keep what a registered version learned from, before anybody uses it.
 
@@ -140,6 +154,8 @@ def record_training(
         outcome: ``promoted`` or ``refused``.
         reason: The gate's sentence.
         now: The time, aware.
+        witness: Learns of the books before they are committed, so that a database that is set
+            back knows that it lacks them; None on a machine without keys.
 
     Returns:
         How many of those it learned from have left since their rows were read. With one of them
@@ -173,12 +189,23 @@ def record_training(
                 event_seq=training.event_seq,
             )
         )
+        if witness is not None:
+            marks.follow(connection, witness.append(BOOKS, {"version": version}, micros(now)).marks)
         taught = set(training.frame["subject"].tolist())
         return lineage.note_left(connection, version, taught, now)
 
 
-def note_disposal(engine: Engine, lease: Lease, versions: Sequence[str], now: datetime) -> None:
+def note_disposal(
+    engine: Engine, lease: Lease, versions: Sequence[str], now: datetime, *, all_booked: bool
+) -> None:
     """Note that the artefacts of versions were deleted for good, and delete their weights.
+
+    Args:
+        engine: The database.
+        lease: Of this retrain.
+        versions: Which ones.
+        now: The time, aware.
+        all_booked: Whether there are books of every version that is left in the registry.
 
     Raises:
         LeaseLost: Another retrain has taken over, and notes it itself.
@@ -193,6 +220,7 @@ def note_disposal(engine: Engine, lease: Lease, versions: Sequence[str], now: da
         connection.execute(
             delete(published_weights).where(published_weights.c.version.in_(versions))
         )
+        marks.set_unbooked(connection, unbooked=not all_booked)
 
 
 def publish_weights(

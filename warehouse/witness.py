@@ -2,9 +2,10 @@
 
 A file beside the keys, one JSON line an entry, chained by SHA-256 and signed with Ed25519. It
 holds the heads of the consent ledger, by which a cut tail shows; a tombstone of everybody who was
-erased, so that a restored backup forgets them again; the report of each erasure; and each noisy
-release, so that a restore refunds none. A tombstone is a keyed digest of a subject's random number
-or of a pseudonym: it can be held against a row that is there, and leads nowhere by itself.
+erased, so that a restored backup forgets them again; the report of each erasure; each noisy
+release, so that a restore refunds none; and of which versions of the model books were kept, so that
+a restored backup knows what it does not know. A tombstone is a keyed digest of a subject's random
+number or of a pseudonym: it can be held against a row that is there, and leads nowhere by itself.
 
 WitnessBroken
 └── raised when an entry was changed, moved or removed
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
 
 FILE_NAME = "witness.jsonl"
 GENESIS = "0" * 64
-HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE = (
+HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, BOOKS = (
     "consent-head",
     "tombstone",
     "erasure-report",
     "restored",
     "withdrawal",
     "noisy-release",
+    "version-books",
 )
+MARKS = (TOMBSTONE, WITHDRAWAL, BOOKS)
+"""Kinds that are numbered, and that a database has to follow."""
 _TOMBSTONE_BYTES = 16
 _TAIL_BYTES = 1 << 16
 
@@ -53,7 +57,7 @@ class Testimony(msgspec.Struct, frozen=True):
         seq: Its number, from 1.
         kind: What it is about.
         at: When, microseconds since 1970.
-        marks: How many tombstones and withdrawals there are up to and with it.
+        marks: How many tombstones, withdrawals and books there are up to and with it.
         body: What is testified; nothing that leads to a person without the row it is about.
         previous: Hash of the entry before.
         hash: SHA-256 of all of this, hexadecimal.
@@ -125,7 +129,7 @@ class Witness:
                 "seq": last.seq + 1 if last else 1,
                 "kind": kind,
                 "at": at,
-                "marks": (last.marks if last else 0) + (kind in (TOMBSTONE, WITHDRAWAL)),
+                "marks": (last.marks if last else 0) + (kind in MARKS),
                 "body": dict(body),
                 "previous": last.hash if last else GENESIS,
             }
@@ -178,7 +182,7 @@ class Witness:
         for number, entry in enumerate(self.entries(), start=1):
             fields = msgspec.structs.asdict(entry)
             digest, signature = fields.pop("hash"), fields.pop("signature")
-            marks += entry.kind in (TOMBSTONE, WITHDRAWAL)
+            marks += entry.kind in MARKS
             sound = (entry.seq, entry.previous, entry.marks) == (number, previous, marks)
             if not sound or digest != _digest(fields):
                 raise WitnessBroken(f"entry {number} of the witness is not what was written")

@@ -9,8 +9,10 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sqlalchemy import delete, select, update
 
+from cli import main
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from matching import training as learning
@@ -18,13 +20,18 @@ from matching.logistic import Gaussian, posterior
 from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.errors import LeaseLost
-from schemas.tables import leases, published_weights, subjects, training_sets
+from schemas.tables import leases, published_weights, runs, subjects, training_sets, versions
+from tests.engines import on_sqlite
 from tests.flows.conftest import stage_rounds
-from warehouse import shadow_prices, validations
+from tests.population import erase
+from warehouse import shadow_prices, tombstones, validations
+from warehouse.access import export
 from warehouse.engine import reading, writing
-from warehouse.lineage import mark_withdrawn, owed_since
+from warehouse.lineage import UNBOOKED, mark_withdrawn, owed_since, unbooked_note
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
     from schemas.settings import Settings
@@ -194,6 +201,88 @@ def test_a_retrain_that_lost_its_lease_changes_nothing(
     assert open_registry(installed).champion()[1] == "1"
     with reading(engine) as connection:
         assert connection.execute(select(training_sets)).first() is None
+
+
+def told_of_unbooked(engine: Engine, settings: Settings, subject: int) -> list[bool]:
+    """Tell whether a copy of a person's data, the lineage and a withdrawal reckon with more."""
+    copy = export(engine, subject, settings, lambda *_: [])
+    with reading(engine) as connection:
+        noted = unbooked_note(connection)
+    return [copy["unbooked_versions"] is not None, noted is not None]
+
+
+def test_books_that_were_set_back_are_told_of_until_a_retrain_deletes_their_version(
+    installed: Settings, engine: Engine
+) -> None:
+    people = sorted(stage_rounds(engine, turns=4, last=YESTERDAY))
+    process_events()
+    assert retrain_model().promoted
+    assert told_of_unbooked(engine, installed, people[0]) == [False, False]
+    with writing(engine) as connection:  # as a backup of before has it
+        connection.execute(delete(training_sets))
+        connection.execute(update(versions).where(versions.c.name == "marks").values(value=0))
+
+    tombstones.catch_up(engine, installed.keys)
+
+    assert told_of_unbooked(engine, installed, people[0]) == [True, True]
+    with reading(engine) as connection:
+        queued = select(runs.c.detail).where(runs.c.state == "queued")
+        assert connection.execute(queued).scalars().all() == ["books were lost"]
+    erased = erase(engine, people[0])
+    assert (erased.models, erased.report["unbooked_versions"]) == ([], UNBOOKED)
+    with writing(engine) as connection:
+        mark_withdrawn(connection, people[1], datetime.now(UTC))
+    with reading(engine) as connection:
+        assert set(connection.execute(queued).scalars()) == {
+            "after a withdrawal",
+            "after an erasure",
+            "books were lost",
+        }
+
+    retrained = retrain_model()
+
+    assert [one.version for one in open_registry(installed).versions()] == ["3", "1"]
+    assert told_of_unbooked(engine, installed, people[1]) == [False, False]
+    assert retrained.version in {"1", "3"}
+    assert erase(engine, people[1]).report["unbooked_versions"] is None
+
+
+def test_a_retrain_that_is_killed_before_its_books_is_reckoned_with(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    record = Registry.record
+
+    def record_and_die(*arguments: Any, **more: Any) -> None:
+        record(*arguments, **more)
+        raise SystemExit
+
+    monkeypatch.setattr(Registry, "record", record_and_die)
+    with pytest.raises(SystemExit):
+        retrain_model()
+
+    assert [one.version for one in open_registry(installed).versions()] == ["2", "1"]
+    assert told_of_unbooked(engine, installed, min(people)) == [True, True]
+
+
+@on_sqlite
+def test_a_restore_takes_a_champion_out_of_use_that_was_learned_since_the_backup(
+    installed: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    call = CliRunner()
+    assert call.invoke(main, ["backup", str(tmp_path / "before.db")]).exit_code == 0
+    assert retrain_model().version == "2"
+    engine.dispose()
+
+    told = call.invoke(main, ["restore", "--yes", str(tmp_path / "before.db")])
+
+    assert told.exit_code == 0, told.output
+    assert "version 1" in told.output
+    assert open_registry(installed).champion()[1] == "1"
+    assert told_of_unbooked(engine, installed, min(people)) == [True, True]
 
 
 def _die(*_arguments: Any) -> None:

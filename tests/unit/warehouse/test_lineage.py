@@ -155,7 +155,7 @@ def test_what_has_no_ground_is_listed_until_it_is_deleted(
     answer(engine, "a", "analytics")
     assert set(superseded(engine, champion="4", before=long_ago)) == {"2", "3"}
     with lease(engine, "retrain_model", 60.0) as held:
-        note_disposal(engine, held, ["2"], moment(later))
+        note_disposal(engine, held, ["2"], moment(later), all_booked=True)
     assert superseded(engine, champion="4", before=long_ago) == ["3"]
     assert standing(engine, "2").deleted_at == later
 

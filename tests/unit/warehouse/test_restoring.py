@@ -291,6 +291,8 @@ def test_a_database_that_was_put_back_by_other_means_goes_on_from_now_and_has_sp
         assert costs == [100_000]
         assert marks.sealed_until(connection) == day_number(datetime.now(UTC)) - LATE_DAYS
         assert not marks.is_backup(connection)
+        # Trained on a machine without keys, a version is in no witness.
+        assert marks.may_be_unbooked(connection)
 
 
 def _requests(engine: Engine) -> list[tuple[str]]:

@@ -54,6 +54,9 @@ _CARD_GROUPINGS = frozenset(
         (8, 8),
     }
 )
+_CARD_CUE = re.compile(
+    r"\b(?:carte|card|cb|visa|master\s?card|amex|american express)\b", re.IGNORECASE
+)
 _MONEY = re.compile(r"\s?(?:€|euros?\b|eur\b|k€|\$|habitants|km\b)", re.IGNORECASE)
 _COMPANY_GROUPINGS = frozenset(
     {(9,), (3, 3, 3), (14,), (3, 3, 3, 5), (9, 5), (3, 3, 3, 3, 2), (3, 3, 3, 2, 3)}
@@ -184,6 +187,8 @@ def _has_birth_month(number: str) -> bool:
 def find_accounts_in_runs(text: str) -> Iterator[Span]:
     """Find cards, SIREN and SIRET in runs of digits, by Luhn and by how they are grouped.
 
+    A number of fifteen digits or more that is called a card may hold a mistake.
+
     A window of a longer run counts only when it is grouped as such numbers are, so that
     two telephone numbers in a row are no card.
     """
@@ -222,7 +227,8 @@ def _kind(text: str, run: list[re.Match[str]], i: int, j: int) -> str | None:
             return "SIRET"
         if total == 9 and grouping in _COMPANY_GROUPINGS and siren.is_valid(number):  # noqa: PLR2004
             return None if _MONEY.match(text, end) or number[0] == "0" else "SIREN"
-    if total >= 12 and number[0] in "23456" and luhn.is_valid(number):  # noqa: PLR2004
+    called = total >= 15 and _CARD_CUE.search(text, max(0, start - 30), start)  # noqa: PLR2004
+    if total >= 12 and number[0] in "23456" and (called or luhn.is_valid(number)):  # noqa: PLR2004
         compact = len(grouping) == 1 and total != 12  # noqa: PLR2004
         return "CARD" if compact or whole or grouping in _CARD_GROUPINGS else None
     return None

@@ -62,7 +62,7 @@ def full_width(text: str) -> str:
         ),
         ("revu kamel el fassi et isabelle hier", "revu <PERSON> et <PERSON> hier"),
         ("REFUS DE MARC RAPIN APRÈS L'ENTRETIEN", "REFUS DE <PERSON> APRÈS L'ENTRETIEN"),
-        ("tél et mél : a@b.fr", "tél et mél : <EMAIL>"),
+        ("tél 06 12 34 56 78, mél jean@b.fr", "tél <PHONE>, mél <EMAIL>"),
         ("Marisa n'a pas répondu", "<PERSON> n'a pas répondu"),
         ("mon binôme jean est trop jeune", "mon binôme <PERSON> est trop jeune"),
         ("annulé : anne-aude était malade", "annulé : <PERSON> était malade"),

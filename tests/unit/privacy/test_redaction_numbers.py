@@ -70,8 +70,11 @@ def test_test_cards_of_every_brand_are_found(card: str) -> None:
     assert found(numbers.find_accounts_in_runs, f"carte {card}.") == [("CARD", card)]
 
 
-def test_a_card_that_fails_luhn_is_none() -> None:
+def test_a_card_that_fails_luhn_is_one_only_where_it_is_called_so() -> None:
     assert found(numbers.find_accounts_in_runs, "4111 1111 1111 1112") == []
+    assert found(numbers.find_accounts_in_runs, "ma CB 4111 1111 1111 1112") == [
+        ("CARD", "4111 1111 1111 1112")
+    ]
 
 
 def test_two_telephone_numbers_in_a_row_are_no_card() -> None:

@@ -45,8 +45,9 @@ class Retrained:
 def retrain_model(training_days: TrainingDays = None) -> Retrained:
     """Fit candidates on the consented decisions, and promote the best if the gate allows.
 
-    Every outcome is an MLflow run with its evidence; a refusal is one like a promotion. Safe to
-    run again after a failure at any step.
+    Every outcome is an MLflow run with its evidence; a refusal is one like a promotion. Where no
+    version is champion, the matcher's own score becomes the first. Safe to run again after a
+    failure at any step.
 
     Args:
         training_days: Age of the oldest proposal to learn from, 1 to 395 days; as in the settings
@@ -56,7 +57,6 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         Whether there is a new champion, and why.
 
     Raises:
-        NotRegistered: There is no champion; ``smartmatch init`` makes the first.
         LeaseHeld: Another retrain is at work.
         LeaseLost: This run was silent for so long that another one took over.
         RefitDiffers: Learning step by step came to something else than learning everything at
@@ -71,6 +71,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     since = day_number(now) - (training_days or settings.training_days)
 
     with lease(connect(settings.url), "retrain_model", settings.lease_seconds) as held:
+        training.begin(settings.url, registry, held, micros(now))
         training.step_back(settings.url, registry, held, micros(now))
         champion, version = training.read_champion(registry)
         counted = training.count_decisions(settings.url)

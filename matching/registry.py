@@ -290,7 +290,10 @@ class Registry:
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 if version_or_alias in (CHAMPION, CHALLENGER, PREVIOUS):
-                    raise NotRegistered(f"{self.model_name} has no {version_or_alias}") from None
+                    hint = "; `smartmatch init` makes the first" * (version_or_alias == CHAMPION)
+                    raise NotRegistered(
+                        f"{self.model_name} has no {version_or_alias}{hint}"
+                    ) from None
                 raise NotRegistered(f"version: must be one of {self.model_name}") from None
             raise
 

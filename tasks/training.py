@@ -39,6 +39,21 @@ def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
 
 
 @io_task
+def begin(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str | None:
+    """Make the matcher's own score champion where there is none, as `smartmatch init` does.
+
+    Returns:
+        The version that is champion now, or None where nothing was changed.
+    """
+    from matching.registry import CHAMPION  # imports MLflow, which takes seconds
+
+    if any(CHAMPION in entry.aliases for entry in registry.versions()):
+        return None
+    registry.register_first_champion()
+    return publish.fn(url, registry, lease, now)
+
+
+@io_task
 def step_back(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str | None:
     """Take a champion out of use from whom somebody has left, and publish the one before.
 

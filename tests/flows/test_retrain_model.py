@@ -15,8 +15,10 @@ from sqlalchemy import delete, select, update
 from cli import main
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from installation import set_up_database
 from matching import training as learning
 from matching.logistic import Gaussian, posterior
+from matching.model import first_champion
 from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.errors import LeaseLost
@@ -201,6 +203,26 @@ def test_a_retrain_that_lost_its_lease_changes_nothing(
     assert open_registry(installed).champion()[1] == "1"
     with reading(engine) as connection:
         assert connection.execute(select(training_sets)).first() is None
+
+
+@pytest.mark.parametrize("decisions", [False, True])
+def test_where_there_is_no_champion_the_first_retrain_makes_one(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, *, decisions: bool
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    set_up_database(settings)
+    if decisions:
+        stage_rounds(engine, turns=4, last=YESTERDAY)
+        process_events()
+
+    retrained = retrain_model()
+
+    assert (retrained.promoted, retrained.version) == (decisions, "2" if decisions else "1")
+    registry = open_registry(settings)
+    assert registry.load("1")[0].digest == first_champion().digest
+    with reading(engine) as connection:
+        published = select(published_weights.c.version).order_by(published_weights.c.seq)
+        assert connection.execute(published).scalars().all() == ["1", "2"][: 1 + decisions]
 
 
 def told_of_unbooked(engine: Engine, settings: Settings, subject: int) -> list[bool]:

@@ -20,14 +20,16 @@ BudgetSpent
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from sqlalchemy import func, select
 
 from schemas.clock import LATE_DAYS, MICROS_PER_DAY, iso_day
-from schemas.errors import InvalidInput, SmartMatchError
+from schemas.errors import InvalidInput, NotReady, SmartMatchError
 from schemas.purposes import Purpose
 from schemas.tables import private_releases, versions
 from warehouse import bulk
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from warehouse.witness import Testimony
 
 MICRO = 1_000_000
+WAIT_SECONDS = 60.0
+"""So long a release waits for others that hold the database."""
+_PAUSE_SECONDS = 0.05
 _COUNTS = ("proposed", "viewed", "decided", "accepted", "rated", "completed")
 RATING = "rating_above_3"
 """Sum over rated proposals of the rating less 3, from -2 to 2 each."""
@@ -140,9 +145,10 @@ def release(
 
     Raises:
         ClockJumped: The clock is further ahead of the last purge than is believed.
-        BudgetSpent: It would cost more than is left; nothing was computed.
+        BudgetSpent: It would cost more than is left; nothing was told.
         InvalidInput: The window is empty or not finished.
         KeyMissing: There is no key file.
+        NotReady: The database was in use by others for a minute.
         WitnessBroken: An entry of the witness cannot be read.
     """
     if not question.since < question.until:
@@ -154,19 +160,12 @@ def release(
     if document is None:
         # By a clock that is a year ahead all that was spent would look long past.
         check_clock(engine, now)
-        witness = Witness(directory)
-        with writing(engine) as connection:
-            # Whoever comes second waits here, and then sees what the first one spent.
-            connection.execute(
-                add_to(connection, versions, ["name"]), [{"name": "releases", "value": 1}]
-            )
-            agree(connection, witness)
-            document = _known(connection, question)
-            if document is None:
-                document = _pay(connection, question, budget, now, add_noise)
-                # Before the commit: killed in between it is paid and told to nobody, and asked
-                # again it is told as it stands in the witness.
-                witness.append(RELEASE, _held(connection)[question.digest.hex()], now)
+        with reading(engine) as connection:
+            figures = exact(connection, question)
+        # Drawn before anybody has to wait for it: the first time it takes seconds.
+        drawn = _document(question, figures, add_noise)
+        pay = partial(_pay, engine, Witness(directory), question, budget, now, drawn)
+        document = _patiently(pay)
     with reading(engine) as connection:
         left = budget.limit_micro - _spent(connection, budget, now)
     answer: dict[str, Any] = msgspec.json.decode(document)
@@ -231,42 +230,69 @@ def _spent(connection: Connection, budget: Budget, now: int) -> int:
     return int(connection.execute(total.where(recent)).scalar_one())
 
 
-def _pay(
-    connection: Connection,
+def _document(
     question: Question,
-    budget: Budget,
-    now: int,
+    figures: Mapping[str, int],
     add_noise: Callable[[Mapping[str, int], Mapping[str, int], float], Mapping[str, Any]],
 ) -> str:
-    left = budget.limit_micro - _spent(connection, budget, now)
-    if question.epsilon_micro > left:
-        raise BudgetSpent(
-            f"this costs epsilon {question.epsilon_micro / MICRO:g}, and"
-            f" {max(left, 0) / MICRO:g} is left of the last {budget.days} days"
-        )
     bounded = sensitivities(question.rows)
-    noisy = add_noise(exact(connection, question), bounded, question.epsilon_micro / MICRO)
-    document = msgspec.json.encode(
+    return msgspec.json.encode(
         {
             "since": iso_day(question.since),
             "until": iso_day(question.until),
             "epsilon": question.epsilon_micro / MICRO,
             "proposals_per_person": question.rows,
             "sensitivities": bounded,
-            "figures": noisy,
+            "figures": add_noise(figures, bounded, question.epsilon_micro / MICRO),
         }
     ).decode()
-    newest = connection.execute(select(func.max(private_releases.c.released_at))).scalar()
-    connection.execute(
-        private_releases.insert().values(
-            question=question.digest,
-            since_day=question.since,
-            until_day=question.until,
-            epsilon_micro=question.epsilon_micro,
-            rows_per_subject=question.rows,
-            # A clock that is set back makes no release older than those before it.
-            released_at=max(now, newest or 0),
-            document=document,
+
+
+def _patiently(pay: Callable[[], str]) -> str:
+    """Try again while others hold the database; paid twice is paid once, by the witness."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            return pay()
+        except NotReady:
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _pay(  # noqa: PLR0917
+    engine: Engine, witness: Witness, question: Question, budget: Budget, now: int, drawn: str
+) -> str:
+    """Pay for what was drawn and return it, or what somebody else was told meanwhile."""
+    with writing(engine) as connection:
+        # Whoever comes second waits here, and then sees what the first one spent.
+        connection.execute(
+            add_to(connection, versions, ["name"]), [{"name": "releases", "value": 1}]
         )
-    )
-    return document
+        agree(connection, witness)
+        known = _known(connection, question)
+        if known is not None:
+            return known
+        left = budget.limit_micro - _spent(connection, budget, now)
+        if question.epsilon_micro > left:
+            raise BudgetSpent(
+                f"this costs epsilon {question.epsilon_micro / MICRO:g}, and"
+                f" {max(left, 0) / MICRO:g} is left of the last {budget.days} days"
+            )
+        newest = connection.execute(select(func.max(private_releases.c.released_at))).scalar()
+        connection.execute(
+            private_releases.insert().values(
+                question=question.digest,
+                since_day=question.since,
+                until_day=question.until,
+                epsilon_micro=question.epsilon_micro,
+                rows_per_subject=question.rows,
+                # A clock that is set back makes no release older than those before it.
+                released_at=max(now, newest or 0),
+                document=drawn,
+            )
+        )
+        # Before the commit: killed in between it is paid and told to nobody, and asked again it
+        # is told as it stands in the witness.
+        witness.append(RELEASE, _held(connection)[question.digest.hex()], now)
+    return drawn

@@ -10,11 +10,13 @@ from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
 from schemas.clock import LATE_DAYS, MICROS_PER_DAY, moment
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, NotReady
 from schemas.events import EventKind
 from schemas.retention import Aged
 from schemas.tables import private_releases, subjects
+from tests.engines import hold_lock, on_sqlite
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
+from warehouse import releases
 from warehouse.clock_witness import ClockJumped
 from warehouse.engine import connect, is_postgres, reading, writing
 from warehouse.keyfile import make_ring
@@ -325,3 +327,57 @@ def test_a_clock_that_is_set_back_makes_no_release_older_than_those_before(
     give(engine, keys, early, now=NOW - 9 * MICROS_PER_DAY)
 
     assert {row["released_at"] for row in rows(engine)} == {NOW}
+
+
+@on_sqlite
+def test_nobody_waits_while_noise_is_drawn(
+    engine: Engine, keys: Path, database_url: SecretStr
+) -> None:
+    other = connect(database_url, busy_timeout_ms=50)
+
+    def draw(*arguments: Any) -> dict[str, Any]:
+        with writing(other) as connection:
+            connection.execute(text("UPDATE versions SET value = value"))
+        return shift(*arguments)
+
+    assert give(engine, keys, QUESTION, noise=draw)["figures"]["proposed"]["value"] == 0
+    other.dispose()
+
+
+@on_sqlite
+def test_a_release_waits_for_who_holds_the_database_longer_than_one_statement_does(
+    engine: Engine, keys: Path, database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hasty = connect(database_url, busy_timeout_ms=50)
+    holder = hold_lock(engine, 1.0)
+    assert give(hasty, keys, QUESTION)["budget_left"] == pytest.approx(0.9)
+    holder.join()
+
+    monkeypatch.setattr(releases, "WAIT_SECONDS", 0.2)
+    holder = hold_lock(engine, 1.0)
+    with pytest.raises(NotReady):
+        give(hasty, keys, Question(TODAY - 31, TODAY - 5, 100_000, ROWS))
+    holder.join()
+    hasty.dispose()
+    assert spent(engine) == 100_000
+
+
+def test_racing_requests_of_one_question_get_one_answer_and_pay_once(
+    engine: Engine, keys: Path, database_url: SecretStr
+) -> None:
+    from privacy.noise import add_noise
+
+    fill(engine)
+
+    def ask(_number: int) -> Any:
+        own = connect(database_url)
+        try:
+            return give(own, keys, QUESTION, noise=add_noise)
+        finally:
+            own.dispose()
+
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(ask, range(16)))
+
+    assert all(answer == answers[0] for answer in answers)
+    assert spent(engine) == 100_000

@@ -51,7 +51,8 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
 
     Args:
         training_days: Age of the oldest proposal to learn from, 1 to 395 days; as in the settings
-            when empty.
+            when empty. Of more proposals than ``SMARTMATCH_TRAINING_PROPOSALS`` the newest days
+            are read.
 
     Returns:
         Whether there is a new champion, and why.
@@ -75,7 +76,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         training.step_back(settings.url, registry, held, micros(now))
         champion, version = training.read_champion(registry)
         counted = training.count_decisions(settings.url)
-        rows = training.read(settings.url, since, micros(now))
+        rows = training.read(settings.url, since, micros(now), settings.training_proposals)
         with validation.noting_unusable(directory(settings), micros(now)):
             judged = validation.judge(rows)
         validation.record(directory(settings), micros(now), judged.checked)

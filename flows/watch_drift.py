@@ -59,7 +59,8 @@ def watch_drift() -> DriftWatched:
 
     with lease(connect(settings.url), "watch_drift", settings.lease_seconds) as held:
         champion, version = training.read_champion(registry)
-        rows = training.read(settings.url, day_number(now) - settings.training_days, micros(now))
+        since = day_number(now) - settings.training_days
+        rows = training.read(settings.url, since, micros(now), settings.training_proposals)
         watched = drift.choose(rows, champion, now.date(), settings.smallest_group)
         found = drift.compare(watched, champion)
         drift.keep(settings.url, held, found, version=version, since=watched.since, now=micros(now))

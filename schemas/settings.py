@@ -260,6 +260,14 @@ class Settings(BaseSettings):
     training_days: int = Field(
         default=395, ge=1, le=395, description="Age of the oldest proposal to learn from, days."
     )
+    training_proposals: int = Field(
+        default=1_000_000,
+        ge=1,
+        le=100_000_000,
+        description=(
+            "Most proposals to learn from: of more, the newest whole days are read, one at least."
+        ),
+    )
     seed: int = Field(
         default=20_260_101, ge=0, description="Seed of everything random in training."
     )

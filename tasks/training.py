@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
 
 @io_task
-def read(url: SecretStr, since_day: int, now: int) -> TrainingSet:
-    """Read the proposals that the model may learn from."""
-    return training.read_training(connect(url), since_day=since_day, as_of=moment(now))
+def read(url: SecretStr, since_day: int, now: int, most: int) -> TrainingSet:
+    """Read the proposals that the model may learn from: of too many, the newest days."""
+    return training.read_training(connect(url), since_day=since_day, as_of=moment(now), most=most)
 
 
 @io_task

@@ -27,6 +27,8 @@ ACCEPTED = "parameter:history.accepted"
 PRIOR_DECISIONS = 2.0
 """Decisions, half of them acceptances, that everybody starts from."""
 
+_CHUNK_ROWS = 20_000
+
 
 def with_history(connection: Connection, frame: pd.DataFrame, *, as_of: datetime) -> pd.DataFrame:
     """Add how easily each person has accepted so far, to proposals read for another purpose.
@@ -81,10 +83,14 @@ def _decided(connection: Connection, as_of: datetime) -> pd.DataFrame:
             matches.c.decided_at.is_not(None),
             matches.c.decided_at <= micros(as_of),
         )
-        .group_by(matches.c.subject, day)
-    ).all()
+        .group_by(matches.c.subject, day),
+        execution_options={"yield_per": _CHUNK_ROWS},
+    )
+    # As objects the rows would take several times the table.
+    chunks = [np.empty((0, 4), dtype="int64")]
+    chunks += [np.array([tuple(row) for row in part], dtype="int64") for part in rows.partitions()]
     names = ["subject", "day", "decided", "accepted"]
-    table = pd.DataFrame.from_records([tuple(row) for row in rows], columns=names)
-    table = table.astype("int64").sort_values(["day", "subject"], ignore_index=True)
+    table = pd.DataFrame(np.concatenate(chunks), columns=names)
+    table = table.sort_values(["day", "subject"], ignore_index=True)
     running = table.groupby("subject")[["decided", "accepted"]].cumsum()
     return table.assign(decided=running["decided"], accepted=running["accepted"])

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import ColumnElement, Connection, Engine
 
     from warehouse.leases import Lease
     from warehouse.witness import Witness
@@ -68,13 +68,16 @@ class TrainingSet:
         return int(self.frame["accepted"].notna().sum())
 
 
-def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> TrainingSet:
+def read_training(
+    engine: Engine, *, since_day: int, as_of: datetime, most: int | None = None
+) -> TrainingSet:
     """Read the proposals of subjects who allow improvement at this moment.
 
     Args:
         engine: The database.
         since_day: First day of proposals, days since 1970.
         as_of: The moment of the read.
+        most: Rows beyond which the oldest days are left out; the newest is always read.
 
     Returns:
         The rows in an order that does not depend on subjects' numbers, and their digests.
@@ -82,13 +85,13 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
     Raises:
         ConsentRequired: A row's person has no entry in the ledger that allows it.
     """
+    # A clock that runs ahead must not let a row in before its time.
+    in_time = matches.c.proposed_at <= micros(as_of)
     with reading(engine) as connection:
+        if most is not None:
+            since_day = _newest_days(connection, since_day, most, in_time)
         proposed = select_proposals(
-            connection,
-            Purpose.IMPROVEMENT,
-            # A clock that runs ahead must not let a row in before its time.
-            matches.c.proposed_at <= micros(as_of),
-            matches.c.day >= since_day,
+            connection, Purpose.IMPROVEMENT, in_time, matches.c.day >= since_day
         )
         frame = _in_order(with_history(connection, proposed, as_of=as_of))
         consent_digest = _consent_digest(connection, set(frame["subject"].tolist()))
@@ -99,6 +102,29 @@ def read_training(engine: Engine, *, since_day: int, as_of: datetime) -> Trainin
     return TrainingSet(
         frame, digest_of(frame), consent_digest, as_of, since_day, consent_seq, event_seq
     )
+
+
+def _newest_days(
+    connection: Connection, since_day: int, most: int, in_time: ColumnElement[bool]
+) -> int:
+    """Return the first of the newest days that have no more rows in all than may be read.
+
+    Days are whole, for a day's proposals are judged beside each other.
+    """
+    days = connection.execute(
+        select(matches.c.day, func.count())
+        .join(subjects, subjects.c.subject == matches.c.subject)
+        .where(consented(Purpose.IMPROVEMENT), in_time, matches.c.day >= since_day)
+        .group_by(matches.c.day)
+        .order_by(matches.c.day.desc())
+    ).all()
+    left, first = most, None
+    for day, rows in days:
+        left -= rows
+        if left < 0 and first is not None:
+            return int(first)
+        first = day
+    return since_day
 
 
 def digest_of(frame: pd.DataFrame) -> str:

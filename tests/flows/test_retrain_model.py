@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from click.testing import CliRunner
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from cli import main
 from flows.process_events import process_events
@@ -21,8 +21,17 @@ from matching.logistic import Gaussian, posterior
 from matching.model import first_champion
 from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
+from schemas.clock import day_number
 from schemas.errors import LeaseLost
-from schemas.tables import leases, published_weights, runs, subjects, training_sets, versions
+from schemas.tables import (
+    leases,
+    matches,
+    published_weights,
+    runs,
+    subjects,
+    training_sets,
+    versions,
+)
 from tests.engines import on_sqlite
 from tests.flows.conftest import stage_rounds
 from tests.population import erase
@@ -102,6 +111,21 @@ def test_a_run_keeps_how_far_updating_is_from_the_refit_and_fails_where_they_dif
     assert 0 < measured[0] < MAX_PROBABILITY < measured[1]
     # The full fit is sound: it is registered, and the next night starts from it.
     assert (newest.version, newest.digest) == ("3", first.digest)
+
+
+def test_of_more_proposals_than_the_settings_allow_the_newest_day_is_learned_from(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=2, last=YESTERDAY)
+    process_events()
+    of_yesterday = (matches.c.day == day_number(YESTERDAY), matches.c.accepted.is_not(None))
+    with reading(engine) as connection:
+        decided = connection.execute(
+            select(func.count()).select_from(matches).where(*of_yesterday)
+        ).scalar_one()
+    monkeypatch.setenv("SMARTMATCH_TRAINING_PROPOSALS", "1")
+
+    assert retrain_model().decisions == decided > 0
 
 
 def test_without_decisions_nothing_is_promoted_and_the_refusal_is_recorded(

@@ -89,6 +89,28 @@ def test_a_proposal_becomes_one_row_with_what_is_known_of_it(engine: Engine) -> 
     )
 
 
+@pytest.mark.parametrize(
+    ("most", "days"), [(6, {1, 2, 3}), (5, {1, 2}), (3, {1, 2}), (2, {1}), (1, {1})]
+)
+def test_of_too_many_proposals_the_newest_whole_days_are_read(
+    engine: Engine, most: int, days: set[int]
+) -> None:
+    subjects = [answer(engine, name, *ALL) for name in "abc"]
+    answer_of_another = answer(engine, "d", "analytics")
+    for day, of_day in ((1, subjects[:2]), (2, subjects[:1]), (3, subjects)):
+        for subject in of_day:
+            arrive(engine, story(subject, 10 * day + subject % 7, days=day))
+        # Who allows no improvement takes nobody's place.
+        arrive(engine, story(answer_of_another, 100 + day, days=day))
+    process(engine)
+
+    found = read_training(engine, since_day=TODAY - 9, as_of=RUN, most=most)
+
+    assert set(found.frame["group"]) == {iso_day(TODAY - day) for day in days}
+    assert found.since_day == (TODAY - 9 if most == 6 else TODAY - max(days))
+    assert found.digest == read(engine, TODAY - max(days)).digest
+
+
 def test_what_is_not_known_is_missing_and_not_zero(engine: Engine) -> None:
     subject = answer(engine, "a", "analytics", "improvement")
     arrive(engine, story(subject, 1, accepted=None))

@@ -103,3 +103,14 @@ OF_WHOLE = (
     VIEWED_OF,
     RATED_OF,
 )
+
+
+def metric_of(measure: str) -> str:
+    """Name the metric that a sum belongs to: what may be said of one person's sums."""
+    if measure in OF_CONSTRAINTS:
+        return "constraints"
+    if measure in {RATED, RATED_PROPOSED, *RATING, ORPHAN_RATED}:
+        return "satisfaction"
+    if measure in {DECIDED, ACCEPTED, REJECTED, DECISION_MS, PAIRED, MUTUAL, ORPHAN_DECIDED}:
+        return "acceptance"
+    return "funnel"

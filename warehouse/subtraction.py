@@ -17,6 +17,7 @@ from warehouse import bulk
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
 from warehouse.matches import take
+from warehouse.measures import metric_of
 from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
@@ -79,14 +80,15 @@ def unsettled(connection: Connection) -> list[int]:
     return [subject for (subject,) in rows]
 
 
-def subtract_subject(connection: Connection, subject: int) -> dict[str, int]:
+def subtract_subject(connection: Connection, subject: int) -> list[str]:
     """Take one subject out of the sums, as if they had never been counted.
 
     Rows of others in the same matches are counted anew, because whether theirs are mutual has
     changed. The subject's own rows may then be deleted in the same transaction.
 
     Returns:
-        How many running sums changed, by measure.
+        The metrics whose running sums changed. How many did, or which, would tell for good what
+        somebody answered who is erased: five stars are a sum of their own.
     """
     lock_sums(connection)
     which = {"subjects": bulk.numbers(connection, [subject])}
@@ -94,8 +96,8 @@ def subtract_subject(connection: Connection, subject: int) -> dict[str, int]:
     if bulk.fetch(connection, f"SELECT subject FROM subjects WHERE counted AND {here}", which):
         changed = _recount_matches(connection, [], [subject])
         bulk.run(connection, f"UPDATE subjects SET counted = false WHERE {here}", which)
-        return {str(name): int(sums) for name, sums in changed["measure"].value_counts().items()}
-    return {}
+        return sorted({metric_of(str(measure)) for measure in changed["measure"]})
+    return []
 
 
 def purge_matches(connection: Connection, before_day: int, limit: int) -> int:

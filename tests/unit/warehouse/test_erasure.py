@@ -342,3 +342,27 @@ def test_the_report_holds_the_time_and_no_number_of_the_person(
         report = connection.execute(select(erasures.c.report)).scalar_one()
     assert at // 86_400_000_000 == TODAY
     assert str(pair[0]) not in report
+
+
+def test_the_report_does_not_tell_what_the_person_answered(engine: Engine) -> None:
+    people = [answer(engine, name, "analytics") for name in "ab"]
+    arrive(
+        engine,
+        [
+            event(kind, subject, number, figures=figures, occurred_at=days_before(5))
+            for number, (subject, decision, stars) in enumerate(
+                zip(people, (EventKind.ACCEPTED, EventKind.REJECTED), (5, 1), strict=True), 1
+            )
+            for kind, figures in (
+                (EventKind.PROPOSED, {}),
+                (decision, {}),
+                (EventKind.FEEDBACK, {"rating": stars}),
+            )
+        ],
+    )
+    process(engine)
+
+    reports = [erase(engine, subject).report for subject in people]
+
+    assert reports[0] == reports[1]
+    assert reports[0]["metrics"] == ["acceptance", "constraints", "funnel", "satisfaction"]

@@ -40,15 +40,16 @@ def process_partition(
 @io_task
 def settle_consents(url: SecretStr, lease: Lease) -> Settled:
     """Let the sums follow the changes of consent since the last run."""
-    total = Settled(0, 0)
+    total, last = Settled(0, 0), 0
     with opened(url) as engine:
         while True:
             with writing(engine) as connection:
                 lease.check(connection)
-                settled = subtraction.settle(connection, subtraction.unsettled(connection))
-            if settled == Settled(0, 0):
-                return total
-            total += settled
+                subjects = subtraction.unsettled(connection, last)
+                if not subjects:
+                    return total
+                total += subtraction.settle(connection, subjects)
+            last = subjects[-1]
 
 
 @io_task

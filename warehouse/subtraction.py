@@ -70,12 +70,18 @@ def settle(connection: Connection, subjects: Iterable[int]) -> Settled:
     return Settled(len(added), len(removed))
 
 
-def unsettled(connection: Connection) -> list[int]:
-    """List up to some hundred subjects whose consent the sums do not follow yet."""
+def unsettled(connection: Connection, after: int = 0) -> list[int]:
+    """List up to some hundred subjects whose consent the sums do not follow yet, in order.
+
+    Args:
+        connection: The transaction.
+        after: Only those with a greater number: who lists all goes through them once.
+    """
     rows = bulk.fetch(
         connection,
-        f"SELECT subject FROM subjects WHERE counted <> {_WANTED}"
+        f"SELECT subject FROM subjects WHERE subject > :after AND counted <> {_WANTED}"
         f" ORDER BY subject LIMIT {_CHUNK_SUBJECTS}",
+        {"after": after},
     )
     return [subject for (subject,) in rows]
 

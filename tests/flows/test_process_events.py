@@ -15,10 +15,10 @@ from privacy.sealing import seal
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import BatchUnusable
 from schemas.events import EventKind
-from schemas.tables import events, rejected, staged
+from schemas.tables import events, rejected, staged, subjects
 from tests.histories import admit, make_row, stage, tables
-from warehouse import accounts, validations
-from warehouse.engine import reading
+from warehouse import accounts, subtraction, validations
+from warehouse.engine import reading, writing
 from warehouse.keyfile import day_key, days_with_keys
 from warehouse.leases import PROCESS_EVENTS, lease
 from warehouse.recount import reconcile
@@ -80,6 +80,21 @@ def test_events_are_counted_texts_redacted_and_keys_destroyed(
         assert word not in stored
     assert "agréable" in stored
     assert reconcile(engine, 0).matches == 59
+
+
+def test_consents_are_settled_in_pieces(
+    engine: Engine, found: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, range(1, 14))
+    admit(engine, range(14, 19), analytics=False)
+    with writing(engine) as connection:
+        connection.execute(subjects.update().where(subjects.c.subject > 16).values(counted=True))
+    monkeypatch.setattr(subtraction, "_CHUNK_SUBJECTS", 3)
+
+    assert process_events().settled == 13 + 2
+
+    with reading(engine) as connection:
+        assert subtraction.unsettled(connection) == []
 
 
 def test_text_that_does_not_open_is_rejected_and_its_key_kept(

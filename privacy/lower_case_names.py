@@ -78,7 +78,8 @@ def _surname_follows(reading: Reading, i: int) -> bool:
     last = _extend_lower_case(reading, i)
     word = reading.words[last]
     near = reading.vocabulary.nameness(word.text.capitalize()) or 0.0
-    return last > i and (word.family or word.given or near > _SURNAME)
+    led = fold(reading.words[last - 1].text) in cues.FOREIGN_PARTICLES
+    return last > i and (word.family or word.given or led or near > _SURNAME)
 
 
 def _lower_unknown(reading: Reading, i: int) -> bool:

@@ -64,8 +64,8 @@ class _Capitalised(Reading):
             if run and not self.joined(self.words[run[-1]], word):
                 yield run
                 run = []
-            capital = word.capital and not self.shouting
-            if capital or (fold(word.text) in cues.PARTICLES and (run or self._leads(i))):
+            particle = fold(word.text) in cues.PARTICLES
+            if not self.shouting and (word.capital or (particle and (run or self._leads(i)))):
                 run.append(i)
             elif run:
                 yield run

@@ -93,8 +93,8 @@ _PHONE_ABROAD = re.compile(
 )
 _EXTENSION = re.compile(r"\s?,?\s?(?:x|ext\.?|extension|poste)\s?\d{1,6}\b", re.IGNORECASE)
 _DATED = re.compile(r"\b[0-3]?\d[/.-][01]?\d[/.-](?:19|20)\d\d\b|\b(?:19|20)\d\d-[01]\d-[0-3]\d\b")
-_UNCHECKED_ABROAD = 8
-"""Digits behind the country's code from which a length that exists there is enough."""
+_UNCHECKED_ABROAD = 9
+"""Digits, the country's code among them, from which a length that exists there is enough."""
 
 _WORD_1_9 = r"(?:un|une|deux|trois|quatre|cinq|six|sept|huit|neuf)"
 _NUMBER_WORD = (
@@ -286,7 +286,7 @@ def _end_of_dialled(written: str) -> int:
             number = phonenumbers.parse(f"+{digits}")
         except phonenumbers.NumberParseException:
             continue
-        long = len(str(number.national_number)) >= _UNCHECKED_ABROAD
+        long = len(digits) >= _UNCHECKED_ABROAD
         if phonenumbers.is_valid_number(number) or (
             long and phonenumbers.is_possible_number(number)
         ):

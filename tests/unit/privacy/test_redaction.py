@@ -61,6 +61,7 @@ def full_width(text: str) -> str:
             "Mon mentor, c'est <PERSON>, et il est super",
         ),
         ("revu kamel el fassi et isabelle hier", "revu <PERSON> et <PERSON> hier"),
+        ("NOM : VAN DEN BERGHE PRÉNOM : Hamza", "NOM : <PERSON> PRÉNOM : <PERSON>"),
         ("REFUS DE MARC RAPIN APRÈS L'ENTRETIEN", "REFUS DE <PERSON> APRÈS L'ENTRETIEN"),
         ("tél 06 12 34 56 78, mél jean@b.fr", "tél <PHONE>, mél <EMAIL>"),
         ("Marisa n'a pas répondu", "<PERSON> n'a pas répondu"),

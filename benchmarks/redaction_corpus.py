@@ -138,11 +138,17 @@ def _spoken_email(part: Part, rng: random.Random) -> str:
     family = _plain_letters(rng.choice(part.family)).replace("-", "")
     name, ending = rng.choice(part.domains).rsplit(".", 1)
     styles = (
-        f"{given} point {family} arobase {name} point {ending}",
-        f"{given}.{family} [at] {name} [dot] {ending}",
-        f"{given}(arobase){name}.{ending}",
+        [f"{given} point {family} arobase {name} point {ending}"],
+        [
+            f"{given}.{family} [at] {name} [dot] {ending}",
+            f"{given} tiret {family} arobase {name} point {ending}",
+        ],
+        [
+            f"{given}(arobase){name}.{ending}",
+            f"{given} underscore {family} arobase {name} point {ending}",
+        ],
     )
-    return styles[rng.choice(part.styles)]
+    return rng.choice(styles[rng.choice(part.styles)])
 
 
 def _digits(rng: random.Random, count: int) -> str:
@@ -172,6 +178,10 @@ def _phone(part: Part, rng: random.Random) -> str:
             f"0033{number[1:]}",
             f"+33{number[1:]}",
             _grouped(number, pairs, " . "),
+            _grouped(number, pairs, ":"),
+            f"(0){abroad}",
+            f"+262 692 {_grouped(number[4:], (2, 2, 2), ' ')}",
+            f"+376 {rng.randint(3, 4)}{number[5:]}",
         ],
         [
             _grouped(number, pairs, "_"),
@@ -181,6 +191,10 @@ def _phone(part: Part, rng: random.Random) -> str:
             f"+33.{abroad.replace(' ', '.')}",
             f"0033 {abroad}",
             "".join(chr(0xFF10 + int(digit)) for digit in number),
+            _grouped(number, pairs, "*"),
+            f"[{number[:2]}] {_grouped(number[2:], (2, 2, 2, 2), ' ')}",
+            f"+590 (0)690 {_grouped(number[4:], (2, 2, 2), '-')}",
+            f"+508 41 {number[4:6]} {number[6:8]}",
         ],
     )
     return rng.choice(styles[rng.choice(part.styles)])
@@ -197,10 +211,11 @@ def _spoken_phone(_: Part, rng: random.Random) -> str:
 
 _IBAN_FORMS = (
     {"FR": "n" * 23, "DE": "n" * 18, "BE": "n" * 12, "ES": "n" * 20},
-    {"FR": "n" * 23, "NL": "ZZZZ" + "n" * 10, "IT": "Z" + "n" * 22, "PT": "n" * 21},
-    {"FR": "n" * 23, "GB": "ZZZZ" + "n" * 14, "CH": "n" * 17, "AT": "n" * 16, "LU": "n" * 16},
+    {"FR": "n" * 23, "NL": "ZZZZ" + "n" * 10, "IT": "Z" + "n" * 22, "MT": "ZZZZnnnnn" + "c" * 18},
+    {"FR": "n" * 23, "GB": "ZZZZ" + "n" * 14, "CH": "n" * 17, "GI": "ZZZZ" + "c" * 15},
 )
 _IBAN_LETTERS = {"n": "0123456789", "Z": "ABCDEFGHJKLMNPRSTUVWXYZ"}
+_IBAN_LETTERS["c"] = _IBAN_LETTERS["n"] + _IBAN_LETTERS["Z"]
 
 
 def _iban(part: Part, rng: random.Random) -> str:
@@ -271,7 +286,12 @@ def _address(part: Part, rng: random.Random) -> str:
     styles = (
         [f"{number} {street}, {code} {town}", f"{number} {street}"],
         [f"{number} bis, {street} - {code} {town}", f"{number} {street}\n{code} {town.upper()}"],
-        [f"{number}B {street} {code} {town}", f"{number}, {street}", f"{number} {street.lower()}"],
+        [
+            f"{number}B {street} {code} {town}",
+            f"{number}, {street}",
+            f"{number} {street.lower()}",
+            f"{number} T, {street}, CS {code}, {code} {town} Cedex {rng.randint(1, 20)}",
+        ],
     )
     return rng.choice(styles[rng.choice(part.styles)])
 

@@ -69,6 +69,10 @@ HELD_OUT = Part(
         "Bureau fermé le 24 décembre 2024",
         "J'attends une réponse de {company} avant de décider",
         "Pas de parking, pas de cantine, pas de tram",
+        "IBAN ET RIB À FOURNIR AVANT JUIN",
+        "Son mari travaille de nuit, Mars ou Avril serait mieux",
+        "M. le préfet soutient le projet, Mme la doyenne aussi",
+        "Contact : Standard. Tuteur : Personne pour le moment",
         "Très bien, Parfaitement adapté, Rien à dire",
     ],
     given=_comma("""
@@ -104,7 +108,7 @@ HELD_OUT = Part(
     """),
     streets=_comma("""
         rue Pasteur, avenue du Général Leclerc, place du Marché, quai des Célestins, route
-        de Paris
+        de Paris, sq. Marcel Pagnol, chem. du Stade
     """),
     companies=_comma("""
         Stellantis, Crédit Agricole, Atos, Safran, Boulanger, Auchan, BNP Paribas

@@ -116,6 +116,9 @@ TUNING = Part(
         "L'agence de {town} ferme à Noël",
         "Métro Opéra saturé, RER en panne, bref trop loin",
         "Ils cherchent un Chef de Projet Senior, pas un débutant.",
+        "NIR ET IBAN ABSENTS, CV TROP COURT",
+        "Mon mari travaille là-bas, Janvier ne lui convient pas",
+        "M. le maire est passé. Nom : Confidentiel",
         "Super échange, mais {company} recrute seulement en Espagne",
     ],
     given=_comma("""
@@ -154,7 +157,8 @@ TUNING = Part(
     """),
     streets=_comma("""
         rue de la République, avenue Jean Jaurès, boulevard Voltaire, rue des Lilas, allée
-        des Acacias, impasse du Moulin, cours Gambetta, chemin de la Fontaine
+        des Acacias, r. Victor Hugo, imp. des Roses, impasse du Moulin, cours Gambetta, chemin
+        de la Fontaine
     """),
     companies=_comma("""
         Renault, Capgemini, Airbus, Carrefour, Leroy Merlin, Orange, Decathlon, Michelin, La

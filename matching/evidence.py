@@ -21,6 +21,7 @@ from matching.logistic import log_loss
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import pandas as pd
     from numpy.typing import NDArray
 
     from matching.memorisation import Membership
@@ -120,7 +121,7 @@ class Evidence:
     person: Codes
     partner: Codes
     round: Codes
-    slices: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    slices: Mapping[str, pd.Categorical[str]] = field(default_factory=dict)
     matches_lost: int = 0
     matches_won: int = 0
     membership: Membership | None = None

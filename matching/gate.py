@@ -106,8 +106,8 @@ def slice_gains(evidence: Evidence, limits: Limits) -> tuple[Slice, ...]:
     found = []
     gain = evidence.gain
     for name, labels in evidence.slices.items():
-        for label in sorted(set(labels.tolist()) - {""}):
-            inside = labels == label
+        for label in sorted(set(labels.categories) - {""}):
+            inside = np.asarray(labels == label)
             people = evidence.person[inside]
             if len(people) < limits.min_slice_rows or count(people) < limits.min_people:
                 continue

@@ -23,7 +23,7 @@ from schemas.errors import InvalidInput, NotEnoughDecisions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
     from matching.model import Prior
 
@@ -235,16 +235,17 @@ def _assignments(judged: pd.DataFrame, champion: Floats, candidate: Floats) -> t
     return won, lost
 
 
-def _slices(rows: pd.DataFrame, held: NDArray[np.bool_]) -> dict[str, NDArray[np.str_]]:
+def _slices(rows: pd.DataFrame, held: NDArray[np.bool_]) -> dict[str, pd.Categorical[str]]:
     """Label the held-out rows by side, proposing version, satisfaction and acquaintance."""
     judged = rows[held]
     side = features.values(judged, features.SIDE)
-    labels = {"side": np.where(np.isnan(side), "", np.where(side > 0, "1", "0"))}
+    sided = np.select([np.isnan(side), side > 0], [0, 2], 1)
+    labels: dict[str, pd.Categorical[str]] = {"side": _coded(sided, ["", "0", "1"])}
     if "model_version" in rows.columns:
-        version = judged["model_version"].fillna("").astype(str).to_numpy()
-        labels["model version"] = np.where(version == "", "matcher", version)
+        version = judged["model_version"].fillna("").astype(str)
+        labels["model version"] = pd.Categorical(version.where(version != "", "matcher"))
     begun = rows.groupby("subject")["group"].transform("min")
-    labels["person"] = np.where((begun == rows["group"])[held], "new", "known")
+    labels["person"] = _coded((begun != rows["group"])[held], ["new", "known"])
     for name in features.constraint_names(rows):
         # A platform may call a constraint as we call a slicing.
         free = name if name not in labels else f"constraint {name}"
@@ -264,9 +265,14 @@ def _telling(judged: pd.DataFrame) -> dict[str, float]:
     return {name: value for name, value in found.items() if not np.isnan(value)}
 
 
-def _bands(value: Floats) -> NDArray[np.str_]:
-    band = np.select([value < edge for edge, _ in BANDS], [label for _, label in BANDS], "missing")
-    return np.asarray(band)
+def _bands(value: Floats) -> pd.Categorical[str]:
+    band = np.select([value < edge for edge, _ in BANDS], range(len(BANDS)), len(BANDS))
+    return _coded(band, [*(label for _, label in BANDS), "missing"])
+
+
+def _coded(codes: ArrayLike, names: list[str]) -> pd.Categorical[str]:
+    """Label rows by a name's number: as texts they would take thirty times the memory."""
+    return pd.Categorical.from_codes(np.asarray(codes, dtype="int8"), pd.Index(names))
 
 
 class _Forgetful(NamedTuple):

@@ -2,6 +2,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import expit
 
@@ -33,7 +34,7 @@ def evidence(
         person=person,
         partner=generator.integers(0, people, rows),
         round=person * rounds // people,
-        slices={"side": np.where(person % 2 == 0, "0", "1")},
+        slices={"side": pd.Categorical(np.where(person % 2 == 0, "0", "1"))},
         membership=QUIET,
     )
 
@@ -91,7 +92,7 @@ def test_one_group_that_fares_worse_is_enough_to_refuse() -> None:
     small = found.person < 40
     candidate = np.where(small, found.champion, found.candidate)
     harmed = np.where(small, 1 - candidate, candidate)
-    slices = {"constraint": np.where(small, "low", "high")}
+    slices = {"constraint": pd.Categorical(np.where(small, "low", "high"))}
 
     verdict = judge(replace(found, candidate=harmed, slices=slices), Limits())
 

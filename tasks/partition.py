@@ -46,7 +46,6 @@ def process(url: SecretStr, keys: Path, partition: Partition, lease: Lease, as_o
         texts = redact_texts(batches.read_sealed(engine, partition), keys, batch)
         reasons = {**broken, **texts.broken}
         counts = batches.commit(engine, lease, batch, reasons, texts.redacted, as_of=as_of)
-        lease.renew(engine)
         checked = (
             _checked(staged_events.SUITE.name, len(batch.seq), RULES, broken),
             _checked(anonymised_events.SUITE.name, texts.rows, TEXT_RULES, texts.broken),

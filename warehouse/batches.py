@@ -8,8 +8,9 @@ as it stands inside that transaction.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,6 +43,10 @@ CONSENT = "consent"
 
 FREE_TRIES = 2
 """How often the consents may change under a commit, before it makes those who change them wait."""
+
+_turn = Lock()
+"""Of the threads that store on SQLite: whoever waits for the database looks every tenth of a second
+whether it is free, and gives up after some seconds."""
 
 _ACCEPTED, _REJECTED, _DROPPED, _GONE = range(4)
 _DECISIONS = (CODES[EventKind.ACCEPTED], CODES[EventKind.REJECTED])
@@ -143,6 +148,8 @@ def commit(
 ) -> Counts:
     """Store what became of a partition, in one transaction, and clear it from staging.
 
+    It renews the lease as well: a transaction of its own would wait for the next partition's.
+
     Args:
         engine: The database.
         lease: Who may write.
@@ -157,9 +164,12 @@ def commit(
     reasons = _reasons(broken)
 
     def move(*, hold: bool) -> Counts:
-        with writing(engine) as connection, bulk.without_collection():
+        in_turn = nullcontext() if is_postgres(engine) else _turn
+        with in_turn, writing(engine) as connection, bulk.without_collection():
             lease.check(connection)
-            return _settle_fate(connection, batch, dict(reasons), texts, as_of, hold=hold)
+            counts = _settle_fate(connection, batch, dict(reasons), texts, as_of, hold=hold)
+            lease.extend(connection)
+            return counts
 
     for _ in range(FREE_TRIES):
         with suppress(_ConsentChanged):

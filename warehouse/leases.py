@@ -73,13 +73,21 @@ class Lease:
             LeaseLost: The fence is no longer ours.
         """
         with writing(engine) as connection:
-            renewed = connection.execute(
-                update(leases)
-                .where(leases.c.name == self.name, leases.c.fence == self.fence)
-                .values(expires_at=_now_us() + _microseconds(self.seconds))
-            )
-            if renewed.rowcount == 0:
-                raise LeaseLost(f"another run of {self.name} has taken over")
+            self.extend(connection)
+
+    def extend(self, connection: Connection) -> None:
+        """Show the same at the end of a transaction that writes anyway.
+
+        Raises:
+            LeaseLost: The fence is no longer ours.
+        """
+        extended = connection.execute(
+            update(leases)
+            .where(leases.c.name == self.name, leases.c.fence == self.fence)
+            .values(expires_at=_now_us() + _microseconds(self.seconds))
+        )
+        if extended.rowcount == 0:
+            raise LeaseLost(f"another run of {self.name} has taken over")
 
 
 @contextmanager

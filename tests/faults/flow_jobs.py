@@ -156,7 +156,7 @@ def _driver(connection: Connection) -> Any:
 def _plant(mutant: str) -> None:
     if mutant == "unfenced":
         leases.Lease.check = _always  # type: ignore[method-assign]
-        leases.Lease.renew = _always  # type: ignore[method-assign,assignment]
+        leases.Lease.extend = _always  # type: ignore[method-assign]
     elif mutant == "torn":
         commit, book = batches.commit, batches._book
 

@@ -15,13 +15,13 @@ from sqlalchemy import select, text
 from schemas.clock import moment
 from schemas.events import EventKind
 from schemas.tables import events
-from tests.engines import on_postgresql
+from tests.engines import on_postgresql, on_sqlite
 from tests.histories import NOW, admit, consent, history, make_row, process, stage, tables
 from warehouse import batches
 from warehouse.engine import connect, reading, writing
 from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
-from warehouse.leases import PROCESS_EVENTS, lease
+from warehouse.leases import PROCESS_EVENTS, LeaseHeld, lease
 from warehouse.recount import reconcile
 from warehouse.subtraction import settle
 
@@ -51,9 +51,8 @@ def _process_side_by_side(engines: list[Engine], *, size: int) -> None:
         def work(numbered: tuple[int, Any]) -> int:
             number, part = numbered
             mine = engines[number % len(engines)]
-            counts = batches.commit(mine, held, batches.read(mine, part, NOW), {}, {}, as_of=NOW)
-            held.renew(mine)
-            return counts.read
+            batch = batches.read(mine, part, NOW)
+            return batches.commit(mine, held, batch, {}, {}, as_of=NOW).read
 
         with ThreadPoolExecutor(len(engines)) as pool:
             list(pool.map(work, enumerate(batches.plan(engines[0], size))))
@@ -164,6 +163,39 @@ def _wait_until_one_waits(engine: Engine) -> None:
                 return
         time.sleep(0.05)
     raise AssertionError("nobody waited")
+
+
+@on_sqlite  # whose own wait for a writer gives up in time
+def test_threads_on_sqlite_come_in_turn_however_long_one_takes(
+    engine: Engine, database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, range(1, SUBJECTS + 1))
+    stage(engine, [make_row(EventKind.PROPOSED, match_key=key) for key in range(3)])
+    impatient = [connect(database_url, busy_timeout_ms=50) for _ in range(3)]
+    book = batches._book
+
+    def slowly(*arguments: Any) -> None:
+        time.sleep(0.3)
+        book(*arguments)
+
+    monkeypatch.setattr(batches, "_book", slowly)
+    _process_side_by_side(impatient, size=1)
+    for one in impatient:
+        one.dispose()
+    assert len(tables(engine)["events"]) == 3
+
+
+def test_a_commit_renews_the_lease(engine: Engine) -> None:
+    admit(engine, [1])
+    stage(engine, [make_row(EventKind.PROPOSED)])
+    (partition,) = batches.plan(engine, 10)
+    batch = batches.read(engine, partition, NOW)
+    with lease(engine, PROCESS_EVENTS, 0.5) as held:
+        time.sleep(0.3)
+        batches.commit(engine, held, batch, {}, {}, as_of=NOW)
+        time.sleep(0.3)
+        with pytest.raises(LeaseHeld), lease(engine, PROCESS_EVENTS, 0.5):
+            pass
 
 
 @on_postgresql

@@ -32,7 +32,8 @@ def consent_verify() -> None:
     say(
         f"{checked.entries} entries, unbroken; {checked.heads} noted heads hold;"
         f" {checked.testimonies} entries of the witness, {checked.reports} signed reports,"
-        f" {checked.releases} releases with noise; said to be put back {checked.restores} times."
+        f" {checked.releases} releases with noise;"
+        f" a restore was owned up to {checked.restores} times."
     )
     if checked.releases_put_back:
         say(f"{checked.releases_put_back} of the releases were missing, and are put back.")

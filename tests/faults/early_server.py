@@ -9,9 +9,8 @@ from ingest.service import Service
 from warehouse.staging import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-    from schemas.events import Event
     from warehouse.staging import Arrival
 
 _kept: set[asyncio.Task[list[Outcome]]] = set()
@@ -19,11 +18,11 @@ _store = Service.store
 
 
 async def _acknowledge_first(
-    self: Service, events: Sequence[Event], arrivals: list[Arrival]
+    self: Service, arrivals: list[Arrival], arrive_again: Callable[[int], Arrival]
 ) -> list[Outcome]:
     async def later() -> list[Outcome]:
         await asyncio.sleep(0.02)
-        return await _store(self, events, arrivals)
+        return await _store(self, arrivals, arrive_again)
 
     _kept.add(asyncio.create_task(later()))
     return [Outcome.STORED] * len(arrivals)

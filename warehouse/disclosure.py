@@ -6,6 +6,8 @@ divisions cross, and whoever knows which cells are empty knows a linear system. 
 of them together, is determined when its indicator lies in the span of what is told: its
 projection onto that span is itself. So a division is told only if no label, and no determined
 group of up to three cells of any crossing of it with one or two others, has fewer than k subjects.
+What many figures make up together is looked for apart (``leaves_few``): of categories that
+exclude each other, the whole less all of them is who is in none.
 
 References:
     Hundepool, A. et al. (2012). Statistical Disclosure Control, section 4 (secondary
@@ -66,6 +68,44 @@ class Telling:
                 return False
             self._told.append(np.asarray(labels, dtype=np.int64))
         return True
+
+    def leaves_few(
+        self,
+        told: Sequence[NDArray[np.bool_]],
+        new: NDArray[np.bool_],
+        decisions: Sequence[NDArray[np.bool_]] = (),
+    ) -> bool:
+        """Tell whether a figure less the sum of several others would be about few subjects.
+
+        Args:
+            told: Rows that each figure told so far counts, the whole first.
+            new: Rows of the one to be told.
+            decisions: Rows of each decision, where the figures are told by decision.
+
+        Returns:
+            Whether there is a figure that others nearly add up to, row by row, with fewer than k
+            subjects where they do not, in all or of one decision.
+        """
+        often = sorted(told[1:], key=np.count_nonzero, reverse=True)
+        for figure in (*told, new):
+            parts = often if figure is new else [new, *often]
+            times = np.zeros(len(new), np.int64)
+            for part in parts:
+                if part is figure or not (
+                    self._is_few(part & ~figure) and self._is_few(part & (times > 0))
+                ):
+                    continue
+                times += part
+                rest = times != figure
+                cells = [rest, *(rest & decided for decided in decisions)]
+                if any(cell.any() and self._is_few(cell) for cell in cells):
+                    return True
+        return False
+
+    def _is_few(self, rows: NDArray[np.bool_]) -> bool:
+        if np.count_nonzero(rows) > (self._smallest - 1) * self._most:
+            return False
+        return len(np.unique(self._subject[rows])) < self._smallest
 
     def counts(self, labels: NDArray[Any]) -> dict[int, int]:
         """Count the subjects behind each label."""

@@ -204,6 +204,55 @@ def test_four_figures_isolate_nobody_either(seed: int) -> None:
     assert attack(rows, published[~published["measure"].isin(m.BAND_ACCEPTED)], terms=4) >= K
 
 
+def categories(seed: int, *, without: int, both: int = 0) -> pd.DataFrame:
+    """Draw a block in which each proposal names one of four trades, but those of few people."""
+    rows = history(seed, people=200).assign(model_version="")
+    trades = ["carer", "clerk", "cook", "driver"]
+    named = [
+        ()
+        if subject < without
+        else (trades[0], trades[1])
+        if subject < without + both
+        else (trades[subject % 4],)
+        for subject in rows["subject"]
+    ]
+    texts = [msgspec.json.encode(dict.fromkeys(names, 0.5)).decode() for names in named]
+    return rows.assign(constraints=np.where(rows["proposed_at"] != ABSENT, texts, "{}"))
+
+
+_SUMMED = (m.PROPOSED, m.ACCEPTED, m.SATISFACTION_PROPOSED, m.CONSTRAINT_ACCEPTED)
+
+
+@pytest.mark.parametrize(("without", "both"), [(3, 0), (9, 0), (0, 4), (4, 4)])
+@pytest.mark.parametrize("seed", range(3))
+def test_what_categories_leave_of_their_whole_is_nobody_or_many(
+    seed: int, without: int, both: int
+) -> None:
+    rows = categories(seed, without=without, both=both)
+
+    published = publish(rows, K)
+
+    assert attack(rows, published[published["measure"].isin(_SUMMED)], terms=5) >= K
+    assert set(published["facet"]) > {m.WHOLE}
+
+
+def test_the_attacker_adds_up_categories_where_that_is_not_watched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Telling, "leaves_few", lambda *_: False)
+    rows = categories(0, without=3)
+    published = publish(rows, K)
+
+    assert attack(rows, published[published["measure"].isin(_SUMMED)], terms=5) < K
+
+
+@pytest.mark.parametrize("without", [0, 60])
+def test_categories_that_leave_nobody_or_many_are_all_told(without: int) -> None:
+    published = publish(categories(1, without=without), K)
+
+    assert set(published["facet"]) == {m.WHOLE, "carer", "clerk", "cook", "driver"}
+
+
 def test_the_attacker_finds_groups_where_everything_is_told() -> None:
     found = [
         attack(history(seed, people=60), publish(history(seed, people=60), 1)) for seed in (0, 1)

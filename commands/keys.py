@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from commands.shared import AS_JSON, plain, read_settings, ready_engine
+from commands.shared import AS_JSON, NumberRange, plain, read_settings, ready_engine
 from console import result, say, table
 
 
@@ -117,7 +117,7 @@ def pseudonym_keys_list(*, as_json: bool) -> None:
 @click.option(
     "--after",
     "lead_seconds",
-    type=click.FloatRange(1, 86_400),
+    type=NumberRange(1, 86_400),
     default=60.0,
     show_default=True,
     help="Seconds after which the new key begins; longer than clocks of servers differ.",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
-from commands.shared import AS_JSON, read_settings, ready_engine
+from commands.shared import AS_JSON, NumberRange, read_settings, ready_engine
 from console import result, working
 
 
 @click.command()
 @click.option("--month", help="YYYY-MM; the last finished month by default.")
-@click.option("--epsilon", type=click.FloatRange(0, 10, min_open=True), help="Its price.")
+@click.option("--epsilon", type=NumberRange(0, 10, min_open=True), help="Its price.")
 @AS_JSON
 def release(month: str | None, epsilon: float | None, *, as_json: bool) -> None:
     """Give a month's figures with noise, so that nobody can be told from them.

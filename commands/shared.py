@@ -11,6 +11,19 @@ EXIT_FAILED, EXIT_TRY_AGAIN = 1, 75
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 
 
+class NumberRange(click.FloatRange):
+    """A range that only numbers lie in: no bound refuses ``nan``."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Read a number; see ``click.ParamType.convert``."""
+        number: float = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124  # so only nan is
+            self.fail("it is not a number", param, ctx)
+        return number
+
+
 def read_settings() -> Any:
     """Read the settings of this installation.
 

@@ -45,5 +45,13 @@ def test_number_out_of_its_range_is_not_repeated() -> None:
     assert "612345678" not in run.output
 
 
+@pytest.mark.parametrize("command", ["release --epsilon nan", "pseudonym-keys rotate --after nan"])
+def test_what_is_no_number_lies_in_no_range(command: str) -> None:
+    run = CliRunner().invoke(main, command.split())
+
+    assert run.exit_code == 2
+    assert "it is not a number" in run.output
+
+
 def test_near_name_of_a_command_is_offered() -> None:
     assert "Did you mean 'retrain'?" in CliRunner().invoke(main, ["retrian"]).output

@@ -29,7 +29,8 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     """Erase a person: their events, their part in the metrics; name the models; prove it.
 
     The report counts rows and places in every store before and after; refused when more than one
-    subject answers to the id.
+    subject answers to the id. Run again after a stop it goes on; --pending does, too, and cannot
+    search for the id, which it does not know.
     """
     from flows.erase_subject import erase_subject
     from warehouse.erasure_requests import pending_erasures

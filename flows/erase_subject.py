@@ -68,8 +68,8 @@ def _report(done: Erasure) -> str:
     rows = "\n".join(f"| {table} | {count} |" for table, count in done.deleted.items())
     models = ", ".join(done.models) or "none"
     stores = "\n".join(
-        f"| {store['store']} | {store['files']} | {store['bytes']} | {store['places_before']} |"
-        f" {store['places_after']} |"
+        f"| {store['store']} | {store['files']} | {store['bytes']} |"
+        f" {_counted(store['places_before'])} | {store['places_after']} |"
         for store in done.report.get("stores", [])
     )
     return (
@@ -80,6 +80,10 @@ def _report(done: Erasure) -> str:
         f"Model versions that had learned from the person: {models}."
         f" {done.report.get('unbooked_versions') or ''}".rstrip()
     )
+
+
+def _counted(places: int | None) -> str:
+    return "not searched" if places is None else str(places)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,8 @@ def begin_for(
 ) -> str:
     """Do what ``begin`` does for whoever is known by any of these pseudonyms.
 
+    Where an erasure of theirs was stopped once their row was deleted, it is that one.
+
     Args:
         connection: The transaction.
         directory: Where the keys lie; the case file goes there.
@@ -63,7 +65,7 @@ def begin_for(
         )
     ).all()
     if not known:
-        raise NoSuchPerson("nobody of this id ever answered the notice")
+        return _stopped(connection, directory, pseudonyms)
     if len(known) > 1:
         raise OverMatch(f"{len(known)} subjects answer to this id; nothing was erased")
     ((subject, ledger_id),) = known
@@ -71,6 +73,15 @@ def begin_for(
     case = CaseFile(subject, merged(pseudonyms, read_case(directory, request)), ledger_id)
     write_case(directory, request, case)
     return request
+
+
+def _stopped(connection: Connection, directory: Path, pseudonyms: Collection[bytes]) -> str:
+    """Find the oldest request that is not done and whose case file is about these pseudonyms."""
+    for request in _pending(connection):
+        case = read_case(directory, request)
+        if case is not None and not set(pseudonyms).isdisjoint(case.pseudonyms):
+            return request
+    raise NoSuchPerson("nobody of this id ever answered the notice")
 
 
 def begin(engine: Engine, subject: int, now: datetime) -> str:
@@ -119,10 +130,14 @@ def read(engine: Engine, request: str) -> Request | None:
 def pending_erasures(engine: Engine) -> list[str]:
     """List the requests that are not done, oldest first."""
     with reading(engine) as connection:
-        return list(
-            connection.execute(
-                select(erasures.c.request)
-                .where(erasures.c.state != DONE)
-                .order_by(erasures.c.requested_at, erasures.c.request)
-            ).scalars()
-        )
+        return _pending(connection)
+
+
+def _pending(connection: Connection) -> list[str]:
+    return list(
+        connection.execute(
+            select(erasures.c.request)
+            .where(erasures.c.state != DONE)
+            .order_by(erasures.c.requested_at, erasures.c.request)
+        ).scalars()
+    )

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 
     from warehouse.stores import Swept
 
+NO_IDENTIFIER = "The identifier as the platform names the person was not searched for."
+NOT_BEFORE = (
+    "Taken up after a stop, when the person's rows were deleted already: the stores were not"
+    " searched before, so places_before is null."
+)
 POSTGRESQL = (
     "Rows as COPY gives them. PostgreSQL's log and its dead rows, until they are recycled, may"
     " still hold keyed pseudonyms, random numbers, figures, sealed texts whose day's key goes with"
@@ -66,7 +71,7 @@ def sign(
                 "store": one.store,
                 "files": one.files,
                 "bytes": one.bytes,
-                "places_before": case.found_before.get(one.store, 0),
+                "places_before": case.found_before.get(one.store),
                 "places_after": sum(one.found.values()),
                 "found": one.found,
                 "where": list(one.where),
@@ -75,9 +80,12 @@ def sign(
         ],
         "places_left": sum(sum(one.found.values()) for one in swept),
         "identifier": None,
+        "limits": [
+            NO_IDENTIFIER,
+            *([] if case.found_before else [NOT_BEFORE]),
+            *([POSTGRESQL] if is_postgres(engine) else []),
+        ],
     }
-    if is_postgres(engine):
-        parts["limits"] = POSTGRESQL
     return _signed(engine, directory, request, found.report | parts, now)
 
 
@@ -97,7 +105,9 @@ def add_identifier(
     }
     report = erasure.read_erasure(engine, request).report
     report.pop("signed", None)
-    return _signed(engine, directory, request, report | {"identifier": part}, now)
+    limits = [limit for limit in report.get("limits", []) if limit != NO_IDENTIFIER]
+    parts = {"identifier": part, "limits": limits}
+    return _signed(engine, directory, request, report | parts, now)
 
 
 def close(engine: Engine, directory: Path, request: str) -> None:

@@ -22,7 +22,8 @@ from tasks import erasure as steps
 from tests.histories import process
 from tests.population import RUN
 from tests.serving import client_of
-from warehouse import case_file, erasure, marks, proof
+from warehouse import case_file, erasure, marks, proof, tombstones
+from warehouse.consents import NoSuchPerson
 from warehouse.engine import connect, is_postgres, reading, writing
 from warehouse.erasure_requests import OverMatch, begin_for
 from warehouse.keyfile import read_ring
@@ -181,6 +182,36 @@ def test_killed_within_a_step_it_completes_when_run_again(
     assert_proven(engine, settings, erasure.read_erasure(engine, request))
 
 
+def test_asked_again_after_a_stop_at_the_tombstone_it_is_taken_up_and_says_so(
+    known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    request = ask(engine, settings)
+    engine.dispose()
+    assert in_a_child(lambda: run(settings, request, kill_after=0)) == signal.SIGKILL
+    tombstones.catch_up(engine, settings.keys)
+
+    assert ask(engine, settings) == request
+    with pytest.raises(NoSuchPerson):
+        ask(engine, settings, "candidate-who-never-answered")
+    run(settings, request)
+
+    done = erasure.read_erasure(engine, request)
+    report = done.report
+    assert done.state == "done"
+    assert report["rows"]["before"]["events"] == 2
+    assert {store["places_before"] for store in report["stores"]} == {None}
+    assert report["places_left"] == 0
+    assert report["identifier"] is None
+    assert {proof.NO_IDENTIFIER, proof.NOT_BEFORE} <= set(report["limits"])
+    swept = sweep(engine, settings, looker(of_identifier(LEAVING)))
+    searched = proof.add_identifier(engine, settings.keys, request, swept, RUN).report
+    assert searched["identifier"]["places_left"] == 0
+    assert proof.NO_IDENTIFIER not in searched["limits"]
+    assert proof.NOT_BEFORE in searched["limits"]
+    with pytest.raises(NoSuchPerson):
+        ask(engine, settings)
+
+
 def assert_proven(engine: Engine, settings: Settings, done: erasure.Erasure) -> None:
     report = done.report
     assert done.state == "done"
@@ -192,6 +223,7 @@ def assert_proven(engine: Engine, settings: Settings, done: erasure.Erasure) -> 
     database = report["stores"][0]
     assert (database["store"], database["places_after"]) == ("database", 0)
     assert database["places_before"] > 0
+    assert proof.NOT_BEFORE not in report["limits"]
     assert database["bytes"] > 0
     assert verify_ledgers(engine, settings.keys).reports == 1
     assert reconcile(engine, 0).matches == 1

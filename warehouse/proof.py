@@ -35,9 +35,10 @@ NOT_BEFORE = (
     " searched before, so places_before is null."
 )
 POSTGRESQL = (
-    "Rows as COPY gives them. PostgreSQL's log and its dead rows, until they are recycled, may"
-    " still hold keyed pseudonyms, random numbers, figures, sealed texts whose day's key goes with"
-    " the day, and redacted texts; never an identifier or a text as sent."
+    "Rows and the planner's statistics as COPY gives them. PostgreSQL's log and its dead rows,"
+    " until they are recycled, may still hold keyed pseudonyms, random numbers, figures, sealed"
+    " texts whose day's key goes with the day, and redacted texts; never an identifier or a text as"
+    " sent."
 )
 
 

@@ -1,9 +1,10 @@
 """Every byte that an installation keeps outside its key directory, store by store.
 
 On SQLite the database and its write-ahead log are files like the others. PostgreSQL's files are
-its own: its rows are read as COPY gives them. What it may still hold of a deleted row, in dead
-rows until VACUUM and in its log until that is recycled, is keyed pseudonyms, figures, sealed texts
-whose key is destroyed and redacted texts; never an identifier or a text as sent.
+its own: its rows and its planner's statistics are read as COPY gives them. What it may still hold
+of a deleted row, in dead rows until VACUUM and in its log until that is recycled, is keyed
+pseudonyms, figures, sealed texts whose key is destroyed and redacted texts; never an identifier or
+a text as sent.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 BLOCK_BYTES = 1 << 20
+_STATISTICS = "SELECT * FROM pg_stats WHERE schemaname = current_schema()"
 
 Look: TypeAlias = Callable[[Iterable[bytes]], tuple[int, Mapping[str, int]]]
 """Searches a stream: bytes that were read, and places by name."""
@@ -82,7 +84,8 @@ def blocks(engine: Engine, store: Store, seen: set[Path]) -> Iterator[tuple[str,
     """
     if store.name == "database" and is_postgres(engine):
         for table in metadata.sorted_tables:
-            yield str(table.name), _copied(engine, table.name)
+            yield str(table.name), _copied(engine, f'SELECT * FROM "{table.name}"')
+        yield "pg_stats", _copied(engine, _STATISTICS)
         return
     for path in _files(store.paths):
         with suppress(OSError):
@@ -129,15 +132,15 @@ def _read(path: Path) -> Iterator[bytes]:
             yield block
 
 
-def _copied(engine: Engine, table: str) -> Iterator[bytes]:
-    """Read the rows of a table as PostgreSQL copies them, binary."""
+def _copied(engine: Engine, query: str) -> Iterator[bytes]:
+    """Read the rows of a query as PostgreSQL copies them, binary."""
     with engine.connect() as connection:
         driver = connection.connection.driver_connection
         assert driver is not None  # noqa: S101  # a connection that is checked out has a driver
         with (
             driver.cursor() as cursor,
             # A table in parts, one a month, can be copied as a query only.
-            cursor.copy(f'COPY (SELECT * FROM "{table}") TO STDOUT (FORMAT binary)') as copied,
+            cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copied,
         ):
             for block in copied:
                 yield bytes(block)

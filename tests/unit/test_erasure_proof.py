@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from ingest import proving
 from privacy.pseudonyms import subject_pseudonym
-from privacy.traces import looker, of_identifier
+from privacy.traces import looker, of_bytes, of_identifier, of_number
 from schemas.clock import micros
 from schemas.tables import erasures, subjects
 from tasks import erasure as steps
@@ -270,6 +270,43 @@ def test_what_was_planted_is_found_by_store_and_writing(
     )
     assert str(number) not in str(report)
     assert pseudonym.hex() not in str(report)
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_the_planner_of_postgresql_forgets_the_person(
+    known: TestClient, engine: Engine, settings: Settings, *, alone: bool
+) -> None:
+    if not is_postgres(engine):
+        pytest.skip("SQLite's planner keeps no values")
+    if alone:  # tables that become empty gather no statistics that would replace the old ones
+        run(settings, ask(engine, settings, STAYING))
+    with writing(engine) as connection:
+        connection.execute(text("ANALYZE"))
+    (pseudonym,) = known_as(settings, LEAVING)
+    with reading(engine) as connection:
+        number = connection.execute(
+            select(subjects.c.subject).where(subjects.c.pseudonym == pseudonym)
+        ).scalar_one()
+    needles = [*of_number("subject", number), *of_bytes("pseudonym", pseudonym)]
+    before = sweep(engine, settings, looker(needles))[0]
+    assert "pg_stats" in before.where
+    assert sampled(engine, number, pseudonym) > 2
+
+    request = ask(engine, settings)
+    run(settings, request)
+
+    assert sampled(engine, number, pseudonym) == 0
+    report = erasure.read_erasure(engine, request).report
+    assert report["stores"][0]["places_after"] == 0
+
+
+def sampled(engine: Engine, number: int, pseudonym: bytes) -> int:
+    """Count the columns of which PostgreSQL's planner keeps a value of the person's."""
+    with reading(engine) as connection:
+        told = connection.execute(
+            text("SELECT concat(most_common_vals, histogram_bounds) FROM pg_stats")
+        ).scalars()
+        return sum(str(number) in one or pseudonym.hex() in one for one in told)
 
 
 def test_the_identifier_is_searched_for_by_whoever_was_asked(

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
 import msgspec
-from sqlalchemy import and_, not_, select, update
+from sqlalchemy import and_, distinct, func, not_, or_, select, update
 
 from schemas.clock import micros, moment
 from schemas.consents import Options
 from schemas.errors import ConsentRequired, SmartMatchError
-from schemas.tables import consents, subjects, versions
+from schemas.tables import consents, erasures, subjects, versions
 from warehouse import lineage, withdrawals
 from warehouse.engine import add_to, reading
 
@@ -38,7 +38,8 @@ CHANGES, ENTRIES = "consents", "ledger"
 GENESIS = bytes(32)
 """What stands for the hash before the first entry."""
 
-_PURPOSES = ("analytics", "preferences", "improvement")
+PURPOSES = ("analytics", "preferences", "improvement")
+"""Columns of what a person allows, in a row of ``subjects`` and in an entry."""
 
 
 class LedgerBroken(SmartMatchError):
@@ -114,27 +115,30 @@ def record(connection: Connection, person: Person, entry: Entry) -> State:
         lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
-    _append(connection, seq, ledger_id, entry)
+    recorded_at = _append(connection, seq, ledger_id, entry)
     values: dict[str, Any] = {
         **msgspec.structs.asdict(entry.options),
         "pseudonym": person.candidates[0],
         "key_id": person.key_id,
         "notice_version": entry.notice.version,
-        "updated_at": entry.recorded_at,
+        "updated_at": recorded_at,
     }
     if known:
         connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
     else:
         connection.execute(subjects.insert().values(subject=subject, ledger_id=ledger_id, **values))
     return State(
-        subject, ledger_id, entry.options, entry.notice.version, entry.recorded_at, erasing=False
+        subject, ledger_id, entry.options, entry.notice.version, recorded_at, erasing=False
     )
 
 
-def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> None:
+def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> int:
+    """Append an entry and return when it was recorded."""
     last = connection.execute(
         select(consents.c.entry_hash, consents.c.recorded_at).where(consents.c.seq == seq - 1)
     ).one_or_none()
+    # A clock that is set back must not put an answer before the one that it replaces.
+    recorded_at = max(entry.recorded_at, last.recorded_at if last else 0)
     row = {
         "seq": seq,
         "consent_id": entry.consent_id.bytes,
@@ -144,11 +148,11 @@ def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) ->
         "notice_sha256": entry.notice.sha256,
         "channel": entry.channel,
         "address_hash": entry.address_hash,
-        # A clock that is set back must not put an answer before the one that it replaces.
-        "recorded_at": max(entry.recorded_at, last.recorded_at if last else 0),
+        "recorded_at": recorded_at,
         "previous_hash": last.entry_hash if last else GENESIS,
     }
     connection.execute(consents.insert().values(**row, entry_hash=entry_hash(row)))
+    return recorded_at
 
 
 def entry_hash(row: dict[str, Any]) -> bytes:
@@ -231,7 +235,7 @@ def options_at(engine: Engine, subject: int, at: datetime) -> Options | None:
     """Return what a subject allowed at a past instant, or None before their first answer."""
     with reading(engine) as connection:
         row = connection.execute(
-            select(*(consents.c[name] for name in _PURPOSES))
+            select(*(consents.c[name] for name in PURPOSES))
             .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
             .where(subjects.c.subject == subject, consents.c.recorded_at <= micros(at))
             .order_by(consents.c.seq.desc())
@@ -264,23 +268,42 @@ def verify(engine: Engine, *kept: Head) -> int:
         LedgerBroken: Names the first entry that is not.
     """
     with reading(engine) as connection:
-        count, newest = _verify_chain(connection, {head.seq: head.entry_hash for head in kept})
+        count = _verify_chain(connection, {head.seq: head.entry_hash for head in kept})
         entries = connection.execute(
             select(versions.c.value).where(versions.c.name == ENTRIES)
         ).scalar()
         if count != (entries or 0):
             raise LedgerBroken(f"the ledger ends at entry {count} of {entries or 0}")
-        columns = (subjects.c[name] for name in ("ledger_id", *_PURPOSES))
-        for ledger_id, *options in connection.execute(select(*columns)):
-            if newest.get(ledger_id) != options:
-                raise LedgerBroken("a person's state is not what their last entry says")
+        _verify_states(connection)
     return count
 
 
-def _verify_chain(
-    connection: Connection, noted: Mapping[int, bytes]
-) -> tuple[int, dict[bytes, list[bool]]]:
-    previous, count, newest = GENESIS, 0, {}
+def _verify_states(connection: Connection) -> None:
+    last = select(func.max(consents.c.seq).label("seq")).group_by(consents.c.ledger_id).subquery()
+    newest = select(consents).join(last, last.c.seq == consents.c.seq).subquery()
+    told = {name: name for name in (*PURPOSES, "notice_version")} | {"updated_at": "recorded_at"}
+    unexplained = (
+        select(subjects.c.subject)
+        .outerjoin(newest, newest.c.ledger_id == subjects.c.ledger_id)
+        .where(
+            or_(
+                newest.c.seq.is_(None),
+                *(subjects.c[state] != newest.c[entry] for state, entry in told.items()),
+            )
+        )
+    )
+    asked = select(erasures.c.subject).where(erasures.c.subject.is_not(None))
+    astray = select(subjects.c.subject).where(subjects.c.erasing != subjects.c.subject.in_(asked))
+    unique = (func.count(distinct(subjects.c[name])) for name in ("ledger_id", "pseudonym"))
+    rows, *different = connection.execute(select(func.count(), *unique)).one()
+    if connection.execute(unexplained.limit(1)).first() or different != [rows, rows]:
+        raise LedgerBroken("a person's state is not what their last entry says")
+    if connection.execute(astray.limit(1)).first():
+        raise LedgerBroken("a person's state does not fit the requests for erasure")
+
+
+def _verify_chain(connection: Connection, noted: Mapping[int, bytes]) -> int:
+    previous, count = GENESIS, 0
     rows = connection.execution_options(yield_per=5_000).execute(
         select(consents).order_by(consents.c.seq)
     )
@@ -294,10 +317,9 @@ def _verify_chain(
         ):
             raise LedgerBroken(f"entry {count} is not what was written")
         previous = row["entry_hash"]
-        newest[row["ledger_id"]] = [row[name] for name in _PURPOSES]
     if (last := max(noted, default=0)) > count:
         raise LedgerBroken(f"the ledger ends at entry {count}, but {last} was noted")
-    return count, newest
+    return count
 
 
 def changed_since(connection: Connection, seq: int) -> list[bytes]:

@@ -13,6 +13,7 @@ from warehouse import consents, marks, releases
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import DONE
 from warehouse.proof import report_digest
+from warehouse.states import check_states
 from warehouse.tombstones import noted_heads
 from warehouse.witness import REPORT, RESTORED, Witness, WitnessBroken
 
@@ -66,13 +67,14 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     signed = {entry.body["sha256"] for entry in testimonies if entry.kind == REPORT}
     with reading(engine) as connection:
         followed = marks.followed(connection)
+        if (testimonies[-1].marks if testimonies else 0) < followed:
+            raise WitnessBroken("the witness is shorter than what the database has followed")
+        check_states(connection, witness, testimonies, followed)
         given = releases.check(connection, testimonies)
         reports = connection.execute(
             select(erasures.c.report).where(erasures.c.state == DONE)
         ).scalars()
         decoded = [msgspec.json.decode(text, type=dict[str, Any]) for text in reports if text]
-    if (testimonies[-1].marks if testimonies else 0) < followed:
-        raise WitnessBroken("the witness is shorter than what the database has followed")
     proven = [report for report in decoded if "signed" in report]
     if any(report_digest(report) not in signed for report in proven):
         raise WitnessBroken("the report of an erasure is not the one that was signed")

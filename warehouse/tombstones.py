@@ -50,6 +50,7 @@ def record(connection: Connection, directory: Path, person: Person, entry: conse
         witness = Witness(directory)
         body = {
             "subject": witness.of_subject(known.subject),
+            "pseudonym": witness.of_pseudonym(person.candidates[0]),
             "options": msgspec.structs.asdict(entry.options),
         }
         marks.follow(connection, witness.append(WITHDRAWAL, body, entry.recorded_at).marks)

@@ -19,6 +19,7 @@ from schemas.tables import subjects, versions
 from warehouse import consents
 from warehouse.consents import Entry, Head, LedgerBroken, NoSuchPerson, Person, State
 from warehouse.engine import is_postgres, reading, writing
+from warehouse.erasure_requests import begin
 from warehouse.notices import NoticeMissing, read_notice
 
 if TYPE_CHECKING:
@@ -201,10 +202,22 @@ def test_rewritten_history_shows_against_a_head_noted_before(engine: Engine) -> 
         consents.verify(engine, Head(1, b"x" * 32))
 
 
-def test_state_that_no_entry_explains_is_found(engine: Engine) -> None:
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"improvement": True},
+        {"notice_version": "2020-01"},
+        {"updated_at": micros(NOW) - 1},
+        {"ledger_id": b"n" * 16},
+        {"erasing": True},
+    ],
+)
+def test_state_that_no_entry_explains_is_found(engine: Engine, changed: dict[str, Any]) -> None:
     answer(engine)
+    answer(engine, at=NOW - timedelta(hours=1), analytics=False)  # by a clock that was set back
+    assert consents.verify(engine) == 2
     with writing(engine) as connection:
-        connection.execute(update(subjects).values(improvement=True))
+        connection.execute(update(subjects).values(**changed))
 
     with pytest.raises(LedgerBroken, match="state"):
         consents.verify(engine)
@@ -246,9 +259,7 @@ def test_rotation_keeps_a_person_linked_and_moves_them_to_the_new_key(engine: En
 
 
 def test_person_who_is_being_erased_cannot_answer(engine: Engine) -> None:
-    answer(engine)
-    with writing(engine) as connection:
-        connection.execute(update(subjects).values(erasing=True))
+    begin(engine, answer(engine).subject, NOW)
 
     with pytest.raises(ConsentRequired):
         answer(engine)

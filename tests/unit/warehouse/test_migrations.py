@@ -201,6 +201,17 @@ def test_rows_stay_in_place_up_down_and_up_again(bare: Engine) -> None:
     assert differences(bare) == []
 
 
+def test_a_state_gets_the_time_of_its_newest_entry(bare: Engine) -> None:
+    upgrade(bare, FIRST)
+    fill(bare)
+    with writing(bare) as connection:
+        connection.execute(text("UPDATE subjects SET updated_at = 4"))
+
+    upgrade(bare)
+
+    assert held(bare)["subjects"][0][5] == 5
+
+
 @pytest.mark.parametrize("bare", ["postgresql"], indirect=True)
 def test_rows_move_into_their_months_and_back(bare: Engine) -> None:
     """SQLite has no partitions."""

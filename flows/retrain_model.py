@@ -88,7 +88,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             _show(refusal_report(reason, rows.decided, version) + over_time)
             return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
-        found = training.fit(rows, champion, settings.seed)
+        found = training.fit(rows, champion, settings.seed, settings.smallest_group)
         refit = training.compare_refit(rows, champion, found)
         recorded = training.register(settings.url, held, registry, found, rows, refit)
         sentence = found.verdict.sentence

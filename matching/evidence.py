@@ -37,7 +37,7 @@ class Limits:
     Attributes:
         confidence: Of the interval of the gain, two-sided.
         min_decisions: Fewest decisions that a verdict may rest on.
-        min_people: Fewest people who made them.
+        min_people: Fewest people who made them; of fewer no figure is told.
         few_rounds: From this number of rounds on they are counted as clusters too; fewer
             cannot say how much rounds differ.
         max_calibration_error: Largest calibration error beyond what chance explains.

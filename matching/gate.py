@@ -120,13 +120,16 @@ def slice_gains(evidence: Evidence, limits: Limits) -> tuple[Slice, ...]:
 
 
 def _enough(evidence: Evidence, limits: Limits) -> Check:
-    decisions, people = len(evidence.accepted), count(evidence.person)
-    passed = decisions >= limits.min_decisions and people >= limits.min_people
-    words = (
-        f"{decisions} decisions of {people} people that neither model has learned from"
-        f" ({limits.min_decisions} of {limits.min_people} people are needed)"
-    )
-    return Check("enough evidence", passed, float(decisions), float(limits.min_decisions), words)
+    people, needed = count(evidence.person), float(limits.min_decisions)
+    asked = f"({limits.min_decisions} of {limits.min_people} people are needed)"
+    new = "people that neither model has learned from"
+    if people < limits.min_people:
+        # A number would tell how often one of a few has decided.
+        words = f"decisions of fewer than {limits.min_people} {new} {asked}"
+        return Check("enough evidence", False, np.nan, needed, words)  # noqa: FBT003
+    decisions = len(evidence.accepted)
+    words = f"{decisions} decisions of {people} {new} {asked}"
+    return Check("enough evidence", decisions >= needed, float(decisions), needed, words)
 
 
 def _gains(evidence: Evidence, limits: Limits) -> Check:

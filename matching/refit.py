@@ -65,7 +65,7 @@ class RefitDifference:
         """What was found, in words."""
         told = "agrees with" if self.within else "differs from"
         return (
-            f"a fit of {self.before} decisions updated by {self.since} {told} the fit of all"
+            f"a fit of the earlier decisions updated by the later {told} the fit of all"
             f" ({100 * self.probability:.2f} points of probability, {100 * MAX_PROBABILITY:g}"
             f" allowed; {self.weight:.2f} standard deviations of a weight, {MAX_WEIGHT:g} allowed)"
         )

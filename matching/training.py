@@ -14,7 +14,7 @@ from matching import couples, features, gate, memorisation
 from matching.calibration import Quality, auc, quality, reliability
 from matching.candidates import Candidate, Fitting, candidates
 from matching.evaluation import canonical, forward, splits
-from matching.evidence import Evidence, Limits, paired_gain
+from matching.evidence import Evidence, Limits, count, paired_gain
 from matching.gate import Verdict
 from matching.model import Model, first_champion, log_odds
 from matching.weights import Weights, weights
@@ -59,9 +59,9 @@ class Retraining:
         model: The chosen candidate, fitted on all decisions.
         candidates: All that were tried, with their quality on held-out rounds.
         verdict: Whether it may become champion, and why.
-        metrics: Figures of candidate and champion on held-out decisions.
+        metrics: Figures of candidate and champion on held-out decisions; none of too few people.
         slices: Slicing, label, rows, gain and z of every slice looked at.
-        calibration: Reliability table of the candidate on held-out decisions.
+        calibration: Reliability table of the candidate on held-out decisions, empty likewise.
         weights: Of the candidate, for a cost matrix.
         champion_digest: Digest of the champion it was compared with.
         training_rows: Decisions learned from.
@@ -143,12 +143,13 @@ def _retrain(
     return Retraining(
         model=model,
         candidates=tuple(
-            Tried(candidate.name, _quality(rows, probability)) for candidate, probability in tried
+            Tried(candidate.name, _told_quality(rows, probability, limits))
+            for candidate, probability in tried
         ),
         verdict=verdict,
         metrics=_metrics(evidence, limits) | {"width_share": forgetful.width_share},
         slices=pd.DataFrame(verdict.slices, columns=list(gate.Slice._fields)),
-        calibration=reliability(evidence.accepted, evidence.candidate),
+        calibration=_reliability(evidence, limits),
         weights=weights(model),
         champion_digest=champion.digest,
         training_rows=len(rows),
@@ -169,6 +170,12 @@ def _choose(rows: pd.DataFrame, tried: list[tuple[Candidate, Floats]]) -> tuple[
 def _quality(rows: pd.DataFrame, probability: Floats) -> Quality:
     held = ~np.isnan(probability)
     return quality(rows["accepted"].to_numpy(dtype="float64")[held], probability[held])
+
+
+def _told_quality(rows: pd.DataFrame, probability: Floats, limits: Limits) -> Quality:
+    """Say what a candidate was worth; of too few people there is no figure."""
+    people = rows["subject"][~np.isnan(probability)].nunique()
+    return _quality(rows, probability if people >= limits.min_people else probability * np.nan)
 
 
 def _evidence(rows: pd.DataFrame, champion: Model, held_out: Floats) -> Evidence:
@@ -314,9 +321,14 @@ def _audit(
     return memorisation.audit(predict, accepted, person, seed=seed)
 
 
+def _reliability(evidence: Evidence, limits: Limits) -> pd.DataFrame:
+    told = len(evidence.accepted) if count(evidence.person) >= limits.min_people else 0
+    return reliability(evidence.accepted[:told], evidence.candidate[:told])
+
+
 def _metrics(evidence: Evidence, limits: Limits) -> dict[str, float]:
-    if len(evidence.accepted) == 0:
-        return {"held_out_rows": 0.0}
+    if count(evidence.person) < limits.min_people:
+        return {}
     gain = paired_gain(evidence, limits)
     found = {"held_out_rows": float(len(evidence.accepted))}
     for name, probability in (("champion", evidence.champion), ("candidate", evidence.candidate)):

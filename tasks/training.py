@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from matching import insisting, refit
 from matching import training as learning
+from matching.evidence import Limits
 from matching.handback import weights_document
 from matching.insisting import RulePrice
 from matching.model import Model
@@ -103,9 +104,10 @@ def read_champion(registry: Registry) -> tuple[Model, str]:
 
 
 @compute_task
-def fit(rows: TrainingSet, champion: Model, seed: int) -> Retraining:
+def fit(rows: TrainingSet, champion: Model, seed: int, smallest: int) -> Retraining:
     """Fit the candidates, choose one and let the gate judge it."""
-    return learning.retrain(rows.frame, champion, seed=seed)
+    limits = Limits(min_people=max(Limits.min_people, smallest))
+    return learning.retrain(rows.frame, champion, seed=seed, limits=limits)
 
 
 @compute_task

@@ -185,10 +185,10 @@ def _fit_once(file: Path) -> None:
     training = import_module("tasks.training")
     fit = training.fit.fn
 
-    def remembered(rows: Any, champion: Any, seed: int) -> Any:
+    def remembered(rows: Any, champion: Any, *rest: int) -> Any:
         kept = file.with_name(f"{file.name}-{champion.digest}")
         if not kept.exists():
-            kept.write_bytes(pickle.dumps(fit(rows, champion, seed)))
+            kept.write_bytes(pickle.dumps(fit(rows, champion, *rest)))
         return pickle.loads(kept.read_bytes())  # written just here
 
     training.fit.fn = remembered

@@ -65,6 +65,17 @@ def test_too_few_decisions_or_people_are_no_evidence() -> None:
     alone = judge(evidence(seed=3, rows=2000, people=10), Limits())
 
     assert failed(few) == failed(alone) == {"enough evidence"}
+    assert "90 decisions of 30 people" in few.sentence
+
+
+def test_how_often_a_few_people_decided_is_not_told() -> None:
+    few = [judge(evidence(seed=3, rows=rows, people=11), Limits()) for rows in (11, 77, 2002)]
+    enough = judge(evidence(seed=3, rows=84, people=12), Limits())
+
+    assert few[0].to_dict() == few[1].to_dict() == few[2].to_dict()
+    assert "decisions of fewer than 12 people that neither" in few[0].sentence
+    assert few[0].to_dict()["checks"][0]["value"] is None
+    assert "84 decisions of 12 people" in enough.sentence
 
 
 def test_dishonest_probabilities_are_refused_though_they_rank_better() -> None:

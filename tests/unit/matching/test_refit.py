@@ -44,6 +44,7 @@ def test_step_by_step_agrees_with_everything_at_once(
     assert found is not None
     assert found.within
     assert 0 < found.probability < 0.001
+    assert str(found.since) not in found.sentence.split("(")[0]
     assert found.before + found.since == history["accepted"].notna().sum()
     decided = history.groupby("group")["accepted"].count().sort_index()
     assert found.before == decided.iloc[:rounds].sum()

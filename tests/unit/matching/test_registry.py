@@ -161,6 +161,10 @@ def test_refusal_is_recorded_like_a_promotion_and_the_champion_stays(
     refused = introduced(registry, registry.record(again, as_of=AS_OF, **DIGESTS))
 
     assert (refused.promoted, refused.champion_version) == (False, "2")
+    # Nobody is new: what is told of fewer people than are needed is that they were too few.
+    run = mlflow.MlflowClient(registry.tracking_uri).get_run(refused.run_id)
+    assert set(run.data.metrics) == {"width_share"}
+    assert "decisions of fewer than 12 people" in run.data.tags["sentence"]
     assert registry.champion()[1] == "2"
     newest = registry.versions()[0]
     assert (newest.aliases, newest.promoted) == (("challenger",), False)

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +21,7 @@ from matching.training import Retraining, retrain
 from matching.trees import Boosting, Trees, grow
 from matching.weights import coefficients, weights
 from schemas.errors import InvalidInput, NotEnoughDecisions
+from tasks.training import fit
 from tests.unit.matching.evenings import as_training, simulated
 
 
@@ -114,6 +117,42 @@ def test_nothing_new_since_the_champion_is_no_ground_to_promote(
     assert again.verdict.checks[0].name == "enough evidence"
 
 
+def test_nothing_is_told_of_new_decisions_by_too_few_people(
+    training: pd.DataFrame, found: Retraining
+) -> None:
+    last = training[training["group"] == training["group"].max()]
+    later = (
+        last[last["subject"] == last["subject"].iloc[0]]
+        .head(7)
+        .assign(
+            group="newest",
+            match_key=lambda one: [f"newest {row}" for row in range(len(one))],
+            occurred_at=last["occurred_at"].max() + pd.Timedelta(days=1),
+        )
+    )
+    assert 0 < len(later) <= 7
+    more = pd.concat([training, later], ignore_index=True)
+
+    told = retrain(more, found.model, seed=0)
+    enough = retrain(more, first_champion(), seed=0)
+
+    assert "fewer than 12 people" in told.verdict.sentence
+    assert set(told.metrics) == {"width_share"}
+    assert told.calibration.empty
+    assert told.slices.empty
+    assert enough.metrics["held_out_rows"] > 0
+    assert not enough.calibration.empty
+
+
+def test_a_platform_with_larger_groups_is_told_of_no_smaller_one(training: pd.DataFrame) -> None:
+    rows: Any = SimpleNamespace(frame=training.head(288))
+
+    told = fit.fn(rows, first_champion(), 0, 500)
+
+    assert "decisions of fewer than 500 people" in told.verdict.sentence
+    assert set(told.metrics) == {"width_share"}
+
+
 def test_undecided_proposals_are_not_rejections(training: pd.DataFrame, found: Retraining) -> None:
     undecided = training.tail(200).assign(accepted=np.nan, match_key=lambda one: one.index)
     more = pd.concat([training, undecided], ignore_index=True)
@@ -196,7 +235,8 @@ def test_a_handful_of_people_is_too_little_evidence_and_no_crash(
     for found in (both, alone):
         assert not found.verdict.promote
         assert "decisions of" in found.verdict.sentence
-    assert "membership_auc" not in alone.metrics
+        assert set(found.metrics) == {"width_share"}
+        assert all(np.isnan(one.quality.log_loss) for one in found.candidates)
 
 
 def test_challenger_that_remembers_its_people_is_refused(training: pd.DataFrame) -> None:

@@ -103,9 +103,12 @@ class Language:
         return f"{self._date(at.date(), year=True)}, {at:%H:%M} UTC"
 
     def duration(self, seconds: float) -> str:
-        """Write a time span in its largest unit."""
+        """Write a time span in its largest unit, of which none is smaller than a minute.
+
+        Seconds would tell when a single event came.
+        """
         if seconds < _MINUTE:
-            return self.say("seconds", count=self.number(seconds))
+            return self.say("less_than_a_minute")
         if seconds < _HOUR:
             return self.say("minutes", count=self.number(seconds // _MINUTE))
         if seconds < 2 * _DAY:

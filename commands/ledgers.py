@@ -22,9 +22,10 @@ def consent() -> None:
 def consent_verify() -> None:
     """Check the ledger's chain, and that it holds every head that was noted outside of it.
 
-    Also checks the witness beside the keys: its chain, its signatures, and that the report of
-    every finished erasure and every release with noise is the one that was given. A release that
-    is missing is put back. Exit code 1 if anything is broken.
+    Also checks that everybody's state is what their last entry says and hides no withdrawal; the
+    witness beside the keys, its chain and signatures; and that the report of every finished
+    erasure and every release with noise is the one that was given. One that is missing is put
+    back, and said to be. Exit code 1 if anything is broken.
     """
     from warehouse.ledgers import verify_ledgers
 
@@ -35,6 +36,8 @@ def consent_verify() -> None:
         f" {checked.releases} releases with noise;"
         f" a restore was owned up to {checked.restores} times."
     )
+    if checked.reports_put_back:
+        say(f"{checked.reports_put_back} of the reports were missing, and are put back.")
     if checked.releases_put_back:
         say(f"{checked.releases_put_back} of the releases were missing, and are put back.")
 

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import msgspec
-from sqlalchemy import select
-
-from schemas.tables import erasures
-from warehouse import consents, marks, releases
+from warehouse import consents, marks, releases, reports
 from warehouse.engine import reading, writing
-from warehouse.erasure_requests import DONE
-from warehouse.proof import report_digest
 from warehouse.states import check_states
 from warehouse.tombstones import noted_heads
-from warehouse.witness import REPORT, RESTORED, Witness, WitnessBroken
+from warehouse.witness import RESTORED, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +26,7 @@ class Checked:
         heads: Heads noted outside the database that it holds.
         testimonies: Entries of the witness.
         reports: Reports of erasures in the database that are the signed ones.
+        reports_put_back: Of these, how many the database did not hold any more.
         releases: Noisy releases that are those that were given.
         releases_put_back: Of these, how many the database did not hold any more.
         restores: How often somebody said that a backup was put back.
@@ -41,6 +36,7 @@ class Checked:
     heads: int
     testimonies: int
     reports: int
+    reports_put_back: int
     releases: int
     releases_put_back: int
     restores: int
@@ -61,22 +57,24 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     witness = Witness(directory)
     testimonies = witness.verify()
     with writing(engine) as connection:
-        put_back = releases.agree(connection, witness)
+        releases_put_back = releases.agree(connection, witness)
+        reports_put_back = reports.put_back(connection, testimonies)
     heads = noted_heads(directory, testimonies)
     entries = consents.verify(engine, *heads)
-    signed = {entry.body["sha256"] for entry in testimonies if entry.kind == REPORT}
     with reading(engine) as connection:
         followed = marks.followed(connection)
         if (testimonies[-1].marks if testimonies else 0) < followed:
             raise WitnessBroken("the witness is shorter than what the database has followed")
         check_states(connection, witness, testimonies, followed)
         given = releases.check(connection, testimonies)
-        reports = connection.execute(
-            select(erasures.c.report).where(erasures.c.state == DONE)
-        ).scalars()
-        decoded = [msgspec.json.decode(text, type=dict[str, Any]) for text in reports if text]
-    proven = [report for report in decoded if "signed" in report]
-    if any(report_digest(report) not in signed for report in proven):
-        raise WitnessBroken("the report of an erasure is not the one that was signed")
-    restores = sum(entry.kind == RESTORED for entry in testimonies)
-    return Checked(entries, len(heads), len(testimonies), len(proven), given, put_back, restores)
+        proven = reports.check(connection, directory, testimonies)
+    return Checked(
+        entries=entries,
+        heads=len(heads),
+        testimonies=len(testimonies),
+        reports=proven,
+        reports_put_back=reports_put_back,
+        releases=given,
+        releases_put_back=releases_put_back,
+        restores=sum(entry.kind == RESTORED for entry in testimonies),
+    )

@@ -130,7 +130,8 @@ def _signed(
     known = [
         entry
         for entry in witness.entries()
-        if entry.kind == REPORT and entry.body["sha256"] == digest
+        if entry.kind == REPORT
+        and (entry.body["request"], entry.body["sha256"]) == (request, digest)
     ]
     body = {"request": request, "sha256": digest, "report": report}
     entry = known[0] if known else witness.append(REPORT, body, micros(now))

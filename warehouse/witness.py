@@ -5,7 +5,8 @@ holds the heads of the consent ledger, by which a cut tail shows; a tombstone of
 erased, so that a restored backup forgets them again; the report of each erasure; each noisy
 release, so that a restore refunds none; and of which versions of the model books were kept, so that
 a restored backup knows what it does not know. A tombstone is a keyed digest of a subject's random
-number or of a pseudonym: it can be held against a row that is there, and leads nowhere by itself.
+number or of a pseudonym: it can be held against a row that is there, and, by who has the keys
+beside it, against an identifier that is guessed.
 
 WitnessBroken
 └── raised when an entry was changed, moved or removed

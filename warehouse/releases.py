@@ -36,7 +36,7 @@ from warehouse import bulk
 from warehouse.clock_witness import check_clock
 from warehouse.engine import add_to, insert_ignore, reading, writing
 from warehouse.purposes import consented_sql
-from warehouse.witness import RELEASE, Witness, WitnessBroken
+from warehouse.witness import ADOPTED, RELEASE, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -149,7 +149,8 @@ def release(
         InvalidInput: The window is empty or not finished.
         KeyMissing: There is no key file.
         NotReady: The database was in use by others for a minute.
-        WitnessBroken: An entry of the witness cannot be read.
+        WitnessBroken: An entry of the witness cannot be read, or the database holds a release that
+            was given by nobody.
     """
     if not question.since < question.until:
         raise InvalidInput("until", "must be after since")
@@ -157,7 +158,7 @@ def release(
         raise InvalidInput("until", "must be a finished day")
     with reading(engine) as connection:
         document = _known(connection, question)
-    if document is None:
+    if document is None or not _was_given(Witness(directory), question, document):
         # By a clock that is a year ahead all that was spent would look long past.
         check_clock(engine, now)
         with reading(engine) as connection:
@@ -175,6 +176,9 @@ def release(
 def agree(connection: Connection, witness: Witness) -> int:
     """Have the database and the witness hold the same releases.
 
+    The first time, the witness adopts those of before it knew of any. From then on each is written
+    to it before its commit, and one that only the database holds was given by nobody.
+
     Args:
         connection: A transaction that writes.
         witness: What survives a restore of the database.
@@ -183,16 +187,22 @@ def agree(connection: Connection, witness: Witness) -> int:
         How many the database did not hold.
 
     Raises:
-        WitnessBroken: An entry of the witness cannot be read.
+        WitnessBroken: An entry of the witness cannot be read, or a release was given by nobody.
     """
-    held = _held(connection)
-    witnessed = _witnessed(witness.entries())
+    held, testimonies = _held(connection), list(witness.entries())
+    witnessed = _witnessed(testimonies)
+    unknown = sorted(held.keys() - witnessed.keys())
+    adopted = any(one.kind == ADOPTED for one in testimonies)
+    if unknown and adopted:
+        raise WitnessBroken("a release with noise is none that was given")
     missing = [witnessed[question] for question in witnessed.keys() - held.keys()]
     if missing:
         rows = [body | {"question": bytes.fromhex(body["question"])} for body in missing]
         connection.execute(insert_ignore(connection, private_releases), rows)
-    for question in sorted(held.keys() - witnessed.keys()):
+    for question in unknown:
         witness.append(RELEASE, held[question], held[question]["released_at"])
+    if not adopted:
+        witness.append(ADOPTED, {"releases": len(unknown)}, time.time_ns() // 1_000)
     return len(missing)
 
 
@@ -216,6 +226,11 @@ def _held(connection: Connection) -> dict[str, dict[str, Any]]:
 
 def _witnessed(testimonies: Iterable[Testimony]) -> dict[str, dict[str, Any]]:
     return {one.body["question"]: one.body for one in testimonies if one.kind == RELEASE}
+
+
+def _was_given(witness: Witness, question: Question, document: str) -> bool:
+    given = _witnessed(witness.entries()).get(question.digest.hex())
+    return given is not None and given["document"] == document
 
 
 def _known(connection: Connection, question: Question) -> str | None:
@@ -272,6 +287,8 @@ def _pay(  # noqa: PLR0917
         agree(connection, witness)
         known = _known(connection, question)
         if known is not None:
+            if not _was_given(witness, question, known):
+                raise WitnessBroken("a release with noise is not the one that was given")
             return known
         left = budget.limit_micro - _spent(connection, budget, now)
         if question.epsilon_micro > left:

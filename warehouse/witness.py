@@ -32,13 +32,14 @@ if TYPE_CHECKING:
 
 FILE_NAME = "witness.jsonl"
 GENESIS = "0" * 64
-HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, BOOKS = (
+HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, ADOPTED, BOOKS = (
     "consent-head",
     "tombstone",
     "erasure-report",
     "restored",
     "withdrawal",
     "noisy-release",
+    "releases-adopted",
     "version-books",
 )
 MARKS = (TOMBSTONE, WITHDRAWAL, BOOKS)

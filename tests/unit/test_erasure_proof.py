@@ -19,6 +19,7 @@ from privacy.traces import looker, of_bytes, of_identifier, of_number
 from schemas.clock import micros
 from schemas.tables import erasures, subjects
 from tasks import erasure as steps
+from tests.engines import on_postgresql
 from tests.histories import process
 from tests.population import RUN
 from tests.serving import client_of
@@ -272,12 +273,11 @@ def test_what_was_planted_is_found_by_store_and_writing(
     assert pseudonym.hex() not in str(report)
 
 
+@on_postgresql  # SQLite's planner keeps no values
 @pytest.mark.parametrize("alone", [False, True])
 def test_the_planner_of_postgresql_forgets_the_person(
     known: TestClient, engine: Engine, settings: Settings, *, alone: bool
 ) -> None:
-    if not is_postgres(engine):
-        pytest.skip("SQLite's planner keeps no values")
     if alone:  # tables that become empty gather no statistics that would replace the old ones
         run(settings, ask(engine, settings, STAYING))
     with writing(engine) as connection:

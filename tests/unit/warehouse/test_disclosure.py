@@ -305,3 +305,14 @@ def test_divisions_are_told_together_or_not_at_all() -> None:
     halves, few = people // 20, np.where(people < 3, 0, UNTOLD)
     assert not telling.tell(halves, few)
     assert telling.tell(np.where(people < 25, 0, UNTOLD))
+
+
+@pytest.mark.parametrize(("accepting", "few"), [(0, False), (3, True), (10, False)])
+def test_what_categories_leave_is_held_to_k_for_each_decision(accepting: int, few: bool) -> None:
+    people = np.arange(100)
+    whole, carers, cooks = people >= 0, people < 30, (people >= 30) & (people < 60)
+    accepted = (people % 2 == 0) & (people < 60) | (people >= 100 - accepting)
+    telling = Telling(people, K)
+
+    assert not telling.leaves_few([whole, carers], cooks)
+    assert telling.leaves_few([whole, carers], cooks, [accepted, ~accepted]) is few

@@ -36,6 +36,10 @@ MOST_WAITING = 2_000
 PATIENCE_SECONDS = 0.5
 """So long may a request wait in the line; then its sender is asked to come back."""
 
+_LITTLE = 4
+"""Whoever let so many turns pass takes little."""
+_REMEMBER_SECONDS = 0.25
+"""Where such a request came, another may come so soon."""
 _TOGETHER = 8
 """So many are let in before the loop looks at its sockets again."""
 _SWEEP_SECONDS = 0.05
@@ -102,8 +106,9 @@ class Turnstile:
     """Lets requests through. It belongs to one event loop.
 
     Args:
-        most_inside: Turns of the requests under way, beyond which the next one waits; whoever
-            passes by the line may take as many again.
+        most_inside: Turns of the requests under way, beyond which the next one waits, or half
+            as many beside somebody who takes little; whoever passes by the line may take as
+            many again.
     """
 
     def __init__(self, most_inside: int) -> None:
@@ -115,6 +120,7 @@ class Turnstile:
         self._arrived: deque[tuple[float, Line, _Place]] = deque()
         self._waiting = 0
         self._called = False
+        self._half_until = 0.0
         self._sweeping = False
 
     @property
@@ -135,8 +141,12 @@ class Turnstile:
             QueueFull: All lines are full, and everybody in them goes before it.
         """
         due = line.count(turn, cost)
-        free = self._inside < self._most_inside and not self._waiting
-        if free or self._goes_first(line, due):
+        if not self._waiting and self._has_room():
+            self._let_in(passenger, line, due, cost)
+            return
+        if self._goes_first(line, due):
+            if min(due - line.round, line.due - self._round) <= -_LITTLE:
+                self._half_until = time.monotonic() + _REMEMBER_SECONDS
             self._let_in(passenger, line, due, cost)
             return
         self._number += 1
@@ -148,6 +158,11 @@ class Turnstile:
         if self._waiting and not self._called:
             self._called = True
             asyncio.get_running_loop().call_soon(self._call_in)
+
+    def _has_room(self) -> bool:
+        if self._inside < self._most_inside // 2:
+            return True
+        return self._inside < self._most_inside and time.monotonic() >= self._half_until
 
     def _goes_first(self, line: Line, due: float) -> bool:
         """Tell whether a request has had less than its share, so that it need not wait."""
@@ -169,7 +184,7 @@ class Turnstile:
         """Let those in who are due, some at a time, so that the loop sees who passes by."""
         self._called = False
         for _ in range(_TOGETHER):
-            if self._inside >= self._most_inside or not self._waiting:
+            if not self._waiting or not self._has_room():
                 return
             line = min(self._lines, key=_due)
             place = line.waiting[0]

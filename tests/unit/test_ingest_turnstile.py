@@ -101,7 +101,8 @@ def test_two_callers_that_both_send_much_go_in_by_turns() -> None:
         found = await crowd.finish(MOST_INSIDE + 1)
 
         shares = [sum(name.startswith(who) for name in found) for who in ("loud", "also")]
-        assert sum(shares) == MOST_INSIDE  # one of the second had passed by
+        # One of the second had passed by, as if it were one of few.
+        assert sum(shares) == MOST_INSIDE // 2
         assert abs(shares[0] - shares[1]) <= 2
 
     run(trial)
@@ -120,6 +121,43 @@ def test_connection_that_took_less_than_others_of_its_caller_does_not_wait() -> 
         crowd.send("key calm")
 
         assert crowd.inside[before:] == ["key calm"]
+
+    run(trial)
+
+
+def test_half_as_many_are_under_way_beside_a_connection_that_takes_little() -> None:
+    async def trial(crowd: Crowd) -> None:
+        crowd.send("key calm")
+        await crowd.finish(1)
+        for _ in range(6):
+            flood(crowd, "key", 160)
+            assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
+            await crowd.finish(112)
+        flood(crowd, "key", 160)
+
+        crowd.send("key calm")
+
+        assert crowd.inside[-1] == "key calm"
+        assert len(await crowd.finish(MOST_INSIDE + 1)) == MOST_INSIDE // 2
+
+    run(trial)
+
+
+def test_as_many_as_before_are_under_way_a_moment_after_a_caller_that_sends_little(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def trial(crowd: Crowd) -> None:
+        crowd.send("quiet 1")
+        await crowd.finish(1)
+        flood(crowd, "loud", 400)
+        await crowd.finish(8)
+
+        crowd.send("quiet 1")
+        assert len(await crowd.finish(MOST_INSIDE + 1)) == MOST_INSIDE // 2
+
+        monkeypatch.setattr(module, "_REMEMBER_SECONDS", -1.0)
+        crowd.send("quiet 1")
+        assert len(await crowd.finish(MOST_INSIDE // 2 + 1)) == MOST_INSIDE
 
     run(trial)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from privacy import traces
+from warehouse.file_reader import read_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
-
-_BLOCK_BYTES = 1 << 20
 
 
 class Hit(NamedTuple):
@@ -44,11 +43,7 @@ def scan(paths: Iterable[Path], canaries: Mapping[str, str]) -> list[Hit]:
     """
     look = traces.looker(needles(canaries))
     return [
-        Hit(str(path), place) for path in sorted(paths) for place in sorted(look(_read(path))[1])
+        Hit(str(path), place)
+        for path, content in read_files(sorted(paths))
+        for place in sorted(look(content)[1])
     ]
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            yield block

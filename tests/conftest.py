@@ -15,6 +15,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 
 from schemas.settings import Settings
+from tests import database_files
 from warehouse.engine import connect, create_tables
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count()
 _ROOM_BYTES = 4 << 30
+
+database_files.listen()
 
 
 @pytest.fixture(autouse=True)
@@ -32,6 +35,15 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
             monkeypatch.delenv(name)
     monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
     monkeypatch.setitem(Settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def _databases_are_opened_by_sqlite_alone() -> Iterator[None]:
+    """Fail where our code opened the file of a database that is open in this process."""
+    yield
+    found = database_files.opened.copy()
+    database_files.opened.clear()
+    assert found == []
 
 
 @pytest.fixture

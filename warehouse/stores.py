@@ -20,8 +20,10 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sqlalchemy.engine import make_url
 
+from schemas.errors import NotReady
 from schemas.tables import metadata
 from warehouse.engine import is_postgres
+from warehouse.file_reader import read_files
 from warehouse.keyfile import has_ring, read_ring
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
 
     from schemas.settings import Settings
 
-BLOCK_BYTES = 1 << 20
 _STATISTICS = "SELECT * FROM pg_stats WHERE schemaname = current_schema()"
 
 Look: TypeAlias = Callable[[Iterable[bytes]], tuple[int, Mapping[str, int]]]
@@ -87,17 +88,22 @@ def blocks(engine: Engine, store: Store, seen: set[Path]) -> Iterator[tuple[str,
             yield str(table.name), _copied(engine, f'SELECT * FROM "{table.name}"')
         yield "pg_stats", _copied(engine, _STATISTICS)
         return
-    for path in _files(store.paths):
-        with suppress(OSError):
-            real = path.resolve()
-            if real not in seen and _is_ours(real, store.since):
-                seen.add(real)
-                yield path.name, _read(real)
+    for path, content in read_files(_unseen(store, seen)):
+        yield path.name, content
 
 
 def key_files(settings: Settings) -> set[Path]:
     """Return the real paths in the key directory, which no search opens."""
     return {path.resolve() for path in _files((settings.keys,))}
+
+
+def _unseen(store: Store, seen: set[Path]) -> Iterator[Path]:
+    for path in _files(store.paths):
+        with suppress(OSError):
+            real = path.resolve()
+            if real not in seen and _is_ours(real, store.since):
+                seen.add(real)
+                yield path
 
 
 def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
@@ -123,13 +129,6 @@ def _installed_at(settings: Settings) -> float:
     ring = read_ring(settings.keys)
     starts = [key.since for key in ring.pseudonym_keys] + [key.since for key in ring.destroyed]
     return min(starts) / 1e6
-
-
-def _read(path: Path) -> Iterator[bytes]:
-    # A file may go while it is looked for, as temporary ones do: then there is nothing in it.
-    with suppress(OSError), path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            yield block
 
 
 def _copied(engine: Engine, query: str) -> Iterator[bytes]:
@@ -172,7 +171,18 @@ def sweep(engine: Engine, settings: Settings, look: Look) -> list[Swept]:
         engine: The database.
         settings: Say where the stores are.
         look: Reads a stream of blocks; returns how many bytes it read, and places by name.
+
+    Raises:
+        NotReady: They could not be read to the end.
     """
+    try:
+        return _sweep(engine, settings, look)
+    except OSError as error:
+        reason = f"the stores could not be searched ({type(error).__name__})"
+        raise NotReady(reason) from None
+
+
+def _sweep(engine: Engine, settings: Settings, look: Look) -> list[Swept]:
     seen = key_files(settings)
     swept = []
     for store in stores(settings):

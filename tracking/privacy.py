@@ -20,7 +20,7 @@ from schemas.errors import InvalidInput
 from schemas.events import Identifier
 from tracking import forking, retrying
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable, Unreachable
-from tracking.transport import CONSENT_PATH, Reply, consent_of, open_transport
+from tracking.transport import CONSENT_PATH, Reply, consent_of, decoded, open_transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -304,7 +304,7 @@ def _decoded(reply: Reply) -> Consent | None:
     if reply.status != HTTPStatus.OK:
         raise ConsentUnreadable(f"consent cannot be read: status {reply.status}")
     try:
-        options = msgspec.json.decode(reply.body, type=_Body).options
-    except msgspec.MsgspecError:
-        raise ConsentUnreadable("consent cannot be read: the reply has another form") from None
+        options = decoded(reply.body, _Body).options
+    except Unreachable as error:
+        raise ConsentUnreadable(f"consent cannot be read: {error}") from None
     return Consent(options.analytics, options.preferences, options.improvement)

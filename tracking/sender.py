@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -119,6 +120,7 @@ class Sender:
         self._progress = threading.Event()
         self._starting = threading.Lock()
         self._thread = threading.Thread()
+        self._said = False
         self._failures = 0
         self._told_until = 0.0
 
@@ -129,16 +131,26 @@ class Sender:
             self._thread = threading.Thread(target=self._run, name="smartmatch-sender", daemon=True)
             try:
                 self._thread.start()
-            except RuntimeError:  # the interpreter ends, or has no room for a thread
-                _logger.warning("Events wait in the spool: no thread can be started")
+            except (RuntimeError, MemoryError):  # the interpreter ends, or has no room for a thread
+                if not self._said:
+                    self._said = True
+                    _logger.warning("Events wait in the spool: no thread can be started")
 
     def _run(self) -> None:
-        attempts = retrying.until(self._closing.is_set, self._pause)
         while not self._closing.is_set():
             try:
-                attempts(self._send_batch)
+                self._send_on()
             except Unreachable:  # closing: what is left is in the spool
                 return
+            except Exception as error:  # noqa: BLE001 - a thread that ends would send nothing more
+                with suppress(Exception):  # even a logger's
+                    self._note_failure(error)
+                self._closing.wait(POLL_SECONDS)
+
+    def _send_on(self) -> None:
+        attempts = retrying.until(self._closing.is_set, self._pause)
+        while not self._closing.is_set():
+            attempts(self._send_batch)
 
     def _send_batch(self) -> None:
         """Send the oldest events, or wait for some.
@@ -160,9 +172,9 @@ class Sender:
                 self._deliver(taken)
             else:
                 self._idle()
-        except NotReady as error:
+        except Exception as error:  # noqa: BLE001 - the events are in the spool: try again
             self._note_failure(error)
-            raise Unreachable(str(error), getattr(error, "retry_after", None)) from None
+            raise Unreachable(_reason(error), getattr(error, "retry_after", None)) from None
 
     def _deliver(self, taken: list[Waiting]) -> None:
         body = b"[" + b",".join(event.body for event in taken) + b"]"
@@ -195,15 +207,15 @@ class Sender:
         self._progress.set()
 
     def _count(self, verdict: Verdict) -> None:
-        if self._failures:
-            _logger.info("The server answers again")
-        self._failures = 0
+        failures, self._failures = self._failures, 0
         self._told_until = 0.0
         self._tally.add("batches")
         self._tally.add("stored", verdict.stored)
         self._tally.add("duplicate", verdict.duplicate)
         self._tally.add("rejected", len(verdict.rejected))
         self._tally.add("dropped_for_consent", verdict.without_consent)
+        if failures:
+            _logger.info("The server answers again")
         for _, field, rule in verdict.rejected[:1]:
             _logger.warning(
                 "The server refused %d events; the first: %s: %s",
@@ -212,13 +224,13 @@ class Sender:
                 rule,
             )
 
-    def _note_failure(self, error: NotReady) -> None:
+    def _note_failure(self, error: Exception) -> None:
         self._tally.add("failures")
-        if self._failures == 0:
-            _logger.warning("Events wait in the spool: %s", error)
-        self._failures += 1
+        failures, self._failures = self._failures, self._failures + 1
         told = getattr(error, "retry_after", None)
         self._told_until = time.monotonic() + told if told else 0.0
+        if failures == 0:
+            _logger.warning("Events wait in the spool: %s", _reason(error))
 
     def _idle(self) -> None:
         """Wait for events, and a moment more, so that several go together."""
@@ -244,3 +256,8 @@ class Sender:
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS
             self._spool.tidy()
+
+
+def _reason(error: Exception) -> str:
+    """Say what happened; a foreign error's own text may hold a value."""
+    return str(error) if isinstance(error, NotReady) else type(error).__name__

@@ -14,8 +14,10 @@ import time
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
+
+import msgspec
 
 from schemas.errors import InvalidInput
 from tracking import forking
@@ -31,6 +33,8 @@ CONSENT_PATH = "/api/tracking/consent"
 CONNECT_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 600.0
 """A server may ask for so much patience, seconds; more is taken for a mistake."""
+
+_Form = TypeVar("_Form")
 
 
 @dataclass(frozen=True)
@@ -102,17 +106,16 @@ class HttpTransport:
         self, method: str, path: str, *, content: bytes | None = None, timeout_seconds: float
     ) -> Reply:
         """Send one request and read the whole reply."""
-        import httpx  # see the module's docstring
-
         try:
+            import httpx  # see the module's docstring
+
             timeout = httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
             response = self._open().request(
                 method, self._url + path, content=content, timeout=timeout
             )
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError) as error:
-            # Also proxies and certificates of the environment, and a client closed meanwhile.
+            return reply(response.status_code, response.content, response.headers)
+        except Exception as error:  # noqa: BLE001 - others' bytes, proxies and certificates
             raise Unreachable(type(error).__name__) from None
-        return reply(response.status_code, response.content, response.headers)
 
     def close(self) -> None:
         """Close idle and open connections."""
@@ -149,6 +152,18 @@ class HttpTransport:
 def reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:
     """Make a reply of what a library gave."""
     return Reply(status, body, _seconds(headers.get("retry-after")))
+
+
+def decoded(body: bytes, form: type[_Form]) -> _Form:
+    """Read a reply's body.
+
+    Raises:
+        Unreachable: It has another form: it is not the server's, or not whole.
+    """
+    try:
+        return msgspec.json.decode(body, type=form)
+    except (msgspec.MsgspecError, ValueError, RecursionError, MemoryError):
+        raise Unreachable("the reply has another form") from None
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
@@ -201,8 +216,8 @@ def _seconds(header: str | None) -> float | None:
     except ValueError:
         try:
             moment = parsedate_to_datetime(header)
-        except ValueError:
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            seconds = aware.timestamp() - time.time()
+        except (ValueError, TypeError, IndexError, OverflowError, OSError):
             return None
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        seconds = aware.timestamp() - time.time()
     return None if math.isnan(seconds) else min(max(seconds, 0.0), LONGEST_RETRY_AFTER)

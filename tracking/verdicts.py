@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from tracking.errors import Unreachable
+from tracking.transport import decoded
 
 if TYPE_CHECKING:
     from tracking.transport import Reply
+
+
+LONGEST_TEXT = 200
+"""Characters that are kept of a field's name and of a rule."""
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class _Rule(msgspec.Struct):
@@ -27,8 +34,8 @@ class _Refused(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    stored: int
-    duplicate: int
+    stored: _Count
+    duplicate: _Count
     refused: list[_Refused]
 
 
@@ -69,10 +76,7 @@ def judge(reply: Reply, size: int) -> Verdict:
     _check_whole(reply)
     if reply.status != HTTPStatus.OK:
         raise Unreachable(f"status {reply.status}", reply.retry_after)
-    try:
-        answer = msgspec.json.decode(reply.body, type=_Answer)
-    except msgspec.MsgspecError:
-        raise Unreachable("the reply has another form") from None
+    answer = decoded(reply.body, _Answer)
     if not _is_whole(answer, size):
         raise Unreachable("the reply is to another batch")
     forbidden = [one for one in answer.refused if one.status == HTTPStatus.FORBIDDEN]
@@ -81,7 +85,7 @@ def judge(reply: Reply, size: int) -> Verdict:
         answer.stored,
         answer.duplicate,
         len(forbidden),
-        tuple((one.index, one.field, one.rule) for one in rejected),
+        tuple((one.index, one.field[:LONGEST_TEXT], one.rule[:LONGEST_TEXT]) for one in rejected),
     )
 
 
@@ -98,7 +102,7 @@ def _check_whole(reply: Reply) -> None:
         raise BatchRefused("event", "is too large")
     if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         try:
-            rules = msgspec.json.decode(reply.body, type=_Refusal).detail
-        except msgspec.MsgspecError:
+            rules = decoded(reply.body, _Refusal).detail
+        except Unreachable:
             return
-        raise BatchRefused(rules[0].field, rules[0].rule)
+        raise BatchRefused(rules[0].field[:LONGEST_TEXT], rules[0].rule[:LONGEST_TEXT])

@@ -17,9 +17,10 @@ from urllib.parse import unquote
 
 @dataclass
 class Fault:
-    """What happens to the next batches: answered with ``status``, or stored without a reply."""
+    """What happens to the next requests: answered so, or stored without a reply."""
 
     status: int = 0
+    raw: bytes = b""
     retry_after: str = ""
     lose_reply: bool = False
     delay_seconds: float = 0.0
@@ -87,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         fault = state.faults.pop(0) if state.faults else None
         if fault:
             time.sleep(fault.delay_seconds)
-        if fault and fault.status:
+        if fault and (fault.status or fault.raw):
             self._answer_fault(fault)
             return
         if len(body) > state.most_events:
@@ -138,11 +139,15 @@ class Handler(BaseHTTPRequestHandler):
             return False
         fault = faults.pop(0)
         time.sleep(fault.delay_seconds)
-        if fault.status:
+        if fault.status or fault.raw:
             self._answer_fault(fault)
-        return bool(fault.status)
+        return bool(fault.status or fault.raw)
 
     def _answer_fault(self, fault: Fault) -> None:
+        if fault.raw:
+            self.close_connection = True
+            self.wfile.write(fault.raw)
+            return
         headers = {"retry-after": fault.retry_after} if fault.retry_after else {}
         self._write(fault.status, fault.body or b"{}", headers)
 

@@ -70,6 +70,7 @@ bench-purge: $(READY)  ## Measure a writer alone and beside a purge.
 
 bench-pipeline: $(READY)  ## Measure the flow from staged to committed.
 	$(BIN)/python -m benchmarks.pipeline --size $(SIZE)
+	$(BIN)/python -m benchmarks.dask_workers --size $(SIZE)
 
 bench-learning: $(READY)  ## Measure the regret of learned matching in the simulated market.
 	$(BIN)/python -m benchmarks.learning --size $(SIZE)

@@ -45,7 +45,7 @@ def ours(url: str, events: int) -> dict[str, Any]:
     del partition
     secret = SecretStr(url)
     engine = connect(secret)
-    _fill(engine, events)
+    staged(engine, events)
     with lease(engine, PROCESS_EVENTS, 3_600) as held:
         begun, used, served = time.perf_counter(), time.process_time(), server_seconds(engine)
         steps.settle_consents.fn(secret, held)
@@ -125,7 +125,7 @@ def bare_insert(url: str, events: int) -> dict[str, Any]:
     from warehouse.engine import connect, writing
 
     engine = connect(SecretStr(url))
-    _fill(engine, events)
+    staged(engine, events)
     with writing(engine) as connection:
         rows = bulk.fetch(connection, f"SELECT {', '.join(NAMES)} FROM staged")
         connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged LIMIT 0")
@@ -150,7 +150,7 @@ def duckdb_limit(url: str, events: int) -> dict[str, Any]:
     from warehouse.engine import connect, reading
 
     engine = connect(SecretStr(url))
-    _fill(engine, events)
+    staged(engine, events)
     names = ["kind", "subject", "match_key", "occurred_at", "payload"]
     with reading(engine) as connection:
         columns = bulk.columns(connection, f"SELECT {', '.join(names)} FROM staged", {}, 5)
@@ -203,7 +203,7 @@ def plain_pandas(url: str, events: int) -> dict[str, Any]:
     from warehouse.engine import connect
 
     engine = connect(SecretStr(url))
-    _fill(engine, events)
+    staged(engine, events)
     begun = time.perf_counter()
     frame = pd.read_sql("SELECT * FROM staged", engine)
     frame["payload"] = frame["payload"].apply(lambda payload: json.loads(bytes(payload)))
@@ -234,7 +234,8 @@ SUBJECTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
 }
 
 
-def _fill(engine: Any, events: int) -> None:
+def staged(engine: Any, events: int) -> None:
+    """Make the tables, and stage so many events of a market in them."""
     from benchmarks.pipeline_market import fill
     from schemas.clock import day_number, moment
     from warehouse.engine import create_tables
@@ -247,7 +248,8 @@ def _fill(engine: Any, events: int) -> None:
 
 
 @contextmanager
-def _database(kind: str) -> Iterator[str]:
+def database(kind: str) -> Iterator[str]:
+    """Make an empty database of an engine, and yield its URL."""
     with tempfile.TemporaryDirectory(prefix="pipeline-") as directory:
         if kind == "sqlite":
             yield f"sqlite:///{directory}/bench.db"
@@ -265,7 +267,7 @@ def _database(kind: str) -> Iterator[str]:
 
 def measure(kind: str, subject: str, events: int) -> dict[str, Any]:
     """Run one measurement in a process of its own."""
-    with _database(kind) as url:
+    with database(kind) as url:
         command = [sys.executable, "-m", "benchmarks.pipeline", "--one", subject]
         done = subprocess.run(
             [*command, "--url", url, "--events", str(events)],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
+import re
 import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -29,17 +31,15 @@ CALLER = "smartmatch.caller"
 """Key of the ASGI scope under which the door leaves who calls."""
 
 EVERYTHING = frozenset(Scope)
-_FORWARDED = frozenset(
-    {
-        b"cf-connecting-ip",
-        b"client-ip",
-        b"forwarded",
-        b"true-client-ip",
-        b"via",
-        b"x-client-ip",
-        b"x-real-ip",
-    }
+_FORWARDED = re.compile(
+    rb"forward|proxy|cdn|client-?ip|user-?ip|remote-?(addr|ip)|original|originating"
+    rb"|(^|-)(via|real|cluster|coming|edge|hop|lb)(-|$)"
+    rb"|^(x-)?(akamai|ali|amz|amzn|appengine|arr|azure|cf|cloud|cloudflare|cloudfront|envoy|fastly"
+    rb"|fd|fly|gfe|google|goog|heroku|incap|istio|netlify|nf|ngrok|railway|render|sucuri|tailscale"
+    rb"|traefik|varnish|vercel|wl)-"
 )
+"""Names of headers that whoever hands a request on adds; SECURITY.md tells them."""
+_HOST = re.compile(rb"(?:\[([0-9a-f:.]+)\]|([a-z0-9._-]+))(?::[0-9]*)?", re.IGNORECASE)
 _CROSS_SITE = frozenset({b"cross-site", b"same-site"})
 _READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -136,7 +136,7 @@ class Gate:
         if not client or not _is_loopback(client[0]):
             return False
         for name, value in scope["headers"]:
-            if name in _FORWARDED or name.startswith(b"x-forwarded-"):
+            if _tells_of_forwarding(name):
                 return False
             if name == b"host" and not _is_local_name(value):
                 # A foreign name that resolves to this machine: a page that was rebound.
@@ -203,15 +203,27 @@ def _password(credentials: bytes) -> bytes:
 
 @lru_cache(1_024)
 def _is_loopback(address: str) -> bool:
-    address = address.removeprefix("::ffff:")
-    return address == "::1" or (address.startswith("127.") and address.count(".") == 3)  # noqa: PLR2004
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback
 
 
-@lru_cache(1_024)
+@lru_cache(256)
 def _is_local_name(host: bytes) -> bool:
-    name = host[1:].partition(b"]")[0] if host.startswith(b"[") else host.partition(b":")[0]
-    text = name.decode("latin-1").lower()
-    return text == "localhost" or text.endswith(".localhost") or _is_loopback(text)
+    """Tell whether a Host header names this machine, so that no other name can lead here."""
+    found = _HOST.fullmatch(host)
+    if found is None:
+        return False
+    name = (found[1] or found[2]).decode().lower()
+    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
+
+
+@lru_cache(256)
+def _tells_of_forwarding(name: bytes) -> bool:
+    return _FORWARDED.search(name.replace(b"_", b"-")) is not None
 
 
 def _is_own(origin: bytes, scope: Mapping[str, Any]) -> bool:

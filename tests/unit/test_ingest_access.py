@@ -239,6 +239,14 @@ def test_last_key_revoked_does_not_open_the_door(settings: Settings, engine: Eng
         {"via": "1.1 proxy"},
         {"host": "evil.example"},
         {"host": "localhost.evil.example"},
+        {"host": "127.0.0.1.evil.example"},
+        {"host": "127.rebind.evil.example", "origin": "http://127.rebind.evil.example"},
+        {"host": "127.a.b.c"},
+        {"host": "127.0.0.1evil"},
+        {"host": "[::1]evil"},
+        {"host": "[::1]:80evil"},
+        {"host": "[127.rebind.evil.example]"},
+        {"host": ""},
         {"origin": "https://evil.example"},
         {"sec-fetch-site": "cross-site"},
     ],
@@ -251,6 +259,63 @@ def test_without_keys_a_forwarded_or_foreign_request_is_refused(
         assert client.get("/metrics", headers=header).status_code == 401
 
 
+def _names(text: str) -> list[str]:
+    return text.split()
+
+
+HANDED_ON = _names(
+    """
+    Ali-CDN-Real-IP Akamai-Origin-Hop CDN-Loop CF-Ray CF-Connecting-IP Client-IP Fastly-Client-IP
+    Fly-Client-IP Forwarded-For Max-Forwards Proxy-Client-IP Proxy-Connection Remote-Addr
+    Tailscale-User-Login True-Client-IP WL-Proxy-Client-IP X-Amz-Cf-Id X-Amzn-Trace-Id
+    X-Appengine-User-Ip X-ARR-SSL X-Azure-ClientIP X-Client-IP X-Cluster-Client-IP X-Coming-From
+    X-Envoy-External-Address X-Forwarded X-Forwarded- X_Forwarded_For X-Original-Forwarded-For
+    X-Original-Host X-Original-URL X-Originating-IP X-ProxyUser-Ip X-Real-Port X-Remote-IP
+    X-Vercel-Id
+"""
+)
+
+SENT_DIRECTLY = _names(
+    """
+    Accept Accept-Encoding Accept-Language Access-Control-Request-Headers Authorization
+    Cache-Control Connection Cookie DNT If-None-Match Keep-Alive Pragma Priority Range Referer
+    Save-Data Sec-CH-UA Sec-CH-UA-Platform Sec-Fetch-Dest Sec-Fetch-Mode Sec-GPC TE Traceparent
+    Upgrade-Insecure-Requests User-Agent X-Request-ID X-Requested-With
+"""
+)
+
+
+def test_without_keys_headers_of_whoever_hands_requests_on_are_known_by_their_form(
+    settings: Settings,
+) -> None:
+    with client_of(settings) as client:
+        served = {
+            name: client.get("/metrics", headers={name: "203.0.113.9"}).status_code == 200
+            for name in HANDED_ON + SENT_DIRECTLY
+        }
+
+    assert served == dict.fromkeys(HANDED_ON, False) | dict.fromkeys(SENT_DIRECTLY, True)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "localhost",
+        "LOCALHOST:8001",
+        "page.localhost",
+        "127.0.0.1",
+        "127.9.9.9:1",
+        "[::1]",
+        "[::1]:1",
+    ],
+)
+def test_without_keys_this_machine_is_served_by_any_of_its_names(
+    settings: Settings, host: str
+) -> None:
+    with client_of(settings) as client:
+        assert client.get("/metrics", headers={"host": host}).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("address", "served"),
     [
@@ -261,6 +326,7 @@ def test_without_keys_a_forwarded_or_foreign_request_is_refused(
         ("10.0.0.1", False),
         ("::ffff:10.0.0.1", False),
         ("127.0.0.1.evil.example", False),
+        ("127.evil.example.net", False),
         ("1270.0.0.1", False),
         ("", False),
     ],

@@ -5,7 +5,9 @@ What is killed here is our own code: Prefect neither opens a transaction nor com
 
 from __future__ import annotations
 
+import sys
 from contextlib import nullcontext
+from importlib import import_module
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -55,3 +57,7 @@ def _nothing(*_arguments: Any, **_more: Any) -> None:
 
 def _in_turn(_settings: object) -> AbstractContextManager[_InTurn]:
     return nullcontext(_InTurn())
+
+
+if __name__ == "__main__":
+    run_bare(import_module(f"flows.{sys.argv[1]}"), sys.argv[1], tuple(sys.argv[2:]))

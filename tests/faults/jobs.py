@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
 from ingest import service
+from ingest.launcher import Launcher
 from ingest_api import serve as serve_api
+from schemas.environment import inherited
+from schemas.settings import CHECKOUT
 from tests.faults import early_server
-from warehouse import disk, engine
+from warehouse import disk, engine, stores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
     from schemas.settings import Settings
 
 
@@ -25,9 +34,13 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         log: The file.
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
             client wait for a minute, ``careless`` does not wait for the disk, ``greedy`` fills it
-            to the last byte.
+            to the last byte, ``prying`` opens its own database as a file.
     """
     _write_to(log)
+    # An erasure searches all temporary files since the installation: here its own.
+    (settings.home / "tmp").mkdir(parents=True, exist_ok=True)
+    os.environ["TMPDIR"] = tempfile.tempdir = str(settings.home / "tmp")
+    Launcher._start = _start_bare  # type: ignore[method-assign]
     if mutant == "early":
         early_server.plant()
     elif mutant == "patient":
@@ -37,7 +50,24 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         event.listen(Pool, "checkout", _do_not_sync)
     elif mutant == "greedy":
         disk.DiskReserve.has_room = _always  # type: ignore[method-assign]
+    elif mutant == "prying":
+        stores.read_files = _open_files
     serve_api(settings)
+
+
+def _start_bare(launcher: Launcher, flow: str, run: str) -> subprocess.Popen[bytes]:
+    """Start a flow that was asked for without Prefect and its seconds."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tests.faults.bare_flows", flow, run],
+        cwd=CHECKOUT,
+        env=inherited(launcher._service.settings),
+        start_new_session=True,
+    )
+
+
+def _open_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Iterator[bytes]]]:
+    for path in paths:
+        yield path, iter([path.read_bytes()])
 
 
 def _always(_reserve: disk.DiskReserve, _events: int) -> bool:

@@ -187,13 +187,13 @@ def in_series(copies: Iterator[SecretStr], order: tuple[Job, ...]) -> Any:
 
 
 def combinations() -> list[tuple[Job, ...]]:
-    """Return all pairs and triples, two of the processing, and all at once."""
+    """Return all pairs and triples, two of the processing, those with others, and all at once."""
     chosen = [*itertools.combinations(FLOWS, 2), *itertools.combinations(FLOWS, 3)]
-    return [*chosen, (process, process), FLOWS]
+    return [*chosen, (process, process), (process, process, purge, erase, retrain), FLOWS]
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-@pytest.mark.trials(short=3, full=264)
+@pytest.mark.trials(short=3, full=276)
 def test_flows_beside_each_other_leave_what_flows_in_turn_leave(
     kind: str, tally: Tally, make_worlds: Callable[..., Worlds]
 ) -> None:

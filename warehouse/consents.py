@@ -25,7 +25,7 @@ from warehouse import lineage, withdrawals
 from warehouse.engine import add_to, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -89,7 +89,12 @@ class Head:
     entry_hash: bytes
 
 
-def record(connection: Connection, person: Person, entry: Entry) -> State:
+def record(
+    connection: Connection,
+    person: Person,
+    entry: Entry,
+    testify: Callable[[State], None] = lambda _known: None,
+) -> State:
     """Append an answer to the ledger and make it the state of now.
 
     The first answer of a person makes their subject, with a random number. An answer found
@@ -99,6 +104,8 @@ def record(connection: Connection, person: Person, entry: Entry) -> State:
         connection: The transaction; the answer holds from its commit on.
         person: Who answered.
         entry: What they answered.
+        testify: Told of what is replaced, when no other writer can change it any more, and before
+            anything of this person is changed.
 
     Raises:
         ConsentRequired: The person is being erased; nothing about them is taken any more.
@@ -109,6 +116,8 @@ def record(connection: Connection, person: Person, entry: Entry) -> State:
     known = find(connection, person.candidates)
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
+    if known is not None:
+        testify(known)
     if known is not None and known.options.analytics and not entry.options.analytics:
         withdrawals.count_up(connection)
     if known is not None and known.options.improvement and not entry.options.improvement:

@@ -45,8 +45,10 @@ def record(connection: Connection, directory: Path, person: Person, entry: conse
     Raises:
         ConsentRequired: The person is being erased.
     """
-    known = consents.find(connection, person.candidates)
-    if known is not None and not known.erasing and _narrows(known.options, entry.options):
+
+    def testify(known: State) -> None:
+        if not _narrows(known.options, entry.options):
+            return
         witness = Witness(directory)
         body = {
             "subject": witness.of_subject(known.subject),
@@ -54,7 +56,9 @@ def record(connection: Connection, directory: Path, person: Person, entry: conse
             "options": msgspec.structs.asdict(entry.options),
         }
         marks.follow(connection, witness.append(WITHDRAWAL, body, entry.recorded_at).marks)
-    return consents.record(connection, person, entry)
+
+    # Not looked up beforehand: at another server the person may be giving what this withdraws.
+    return consents.record(connection, person, entry, testify)
 
 
 def catch_up(engine: Engine, directory: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -38,7 +39,7 @@ from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
 from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
-from warehouse.witness import FILE_NAME, RESTORED, Witness, WitnessBroken
+from warehouse.witness import FILE_NAME, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,6 +127,25 @@ def rows_of(engine: Engine, subject: int) -> int:
             len(connection.execute(select(table).where(table.c.subject == subject)).all())
             for table in (subjects, events, matches)
         )
+
+
+def test_a_withdrawal_that_waits_for_the_first_consent_of_its_person_is_witnessed(
+    engine: Engine, keys: Path
+) -> None:
+    person = consents.Person("key", (subject_pseudonym(KEY, "new"),))
+    given = consents.Entry(uuid4(), Options(True, False, False), NOTICE, "test", None, NOW)
+    with ThreadPoolExecutor(1) as elsewhere:
+        with writing(engine) as connection:
+            subject = tombstones.record(connection, keys, person, given).subject
+            withdrawn = elsewhere.submit(answer, engine, keys, "new")
+            assert not wait([withdrawn], 0.5).done
+        assert withdrawn.result() == subject
+
+    witness = Witness(keys)
+    (told,) = [entry.body for entry in witness.verify() if entry.kind == WITHDRAWAL]
+    assert told["subject"] == witness.of_subject(subject)
+    with reading(engine) as connection:
+        assert marks.followed(connection) == 1
 
 
 def test_whoever_was_erased_is_not_back_and_everybody_else_is(

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Self
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tracking.collector import EventCollector
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     from tracking.counters import Counters
     from tracking.privacy import PrivacyManager
     from tracking.schema import Event
+
+
+_Result = TypeVar("_Result")
 
 
 class AsyncEventCollector:
@@ -30,15 +35,15 @@ class AsyncEventCollector:
 
     async def collect_event(self, event: Event) -> bool:
         """Accept an event if its person allows it; see ``EventCollector.collect_event``."""
-        return await asyncio.to_thread(self._collector.collect_event, event)
+        return await _in_thread(self._collector.collect_event, event)
 
     async def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until the server has what was accepted; False when that took too long."""
-        return await asyncio.to_thread(self._collector.flush, timeout_seconds)
+        return await _in_thread(self._collector.flush, timeout_seconds)
 
     async def close(self) -> None:
         """Send what can be sent now, and leave the rest to the next process."""
-        await asyncio.to_thread(self._collector.close)
+        await _in_thread(self._collector.close)
 
     @property
     def counters(self) -> Counters:
@@ -55,3 +60,13 @@ class AsyncEventCollector:
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+
+async def _in_thread(call: Callable[..., _Result], *arguments: Any) -> _Result:
+    """Call in a thread of the loop's pool, or here when the pool has ended."""
+    loop = asyncio.get_running_loop()
+    try:
+        done = loop.run_in_executor(None, copy_context().run, call, *arguments)
+    except RuntimeError:
+        return call(*arguments)
+    return await done

@@ -5,28 +5,31 @@ from __future__ import annotations
 import atexit
 import logging
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
-from schemas.errors import InvalidInput, SmartMatchError
+from schemas.errors import InvalidInput
 from tracking.counters import Counters, Tally
 from tracking.errors import CollectorClosed, ConsentUnreadable, SpoolFull, SpoolUnusable
+from tracking.guard import Guard
 from tracking.sender import Pace, Sender
-from tracking.spool import Spool, default_path
+from tracking.spool import Spool
 from tracking.validation import prepare
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from types import TracebackType
 
     from tracking.privacy import PrivacyManager
     from tracking.schema import Event
 
 DAY_SECONDS = 86_400.0
-LOG_SECONDS = 60.0
-_OUTCOMES: dict[type[SmartMatchError], str] = {
+_UNREADABLE = "The spool cannot be read"
+_OUTCOMES: dict[type[Exception], str] = {
     InvalidInput: "invalid",
     ConsentUnreadable: "consent_unreadable",
     SpoolFull: "spool_full",
@@ -44,11 +47,16 @@ class EventCollector:
     outage of the server, and reaches the server once. A thread sends batches and tries again
     for as long as it takes; other processes may share the spool and send for one another.
 
+    Without ``strict`` no call raises an ``Exception``, the constructor included: what kept an
+    event from being collected is counted, and logged once a minute. A spool that cannot be
+    used is tried again with each event.
+
     Args:
         privacy_manager: Who consented to what; also knows the server.
         spool: SQLite file, or a directory for it; ``SMARTMATCH_SPOOL``, or
             ``data/spool/events.db`` in ``SMARTMATCH_HOME``, or the user's state directory.
-        strict: Raise what would otherwise only be counted and logged.
+        strict: Raise what would otherwise only be counted and logged; ``close`` and
+            ``counters`` raise nothing even so.
         fsync: Let accepted events survive a power cut too, at some ten times the cost.
         max_spool_bytes: Size of the spool beyond which nothing is accepted.
         retention_days: Events that nobody could deliver for so long are deleted.
@@ -74,20 +82,18 @@ class EventCollector:
         close_seconds: float = 5.0,
     ) -> None:
         self._privacy = privacy_manager
-        self._strict = strict
+        self._guard = Guard(strict=strict)
         self._close_seconds = close_seconds
         self._closed = False
-        self._logged: dict[str, float] = {}
         self._tally = Tally()
-        path = Path(spool) if spool else default_path()
         self._spool = Spool(
-            path, privacy_manager.transport.target, max_bytes=max_spool_bytes, fsync=fsync
+            spool, privacy_manager.transport.target, max_bytes=max_spool_bytes, fsync=fsync
         )
         pace = Pace(batch_events, linger_seconds, retention_days * DAY_SECONDS)
         self._sender = Sender(self._spool, privacy_manager.transport, self._tally, pace)
         privacy_manager.on_withdrawal(self._drop)
         atexit.register(self.close)
-        self._resume(pace)
+        self._guard.run(self._resume, pace, failed="No event can be collected", otherwise=None)
 
     def collect_event(self, event: Event) -> bool:
         """Accept an event if its person allows it.
@@ -106,15 +112,9 @@ class EventCollector:
             SpoolUnusable: It cannot be written.
             CollectorClosed: ``close`` was called.
         """
-        try:
-            accepted = self._accept(event)
-        except tuple(_OUTCOMES) as error:
-            self._note(error)
-            if self._strict:
-                raise
-            return False
-        self._tally.add("accepted" if accepted else "without_consent")
-        return accepted
+        return self._guard.run(
+            self._accept, event, failed="An event was not collected", otherwise=False
+        )
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until the server has what was accepted; False when that took too long.
@@ -124,7 +124,9 @@ class EventCollector:
         Raises:
             SpoolUnusable: The spool cannot be read; with ``strict`` only.
         """
-        return self._flush(timeout_seconds, once=False)
+        return self._guard.run(
+            self._sender.flush, timeout_seconds, failed=_UNREADABLE, otherwise=False
+        )
 
     def close(self) -> None:
         """Send what can be sent now, leave the rest to the next process, and stop.
@@ -134,23 +136,18 @@ class EventCollector:
         """
         if self._closed:
             return
-        if self._sender.started:
-            self._flush(self._close_seconds, once=True)
+        closed = partial(self._guard.quiet, failed="The spool was not closed", otherwise=None)
+        closed(self._sender.finish, self._close_seconds)
         self._closed = True
         atexit.unregister(self.close)
-        self._sender.stop(self._close_seconds)
-        try:
-            self._spool.close()
-        except (SpoolFull, SpoolUnusable) as error:
-            _logger.warning("The spool was not closed cleanly: %s", error)
+        closed(self._sender.stop, self._close_seconds)
+        closed(self._spool.close)
 
     @property
     def counters(self) -> Counters:
         """What became of the events of this process; ``waiting`` is -1 when it is unknown."""
-        try:
-            return self._tally.read(waiting=self._spool.count())
-        except (SpoolFull, SpoolUnusable):
-            return self._tally.read(waiting=-1)
+        waiting = self._guard.quiet(self._spool.count, failed=_UNREADABLE, otherwise=-1)
+        return self._tally.read(waiting)
 
     def refused_events(self) -> list[dict[str, Any]]:
         """Read the events that the server refused for good.
@@ -160,27 +157,19 @@ class EventCollector:
             and ``rule``. The newest thousand are kept, for ``retention_days``.
 
         Raises:
-            SpoolUnusable: The spool cannot be read.
+            SpoolUnusable: The spool cannot be read; with ``strict`` only.
         """
-        return [
-            {
-                "refused_at": datetime.fromtimestamp(moment, UTC),
-                "event": msgspec.json.decode(body),
-                "field": field,
-                "rule": rule,
-            }
-            for moment, body, field, rule in self._spool.refused()
-        ]
+        return self._guard.run(self._refused, failed=_UNREADABLE, otherwise=[])
 
     def retry_refused(self) -> int:
         """Send the refused events again, say after a change at the server; how many.
 
         Raises:
-            SpoolUnusable: The spool cannot be written.
+            SpoolUnusable: The spool cannot be written; with ``strict`` only.
         """
-        moved = self._spool.retry_refused(time.time())
-        self._sender.wake()
-        return moved
+        return self._guard.run(
+            self._retry_refused, failed="No refused event is sent again", otherwise=0
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -194,54 +183,58 @@ class EventCollector:
         self.close()
 
     def _accept(self, event: Event) -> bool:
+        try:
+            accepted = self._spooled(event)
+        except Exception as error:
+            self._tally.add(_OUTCOMES.get(type(error), "unexpected"))
+            raise
+        self._tally.add("accepted" if accepted else "without_consent")
+        if accepted:
+            with suppress(Exception):  # it is in the spool: the next one, or a flush, wakes it
+                self._sender.wake()
+        return accepted
+
+    def _spooled(self, event: Event) -> bool:
         if self._closed:
             raise CollectorClosed("the collector is closed")
-        body = prepare(event, datetime.now(UTC))
-        if not self._privacy.allows(event.user_id, "analytics"):
+        user_id, body = prepare(event, datetime.now(UTC))
+        if not self._privacy.allows(user_id, "analytics"):
             return False
-        self._spool.append(event.user_id, body, time.time())
-        self._sender.wake()
+        self._spool.append(user_id, body, time.time())
         return True
 
-    def _note(self, error: SmartMatchError) -> None:
-        """Count every event that was not collected, and log one a minute of each kind."""
-        outcome, now = _OUTCOMES[type(error)], time.monotonic()
-        self._tally.add(outcome)
-        if now - self._logged.get(outcome, -LOG_SECONDS) >= LOG_SECONDS:
-            self._logged[outcome] = now
-            _logger.warning("An event was not collected: %s", error)
+    def _refused(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "refused_at": datetime.fromtimestamp(moment, UTC),
+                "event": msgspec.json.decode(body),
+                "field": field,
+                "rule": rule,
+            }
+            for moment, body, field, rule in self._spool.refused()
+        ]
 
-    def _flush(self, timeout_seconds: float, *, once: bool) -> bool:
-        try:
-            return self._sender.flush(timeout_seconds, once=once)
-        except (SpoolFull, SpoolUnusable) as error:
-            _logger.warning("The spool cannot be read: %s", error)
-            if self._strict and not once:
-                raise
-            return False
+    def _retry_refused(self) -> int:
+        moved = self._spool.retry_refused(time.time())
+        self._sender.wake()
+        return moved
 
     def _resume(self, pace: Pace) -> None:
         """Send what an earlier process left, if it left anything."""
-        try:
-            self._tally.add(
-                "dropped_for_age", self._spool.expire(time.time() - pace.retention_seconds)
-            )
-            left = self._spool.count()
-        except (SpoolFull, SpoolUnusable) as error:
-            _logger.error("No event can be collected: %s", error)  # noqa: TRY400 - its text says it all
-            if self._strict:
-                raise
-            return
+        self._tally.add("dropped_for_age", self._spool.expire(time.time() - pace.retention_seconds))
+        left = self._spool.count()
         if left:
             _logger.info("An earlier process left %d events to send", left)
             self._sender.wake()
 
     def _drop(self, user_id: str) -> None:
         """Delete what waits of a person who withdrew."""
-        try:
-            dropped = self._spool.drop_user(user_id)
-        except (SpoolFull, SpoolUnusable) as error:
-            _logger.warning("Events of a withdrawn consent wait for the server's no: %s", error)
-            return
+        dropped = self._guard.quiet(
+            self._spool.drop_user,
+            user_id,
+            failed="Events of a withdrawn consent wait for the server's no",
+            otherwise=0,
+        )
         self._tally.add("dropped_on_withdrawal", dropped)
-        self._sender.wake()
+        with suppress(Exception):
+            self._sender.wake()

@@ -23,6 +23,7 @@ class Counters:
     spool_full: int = field(default=0, metadata={"help": "no room in the spool; False"})
     spool_unusable: int = field(default=0, metadata={"help": "the spool failed; False"})
     after_close: int = field(default=0, metadata={"help": "the collector was closed; False"})
+    unexpected: int = field(default=0, metadata={"help": "something unforeseen failed; False"})
     # What became of accepted events
     stored: int = field(default=0, metadata={"help": "the server stored it"})
     duplicate: int = field(default=0, metadata={"help": "the server had stored it before"})

@@ -114,10 +114,13 @@ class PrivacyManager:
         Raises:
             ConsentNotRecorded: The server did not confirm it. What was refused is refused here
                 at once and until it is recorded; what was granted is not granted.
-            InvalidInput: The user id breaks its rule.
+            InvalidInput: The user id breaks its rule, or a purpose is neither True nor False.
         """
-        _check(user_id)
+        user_id = _checked(user_id)
         consent = Consent(analytics, preferences, improvement)
+        for purpose, allowed in asdict(consent).items():
+            if not isinstance(allowed, bool):
+                raise InvalidInput(purpose, "must be True or False")
         with self._lock:
             self._changes += 1
             self._pending[user_id] = consent
@@ -148,14 +151,14 @@ class PrivacyManager:
             ConsentUnreadable: It cannot be read.
             InvalidInput: The user id breaks its rule.
         """
-        _check(user_id)
+        user_id = _checked(user_id)
         return self._without_pending(user_id, self._read(user_id))
 
     def has_consent(self, user_id: str, purpose: str = "analytics") -> bool:
         """Whether a person allows a purpose; False also when nobody can say."""
         try:
             return self.allows(user_id, purpose)
-        except (ConsentUnreadable, InvalidInput):
+        except Exception:  # noqa: BLE001 - whatever kept it from being read, nobody said yes
             return False
 
     def allows(self, user_id: str, purpose: str = "analytics") -> bool:
@@ -167,9 +170,8 @@ class PrivacyManager:
         """
         if purpose not in get_args(Purpose):
             return False
+        user_id = _checked(user_id)
         known = self._recent(user_id, self._cache_seconds)
-        if known is None:
-            _check(user_id)
         consent = known.consent if known else self._read_or_remember(user_id)
         allowed = self._without_pending(user_id, consent)
         return allowed is not None and bool(getattr(allowed, purpose))
@@ -217,6 +219,9 @@ class PrivacyManager:
             )
         except Unreachable as error:
             raise ConsentNotRecorded(f"consent was not recorded: {error}") from None
+        except Exception as error:  # noqa: BLE001 - whatever it was, nothing is recorded
+            reason = type(error).__name__
+            raise ConsentNotRecorded(f"consent was not recorded: {reason}") from None
         if confirmed.status != HTTPStatus.OK:
             raise ConsentNotRecorded(f"consent was not recorded: status {confirmed.status}")
 
@@ -287,11 +292,13 @@ class PrivacyManager:
                 listener(user_id)
 
 
-def _check(user_id: str) -> None:
+def _checked(user_id: str) -> str:
+    """Give a user id as a plain text, or refuse what is none."""
     try:
-        msgspec.convert(user_id, Identifier)
-        user_id.encode()
-    except (msgspec.ValidationError, UnicodeEncodeError):
+        plain = str.__str__(user_id)  # of numpy's texts, too
+        plain.encode()
+        return msgspec.convert(plain, Identifier)
+    except (msgspec.ValidationError, UnicodeEncodeError, TypeError):
         raise InvalidInput(
             "user_id", "must be a text of 1 to 256 characters without control characters"
         ) from None

@@ -91,6 +91,11 @@ class Sender:
             self._progress.wait(min(0.05, timeout_seconds))
         return True
 
+    def finish(self, timeout_seconds: float) -> None:
+        """Send what can be sent now, if this process had anything to send."""
+        if self.started:
+            self.flush(timeout_seconds, once=True)
+
     def stop(self, timeout_seconds: float) -> None:
         """End the thread after the request that is on its way."""
         self._closing.set()

@@ -1,0 +1,240 @@
+"""The file that holds the spool: where it lies, who has it open, and what is locked.
+
+One SQLite file, mode 0600, shared by the threads and processes of a platform. It is in WAL
+mode with ``synchronous`` NORMAL: a power cut may lose what the system had not written yet
+(its last seconds), and FULL, on request, does not even lose that.
+
+Every access holds a lock on a file beside it. SQLite's own locks would do but for two
+things: its waiting sleeps in growing steps, and releases before 3.51.3 may damage a file
+that two processes write and checkpoint in the same instant.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tracking import forking, owners
+from tracking.errors import SpoolFull, SpoolUnusable
+from tracking.filelock import FileLock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FILE_NAME = "events.db"
+LOCK_SECONDS = 2.0
+"""The longest that a caller waits for others that use the spool."""
+_VERSION = 1
+_SHRINK_PAGES = 1_024
+
+_SCHEMA = """
+PRAGMA user_version = 1;
+CREATE TABLE waiting (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    target TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    spooled_at REAL NOT NULL,
+    body BLOB NOT NULL,
+    owner TEXT,
+    lease_until REAL
+);
+CREATE INDEX claimed ON waiting (owner, lease_until) WHERE owner IS NOT NULL;
+CREATE TABLE refused (
+    seq INTEGER PRIMARY KEY,
+    target TEXT NOT NULL,
+    user_id TEXT NOT NULL,
+    refused_at REAL NOT NULL,
+    body BLOB NOT NULL,
+    field TEXT NOT NULL,
+    rule TEXT NOT NULL
+);
+"""
+
+
+def default_path() -> Path:
+    """Where the spool lies: ``SMARTMATCH_SPOOL``, or in the home, or in the user's state."""
+    given, home = os.environ.get("SMARTMATCH_SPOOL"), os.environ.get("SMARTMATCH_HOME")
+    if given:
+        return Path(given).expanduser()
+    if home:
+        return Path(home).expanduser() / "data" / "spool" / FILE_NAME
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "smartmatch" / FILE_NAME
+
+
+class SpoolFile:
+    """One open file, held by one thread at a time of all processes.
+
+    Args:
+        place: The SQLite file, or a directory for it; made where it is absent. Local disks
+            only. None is the place that the environment names.
+        max_bytes: Size that the file may reach.
+        fsync: Make each event durable against a power cut too, at the price of an fsync.
+    """
+
+    def __init__(self, place: str | Path | None, *, max_bytes: int, fsync: bool) -> None:
+        self._place = place
+        self._path: Path | None = None
+        self._max_bytes = max_bytes
+        self._synchronous = "FULL" if fsync else "NORMAL"
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._closed = False
+        self._page_bytes = 4096
+        self._deleted = True  # perhaps by a process that died before it emptied the log
+        self.owner = owners.new()
+        with suppress(SpoolUnusable):  # then with the first use that finds it
+            self._find()
+        forking.watch(self)
+
+    def tidy(self) -> None:
+        """Empty the log, where deleted rows live on, and shrink an empty file."""
+        if not self._deleted:
+            return
+        with self._locked() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
+            (pages,) = connection.execute("PRAGMA page_count").fetchone()
+            if count == 0 and pages > _SHRINK_PAGES:
+                connection.execute("VACUUM")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._deleted = False
+
+    def close(self) -> None:
+        """Close the file; a later call opens it for itself alone.
+
+        Such a call is a sender's whose request outlasted everybody's patience. Nobody would
+        close the file after it, and a fork would find it open.
+        """
+        with self._lock:
+            self._closed = True
+            self._shut()
+
+    def before_fork(self) -> None:
+        """Close the file: a database that is open while its process forks may be damaged."""
+        self._lock.acquire()
+        self._shut()
+
+    def after_fork_in_parent(self) -> None:
+        """Let the next call open the file again."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Be another owner: the parent's claims are the parent's."""
+        owners.discard(self.owner)
+        self.owner = owners.new()
+        self._lock = threading.Lock()
+
+    def _shut(self) -> None:
+        if self._connection is not None:
+            held = self._file_lock.acquire(LOCK_SECONDS)  # closing may write: it ends the log
+            self._connection.close()
+            if held:
+                self._file_lock.release()
+            self._connection = None
+        if self._path is not None:
+            self._file_lock.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        with self._locked() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+
+    @contextmanager
+    def _locked(self) -> Iterator[sqlite3.Connection]:
+        """Hold the file against all other threads and processes."""
+        if not self._lock.acquire(timeout=LOCK_SECONDS):
+            raise SpoolUnusable("other threads keep the spool busy")
+        try:
+            self._find().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._file_lock.acquire(LOCK_SECONDS):
+                raise SpoolUnusable("other processes keep the spool busy")
+            try:
+                yield self._open()
+            finally:
+                self._file_lock.release()
+                if self._closed:
+                    self._shut()
+        except sqlite3.Error as error:
+            raise _unusable(error) from None
+        except OSError as error:
+            raise SpoolUnusable(f"the spool cannot be opened: {type(error).__name__}") from None
+        finally:
+            self._lock.release()
+
+    def _open(self) -> sqlite3.Connection:
+        if self._connection is None:
+            path = self._find()
+            _make_file(path)
+            connection = sqlite3.connect(
+                path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
+            )
+            try:
+                self._prepare(connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA secure_delete = ON")
+        connection.execute(f"PRAGMA synchronous = {self._synchronous}")
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        if mode != "wal":
+            raise SpoolUnusable("the spool's disk does not allow a write-ahead log")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 0:
+            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        elif version != _VERSION:
+            raise SpoolUnusable("the spool was made by another version")
+        (self._page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+
+    def _used_bytes(self, connection: sqlite3.Connection) -> int:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (free,) = connection.execute("PRAGMA freelist_count").fetchone()
+        return int(pages - free) * self._page_bytes
+
+    def _find(self) -> Path:
+        """Find the place once and for all; the working directory may change later."""
+        if self._path is None:
+            try:
+                place = Path(self._place).expanduser() if self._place else default_path()
+                path = place.absolute()
+                if b"\0" in os.fsencode(path):
+                    raise ValueError  # noqa: TRY301 - no system has such a file
+                path = path / FILE_NAME if path.is_dir() else path
+            except (OSError, RuntimeError, ValueError, TypeError) as error:
+                raise SpoolUnusable(
+                    f"the spool's place cannot be found: {type(error).__name__}"
+                ) from None
+            self._file_lock = FileLock(path.with_name(path.name + ".lock"))
+            self._path = path
+        return self._path
+
+
+def _make_file(path: Path) -> None:
+    """Make the file, readable by its owner alone, where it is absent.
+
+    An existing one is not opened here: closing any descriptor of a file ends all locks that
+    this process has on it, also those by which another collector's SQLite keeps its log.
+    """
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    path.chmod(0o600)
+
+
+def _unusable(error: sqlite3.Error) -> SpoolFull | SpoolUnusable:
+    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+        return SpoolFull("the disk is full")
+    name = getattr(error, "sqlite_errorname", type(error).__name__)
+    return SpoolUnusable(f"the spool cannot be used: {name}")

@@ -154,7 +154,8 @@ class EventCollector:
 
         Returns:
             Of each, oldest first: ``refused_at`` (aware), ``event`` as it was sent, ``field``
-            and ``rule``. The newest thousand are kept, for ``retention_days``.
+            and ``rule``. The newest thousand are kept, for ``retention_days``; how many had
+            to make room for them is counted as ``refused_discarded``.
 
         Raises:
             SpoolUnusable: The spool cannot be read; with ``strict`` only.
@@ -216,6 +217,7 @@ class EventCollector:
 
     def _retry_refused(self) -> int:
         moved = self._spool.retry_refused(time.time())
+        self._tally.add("retried", moved)
         self._sender.wake()
         return moved
 

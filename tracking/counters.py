@@ -12,7 +12,7 @@ class Counters:
     """Events since this process began, but for ``waiting``, which is now.
 
     Processes that share a spool send for one another: over all of them, and over their
-    restarts, accepted = stored + duplicate + rejected + dropped + waiting.
+    restarts, accepted + retried = stored + duplicate + rejected + dropped + waiting.
     """
 
     # What collect_event answered
@@ -28,6 +28,8 @@ class Counters:
     stored: int = field(default=0, metadata={"help": "the server stored it"})
     duplicate: int = field(default=0, metadata={"help": "the server had stored it before"})
     rejected: int = field(default=0, metadata={"help": "the server never will; kept apart"})
+    refused_discarded: int = field(default=0, metadata={"help": "rejected, and no longer kept"})
+    retried: int = field(default=0, metadata={"help": "rejected, and waiting once more"})
     dropped_for_consent: int = field(default=0, metadata={"help": "refused for consent"})
     dropped_on_withdrawal: int = field(default=0, metadata={"help": "withdrawn before sent"})
     dropped_for_age: int = field(default=0, metadata={"help": "older than the retention"})

@@ -200,7 +200,7 @@ class Sender:
         self._settle(taken, verdict)
 
     def _settle(self, taken: list[Waiting], verdict: Verdict) -> None:
-        self._spool.settle(
+        discarded = self._spool.settle(
             [
                 Refusal(taken[position].seq, field, rule)
                 for position, field, rule in verdict.rejected
@@ -208,6 +208,7 @@ class Sender:
             time.time(),
         )
         self._batch_events = min(self._batch_events * 2, self._pace.batch_events)
+        self._tally.add("refused_discarded", discarded)
         self._count(verdict)
         self._progress.set()
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MOST_REFUSED = 1_000
-"""Refused events that are kept, the newest ones."""
+"""Refused events that are kept of each server, the newest ones."""
 
 
 class Waiting(NamedTuple):
@@ -93,8 +93,12 @@ class Spool(SpoolFile):
             )
         return taken
 
-    def settle(self, refused: Iterable[Refusal], now: float) -> None:
-        """Delete what was claimed, and keep the refused ones of it apart."""
+    def settle(self, refused: Iterable[Refusal], now: float) -> int:
+        """Delete what was claimed, and keep the refused ones of it apart.
+
+        Returns:
+            How many refused events were deleted because newer ones took their room.
+        """
         with self._transaction() as connection:
             connection.executemany(
                 "INSERT INTO refused (target, user_id, refused_at, body, field, rule)"
@@ -103,10 +107,11 @@ class Spool(SpoolFile):
             )
             connection.execute("DELETE FROM waiting WHERE owner = ?", (self.owner,))
             self._deleted = True
-            connection.execute(
-                "DELETE FROM refused WHERE seq <= (SELECT max(seq) FROM refused) - ?",
-                (MOST_REFUSED,),
-            )
+            return connection.execute(
+                "DELETE FROM refused WHERE target = ? AND seq <= (SELECT seq FROM refused"
+                " WHERE target = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+                (self.target, self.target, MOST_REFUSED),
+            ).rowcount
 
     def release(self) -> None:
         """Give claimed events back: they wait again."""

@@ -181,10 +181,10 @@ def test_defect_in_the_sending_ends_no_thread(
     defects: list[Exception] = [KeyError("ana-4711"), MemoryError(), RecursionError()]
     settle = collector._spool.settle
 
-    def defective(*arguments: Any) -> None:
+    def defective(*arguments: Any) -> int:
         if defects:
             raise defects.pop(0)
-        settle(*arguments)
+        return settle(*arguments)
 
     monkeypatch.setattr(collector._spool, "settle", defective)
 

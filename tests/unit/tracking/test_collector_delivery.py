@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.tracking.plain_server import Fault
+from tests.unit.tracking.test_client_docs import PAGE
 from tracking.collector import EventCollector
 from tracking.privacy import PrivacyManager
+from tracking.spool import MOST_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,6 +145,43 @@ def test_refused_event_is_kept_apart_with_its_reason_and_can_be_sent_again(
     assert collector.retry_refused() == 1
     assert collector.flush() is True
     assert (len(server.state.events), collector.refused_events()) == (3, [])
+
+
+def test_books_balance_when_refused_events_are_sent_again(
+    server: PlainServer, collector: EventCollector, make_event: MakeEvent
+) -> None:
+    server.grant("ana")
+    rule = {"field": "occurred_at", "rule": "must not be in the future"}
+    server.state.refuse = {"m-bad": rule, "m-worse": rule}
+
+    for match_id in ("m-1", "m-bad", "m-worse"):
+        collector.collect_event(make_event(match_id=match_id))
+    assert collector.flush() is True
+    del server.state.refuse["m-bad"]
+    assert collector.retry_refused() == 2
+    assert collector.flush() is True
+
+    counted = collector.counters
+    assert (counted.accepted, counted.retried) == (3, 2)
+    assert (counted.stored, counted.rejected, counted.waiting) == (2, 3, 0)
+    assert counted.accepted + counted.retried == counted.stored + counted.rejected
+
+
+def test_refused_events_that_had_to_make_room_are_counted(
+    server: PlainServer, make_collector: Make, make_event: MakeEvent
+) -> None:
+    server.grant("ana")
+    server.state.refuse = {"m-bad": {"field": "match_id", "rule": "must be known"}}
+    collector = make_collector()
+
+    for _ in range(MOST_REFUSED + 200):
+        assert collector.collect_event(make_event(match_id="m-bad"))
+    assert collector.flush(30) is True
+
+    counted = collector.counters
+    assert (counted.rejected, counted.refused_discarded) == (MOST_REFUSED + 200, 200)
+    assert len(collector.refused_events()) == MOST_REFUSED
+    assert f"newest {MOST_REFUSED:,} are kept" in PAGE
 
 
 def test_event_whose_consent_the_server_refuses_is_dropped_and_counted(

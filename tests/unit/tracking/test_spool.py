@@ -138,11 +138,31 @@ def test_refused_events_are_bounded_and_the_newest_stay(spool: Spool) -> None:
         spool.append("ana", str(number).encode(), NOW)
     taken = spool.claim(NOW, limit=10_000, max_bytes=10**9, lease_seconds=60)
 
-    spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
+    discarded = spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
 
+    assert discarded == 10
     refused = spool.refused()
     assert (len(refused), spool.count()) == (MOST_REFUSED, 0)
     assert refused[-1] == (NOW, str(MOST_REFUSED + 9).encode(), "rating", "must be less")
+
+
+def test_refused_events_of_others_take_no_room(spool: Spool, tmp_path: Path) -> None:
+    other = open_spool(tmp_path, "elsewhere")
+
+    def refuse(spool: Spool, count: int, user_id: str) -> int:
+        for _ in range(count):
+            spool.append(user_id, b"x", NOW)
+        taken = spool.claim(NOW, limit=10_000, max_bytes=10**9, lease_seconds=60)
+        return spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
+
+    assert refuse(spool, 600, "ana") == 0
+    assert refuse(other, MOST_REFUSED, "bob") == 0
+    assert refuse(spool, 400, "cyd") == 0
+    spool.drop_user("cyd")
+    assert refuse(spool, 400, "ana") == 0
+
+    assert (len(spool.refused()), len(other.refused())) == (MOST_REFUSED, MOST_REFUSED)
+    other.close()
 
 
 def test_threads_append_claim_and_settle_without_loss(spool: Spool, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ class AsyncEventCollector:
         return await _in_thread(self._collector.collect_event, event)
 
     async def flush(self, timeout_seconds: float = 10.0) -> bool:
-        """Wait until the server has what was accepted; False when that took too long."""
+        """Wait until nothing accepted waits any more; see ``EventCollector.flush``."""
         return await _in_thread(self._collector.flush, timeout_seconds)
 
     async def close(self) -> None:

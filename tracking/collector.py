@@ -117,7 +117,10 @@ class EventCollector:
         )
 
     def flush(self, timeout_seconds: float = 10.0) -> bool:
-        """Wait until the server has what was accepted; False when that took too long.
+        """Wait until nothing accepted so far waits any more; False when that took too long.
+
+        True says that the server has stored or refused each event, or that it was withdrawn or
+        too old; ``counters`` and ``refused_events`` tell which.
 
         Events that other processes accepted into the same spool are waited for as well.
 

@@ -198,6 +198,7 @@ def test_event_whose_consent_the_server_refuses_is_dropped_and_counted(
 
     assert (server.state.events, collector.refused_events()) == ({}, [])
     assert collector.counters.dropped_for_consent == 1
+    assert "True means that each event has left the spool for good" in PAGE
 
 
 def test_batch_that_is_too_large_is_halved_until_it_fits(

@@ -17,8 +17,8 @@ from ingest.turnstile import PATIENCE_SECONDS
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-SHORT_BYTES = 60_000
-"""A body up to this length comes as a whole."""
+SHORT_BYTES = 16_384
+"""A body up to this length, as events have, does not wait for room that others take."""
 
 _LOOK_SECONDS = 0.02
 

@@ -18,6 +18,7 @@ from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
     NOT_READY,
+    SHED,
     TOO_LARGE,
     UNSUPPORTED_CODING,
     UNSUPPORTED_TYPE,
@@ -27,6 +28,7 @@ from ingest.replies import (
     reply,
 )
 from ingest.turnstile import Turnstile, passing
+from ingest.unfinished import Unfinished
 from schemas.errors import NotReady, QueueFull, SmartMatchError
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
@@ -103,6 +105,7 @@ class Door:
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
         self._largest = settings.max_body_bytes
         self._bodies = Bodies(settings.max_body_bytes)
+        self.unfinished = Unfinished(settings.max_body_bytes // 8)
         self._hot: dict[str, EventRoute | BatchRoute] = {
             EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
         }
@@ -164,6 +167,17 @@ class Door:
         else:
             status = await self._answer_cold(scope, receive, send)
             name = getattr(scope.get("route"), "path", "-")
+        self.note(scope["method"], name, status, time.perf_counter() - begun)
+
+    async def shed(self, scope: MutableMapping[str, Any], _receive: Any, send: Any) -> None:
+        """Answer a request for which there is no connection left; the process is well."""
+        begun = time.perf_counter()
+        name = scope["path"]
+        if name == HEALTH_PATH:
+            status = await self._answer_open(scope, send)
+        else:
+            name, status = "-", SHED.status
+            await reply(send, *SHED)
         self.note(scope["method"], name, status, time.perf_counter() - begun)
 
     async def _answer_hot(

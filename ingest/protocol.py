@@ -8,176 +8,38 @@ way to the same code.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from ingest.door import GONE
-from ingest.hot import answer
-from ingest.replies import NOT_READY, Refused
+from ingest.bodies import SHORT_BYTES
+from ingest.exchange import Exchange
+from ingest.replies import CLOSING, HEAD_TOO_LARGE, TOO_SLOW
 from ingest.turnstile import Turn
-from schemas.errors import NotReady, SmartMatchError
-from warehouse.committer import Ticket
-from warehouse.staging import Outcome
 
 if TYPE_CHECKING:
     from ingest.door import Door
     from ingest.hot import EventRoute
-    from ingest.turnstile import Turnstile
-    from schemas.errors import QueueFull
+    from ingest.replies import Refusal
 
-_logger = logging.getLogger("smartmatch")
+MOST_HEADERS = 100
+MOST_HEAD_BYTES = 65_536
+"""Length of a URL with all headers. A text of the greatest length fits into a query."""
 
-LONGEST_BODY = 60_000
-"""uvicorn pauses a connection at 64 KiB until somebody asks for the body."""
+_READ_BYTES = 65_536
+"""So much comes at once: at the end of requests that do not wait for their replies the next one
+may have begun, nobody knows where."""
 
 _ODD = frozenset({b"origin", b"expect", b"transfer-encoding", b"upgrade"})
 """Headers of requests that take the other way."""
 
 
-class _Quiet:
-    """Stands for the event that uvicorn sets when a body has arrived: nobody waits for it."""
-
-    def set(self) -> None:
-        """Do nothing."""
+class _HeadTooLarge(Exception):
+    """A request has more headers, or longer ones, than it may have."""
 
 
-_QUIET = _Quiet()
-
-
-class Exchange:
-    """A request under way: to uvicorn its cycle, to the writer whoever waits for a ticket."""
-
-    __slots__ = (
-        "_begun",
-        "_inside",
-        "_name",
-        "_protocol",
-        "_query",
-        "_route",
-        "body",
-        "disconnected",
-        "keep_alive",
-        "message_event",
-        "more_body",
-        "response_complete",
-        "ticket",
-    )
-
-    def __init__(self, protocol: Any, name: str, route: EventRoute, query: bytes) -> None:
-        self._protocol = protocol
-        self._name = name
-        self._route = route
-        self._query = query
-        self._begun = time.monotonic()
-        self._inside: Turnstile | None = None
-        self.keep_alive: bool = protocol.parser.should_keep_alive()
-        self.body = bytearray()
-        self.more_body = True
-        self.response_complete = False
-        self.disconnected = False
-        self.message_event = _QUIET
-        self.ticket: Ticket | None = None
-
-    def begin(self) -> None:
-        """Get in line for the writer, or be refused."""
-        protocol = self._protocol
-        try:
-            caller = protocol.door.admit(protocol.scope)
-            protocol.door.ways().singles.enter(self, caller.singles, protocol.turn)
-        except Refused as refused:
-            self._reply(*refused.refusal)
-        except SmartMatchError as error:
-            self.set_exception(error)
-
-    def proceed(self) -> None:
-        """Read the event and hand it to the writer, or refuse it."""
-        protocol = self._protocol
-        self._inside = protocol.door.ways().singles
-        if self.disconnected:
-            self._reply(GONE, b"")
-            return
-        try:
-            _, arrival = self._route.prepare(self._query, bytes(self.body))
-            self.ticket = Ticket((arrival,), waiter=self, since=self._begun)
-            protocol.door.service.submit(protocol.loop, self.ticket)
-        except Refused as refused:
-            self._reply(*refused.refusal)
-        except (SmartMatchError, OSError) as error:
-            self.set_exception(error)
-
-    def turn_back(self, error: QueueFull) -> None:
-        """Reply that there is no room."""
-        self.set_exception(error)
-
-    def get_loop(self) -> asyncio.AbstractEventLoop:
-        """Return the loop in which the outcome is told."""
-        loop: asyncio.AbstractEventLoop = self._protocol.loop
-        return loop
-
-    def done(self) -> bool:
-        """Tell whether the reply was sent."""
-        return self.response_complete
-
-    def set_result(self, _nothing: None) -> None:
-        """Reply with what became of the event."""
-        ticket, self.ticket = self.ticket, None
-        assert ticket is not None  # noqa: S101  # it is what was settled
-        if ticket.error is not None:
-            self.set_exception(ticket.error)
-            return
-        outcome = ticket.outcomes[0]
-        if outcome is Outcome.AGAIN:
-            task = self.get_loop().create_task(self._again())
-            self._protocol.tasks.add(task)
-            task.add_done_callback(self._protocol.tasks.discard)
-            return
-        try:
-            body = answer(outcome, ticket.arrivals[0])
-        except Refused as refused:
-            self._reply(*refused.refusal)
-        else:
-            self._reply(200, body)
-
-    def set_exception(self, error: Exception) -> None:
-        """Reply that it is worth trying again."""
-        if not isinstance(error, NotReady):
-            _logger.error("A request failed", exc_info=error)
-        self._reply(*NOT_READY)
-
-    async def _again(self) -> None:
-        try:
-            self._reply(200, await self._route.handle(self._query, bytes(self.body), b""))
-        except Refused as refused:
-            self._reply(*refused.refusal)
-        except (SmartMatchError, OSError) as error:
-            self.set_exception(error)
-
-    def _reply(self, status: int, body: bytes, headers: Any = ()) -> None:
-        if self.response_complete:
-            return
-        protocol = self._protocol
-        self.response_complete = True
-        if self._inside is not None:
-            self._inside.leave()
-        protocol.door.note("POST", self._name, status, time.monotonic() - self._begun)
-        if self.disconnected or protocol.transport.is_closing():
-            return
-        lines = [
-            STATUS_LINE[status],
-            protocol.common_headers(),
-            b"content-length: %d\r\n" % len(body),
-            *(b"%b: %b\r\n" % header for header in headers),
-        ]
-        if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
-        protocol.transport.write(b"".join([*lines, b"\r\n", body]))
-        if not self.keep_alive:
-            protocol.transport.close()
-        protocol.on_response_complete()
+_NONE, _HEAD, _BODY, _TRAILERS = range(4)
+"""What has begun and is not whole; what is of none of these is accounted for by who reads it."""
 
 
 class EventProtocol(HttpToolsProtocol):
@@ -191,30 +53,159 @@ class EventProtocol(HttpToolsProtocol):
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self.turn = Turn()
+        self._most_at_once, self.limit_concurrency = self.limit_concurrency, None
+        self._whole_app = self.app
+        self._stage = _NONE
+        self._is_held = False
+        # Bytes of a head or of trailers that came before those that are being read.
+        self._head = 0
+        self._reading = 0
+
+    def data_received(self, data: bytes) -> None:
+        """Read on, and account for what is not whole afterwards."""
+        self._reading = len(data)
+        super().data_received(data)
+        if self._stage:
+            self._hold(len(data))
+        elif self._is_held:
+            self._let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what had come."""
+        super().connection_lost(exc)
+        self._let_go()
+
+    def on_message_begin(self) -> None:
+        """Begin with a request."""
+        super().on_message_begin()
+        self._stage = _HEAD
+        self._head = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header; what comes after the body is none, whatever it is called."""
+        if self._stage is not _HEAD:
+            return
+        headers = self.headers
+        if len(headers) >= MOST_HEADERS:
+            raise _HeadTooLarge
+        name = name.lower()
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Choose the way that a request takes."""
+        if self._head + self._reading > MOST_HEAD_BYTES and self._head_bytes() > MOST_HEAD_BYTES:
+            raise _HeadTooLarge
+        self._stage = _NONE
         path, _, query = self.url.partition(b"?")
         found = self.routes.get(path)
         waits = self.cycle is not None and not self.cycle.response_complete
-        if found is None or waits or not self._is_plain():
+        is_full = self._is_full()
+        if found is None or waits or is_full or not self._is_plain():
+            self.app = self.door.shed if is_full else self._whole_app
             super().on_headers_complete()
             # The rest is read when there is room for it.
             self.flow.pause_reading()
         else:
-            self.cycle = Exchange(self, *found, query)
+            cycle = self.cycle = Exchange(self, *found, query)
+            self._stage = _BODY
+            cycle.admit()
+
+    def on_chunk_header(self) -> None:
+        """Expect trailers, until there is something of a body."""
+        self._stage = _TRAILERS
+        self._head = 0
+
+    def on_body(self, body: bytes) -> None:
+        """Keep a part of a body."""
+        cycle = self.cycle
+        if type(cycle) is Exchange:
+            if cycle.is_admitted and not cycle.response_complete:
+                cycle.body += body
+        else:
+            self._stage = _NONE
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Begin with a request that has arrived as a whole."""
-        super().on_message_complete()
-        if type(self.cycle) is Exchange and not self.cycle.response_complete:
-            self.cycle.begin()
+        self._stage = _NONE
+        cycle = self.cycle
+        if type(cycle) is not Exchange:
+            super().on_message_complete()
+        elif not cycle.response_complete:
+            cycle.begin()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what could not be parsed, or was too much to go on."""
+        if self._stage is _HEAD and self._has_too_much():
+            self._refuse(HEAD_TOO_LARGE)
+        else:
+            super().send_400_response(msg)
+        self._stage = _NONE
+
+    def turn_out(self) -> None:
+        """Close the connection of a request that does not get whole, for others to have room."""
+        self._is_held = False
+        self._refuse(TOO_SLOW)
+
+    def _hold(self, size: int) -> None:
+        """Account for what has come of a request that is not whole."""
+        if self._stage is _BODY:
+            self._head = len(self.cycle.body)
+        else:
+            self._head += size
+            if self._head > MOST_HEAD_BYTES + _READ_BYTES:
+                self._let_go()
+                self._refuse(HEAD_TOO_LARGE)
+                return
+        self._is_held = True
+        self.door.unfinished.hold(self, self._head)
+
+    def _let_go(self) -> None:
+        self._is_held = False
+        self.door.unfinished.let_go(self)
+
+    def _head_bytes(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+
+    def _has_too_much(self) -> bool:
+        return len(self.headers) >= MOST_HEADERS or self._head_bytes() > MOST_HEAD_BYTES
+
+    def _refuse(self, refusal: Refusal) -> None:
+        """Refuse a request that is not whole and will not be read on, if a reply is due."""
+        self._stage = _NONE
+        cycle = self.cycle
+        if type(cycle) is Exchange and cycle.more_body and not cycle.response_complete:
+            cycle.give_up(refusal)
+        elif cycle is None or cycle.response_complete:
+            self.door.note("-", "-", refusal.status, 0.0)
+            self.write_reply(*refusal, keep_alive=False)
+        else:
+            self.transport.close()
+
+    def write_reply(self, status: int, body: bytes, headers: Any, *, keep_alive: bool) -> None:
+        """Send a reply in one write."""
+        lines = [
+            STATUS_LINE[status],
+            self.common_headers(),
+            b"content-length: %d\r\n" % len(body),
+            *(b"%b: %b\r\n" % header for header in headers),
+        ]
+        if not keep_alive and CLOSING not in headers:
+            lines.append(b"connection: close\r\n")
+        self.transport.write(b"".join([*lines, b"\r\n", body]))
+        if not keep_alive:
+            self.transport.close()
+
+    def _is_full(self) -> bool:
+        """Tell whether there are as many connections as there are files for."""
+        most = self._most_at_once
+        return most is not None and (len(self.connections) >= most or len(self.tasks) >= most)
 
     def _is_plain(self) -> bool:
         """Tell whether a request is a POST like most, with a short body."""
         if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
-            return False
-        if self.limit_concurrency is not None and len(self.connections) >= self.limit_concurrency:
             return False
         length = 0
         for name, value in self.headers:
@@ -222,7 +213,7 @@ class EventProtocol(HttpToolsProtocol):
                 length = int(value)
             elif name in _ODD:
                 return False
-        return length <= LONGEST_BODY
+        return length <= SHORT_BYTES
 
     def common_headers(self) -> bytes:
         """Return the headers of every reply; uvicorn renews the date among them."""

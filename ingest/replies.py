@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from schemas.errors import InvalidInput
 
 _Headers = tuple[tuple[bytes, bytes], ...]
+CLOSING = (b"connection", b"close")
 _JSON = (b"content-type", b"application/json")
 encode = msgspec.json.Encoder().encode
 
@@ -48,17 +49,24 @@ CONSENT_REQUIRED = refusal(403, "Consent required for tracking")
 DIFFERS = refusal(409, "This event_id was stored with other content")
 ERASING = refusal(409, "An erasure of this person is under way")
 FORBIDDEN = refusal(403, "This API key does not open this route")
+HEAD_TOO_LARGE = refusal(431, "The URL and headers, or trailers, are too large")
 NOT_FOUND = refusal(404, "Not Found")
 OVER_MATCH = refusal(409, "More than one subject answers to this id; nothing was erased")
 NOT_READY = refusal(503, "Not ready, try again", headers=((b"retry-after", b"1"),))
 TOO_FAST = refusal(429, "Too many requests", headers=((b"retry-after", b"1"),))
 TOO_LARGE = refusal(413, "The body is too large")
 TOO_MANY = refusal(413, "The batch has too many events")
+TOO_SLOW = refusal(
+    408,
+    "The request took too long to arrive, try again",
+    headers=(CLOSING, (b"retry-after", b"1")),
+)
 UNAUTHORIZED = refusal(
     401,
     "A valid API key is required",
     headers=((b"www-authenticate", b'Bearer realm="SmartMatch"'),),
 )
+SHED = NOT_READY._replace(headers=(*NOT_READY.headers, CLOSING))
 UNAUTHORIZED_PAGE = UNAUTHORIZED._replace(
     headers=((b"www-authenticate", b'Basic realm="SmartMatch", charset="UTF-8"'),)
 )

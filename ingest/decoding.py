@@ -177,7 +177,9 @@ def _read_truth(text: str) -> Any:
 
 
 def _read_whole(text: str) -> Any:
-    return int(text) if _WHOLE.fullmatch(text) else _read_number(text)
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return _number(text) if _NUMBER.fullmatch(text) else text
 
 
 def _read_number(text: str) -> Any:

@@ -57,8 +57,15 @@ def test_list_and_map_may_stand_in_the_query_as_json_and_a_list_as_repetition() 
 
 def test_whole_number_written_with_a_point_is_a_whole_number() -> None:
     assert FEEDBACK.read(b"", b'{"user_id":"u","match_id":"m","rating":4.0}').rating == 4
-    with pytest.raises(InvalidInput, match="whole number"):
-        FEEDBACK.read(b"", b'{"user_id":"u","match_id":"m","rating":4.5}')
+    for text in ("4.0", "4e0", "%2B4.", "40e-1"):
+        query = f"user_id=u&match_id=m&rating={text}".encode()
+        assert FEEDBACK.read(query, b"").rating == 4
+    for query, body in (
+        (b"", b'{"user_id":"u","match_id":"m","rating":4.5}'),
+        (b"user_id=u&match_id=m&rating=4.5", b""),
+    ):
+        with pytest.raises(InvalidInput, match="whole number"):
+            FEEDBACK.read(query, body)
 
 
 def test_bare_map_is_taken_only_where_the_query_says_the_rest() -> None:

@@ -6,6 +6,8 @@ Raw identifiers and texts end here; nothing that this module returns holds one.
 from __future__ import annotations
 
 import os
+import re
+from datetime import UTC
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +16,7 @@ from privacy.pseudonyms import content_digest, match_key, session_key, subject_p
 from privacy.sealing import seal
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import ConsentRequired, InvalidInput
-from schemas.events import ROUTES, StagedPayload, kind_of, texts_of
+from schemas.events import ROUTES, StagedPayload, kind_of, texts_of, utc
 from warehouse.keyfile import day_key
 from warehouse.staging import UNRESOLVED, Arrival, Staged
 from warehouse.watch import REFUSED
@@ -36,6 +38,17 @@ _FIGURES = {
     of: tuple(name for name in StagedPayload.__struct_fields__ if name in of.__struct_fields__)
     for of in ROUTES.values()
 }
+_DEFAULTS = {
+    of: tuple(
+        (field.name, field.default)
+        for field in msgspec.structs.fields(of)
+        if isinstance(field.default, float)
+    )
+    for of in ROUTES.values()
+}
+"""Figures with a default: msgspec leaves out the very object, and encodes one that equals it."""
+_NEGATIVE_ZERO = re.compile(rb'(?<!\\)":-0\.0(?=[,}])')
+"""As the value of a field: within a text every quotation mark has a backslash before it."""
 _encode = msgspec.json.Encoder().encode
 _encode_content = msgspec.json.Encoder(order="deterministic").encode
 
@@ -107,7 +120,7 @@ class Intake:
             sealed,
             sealed_day,
         )
-        digest = content_digest(ring.digest_key, _encode_content(event))
+        digest = content_digest(ring.digest_key, content_of(event))
         named_here = event.event_id is None
         return Arrival(row, digest, candidates, named_here, self._key_id, withdrawals)
 
@@ -172,6 +185,21 @@ def new_event_id(now: int, random: bytes) -> bytes:
     number = number & ~(0xF << 76) | 0x7 << 76
     number = number & ~(0x3 << 62) | 0x2 << 62
     return number.to_bytes(16, "big")
+
+
+def content_of(event: Event) -> bytes:
+    """Return what tells contents of one event id apart, the same for all ways to write the same.
+
+    An instant has many offsets, zero two signs, and a default may be said or left out.
+    """
+    at = event.occurred_at
+    if at is not None and at.tzinfo is not UTC:
+        event = msgspec.structs.replace(event, occurred_at=utc(at))
+    for name, default in _DEFAULTS[type(event)]:
+        if getattr(event, name) == default:
+            event = msgspec.structs.replace(event, **{name: default})
+    content = _encode_content(event)
+    return _NEGATIVE_ZERO.sub(b'":0.0', content) if b":-0.0" in content else content
 
 
 def payload_of(event: Event) -> StagedPayload:

@@ -149,7 +149,8 @@ def _event_operation(name: str) -> dict[str, Any]:
         "tags": ["events"],
         "summary": summary,
         "description": f"{model.__doc__}\n\nThe same `event_id` again with the same content gets "
-        "the same reply and changes nothing; with other content it is refused with 409.",
+        "the same reply and changes nothing, while the person consents (else 403) and until they "
+        "are erased; with other content it is refused with 409.",
         "operationId": name.replace("-", "_"),
         "security": _security(Scope.INGEST),
         "requestBody": _body(_untagged(model), EXAMPLES[model]),

@@ -9,6 +9,7 @@ import signal
 import tempfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select, text
@@ -24,6 +25,7 @@ from tests.histories import process
 from tests.population import RUN
 from tests.serving import client_of
 from warehouse import case_file, erasure, marks, proof, tombstones
+from warehouse.audit import stored_event_ids
 from warehouse.consents import NoSuchPerson
 from warehouse.engine import connect, is_postgres, reading, writing
 from warehouse.erasure_requests import OverMatch, begin_for
@@ -362,6 +364,8 @@ def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again
         "decision_time_seconds": 1,
     }
     late = "/api/tracking/event/match-decision"
+    untimed = {**body, "occurred_at": None, "match_id": "m-9", "event_id": str(uuid4())}
+    assert known.post(late, json=untimed).status_code == 200
     request = ask(engine, settings)
     run(settings, request)
     # What a server holds of consent may be half a second old; here no time has passed.
@@ -372,8 +376,12 @@ def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again
     known.app.service.watch._poll()
 
     refused = known.post(late, json=body)
-    taken = known.post(late, json={**body, "occurred_at": None, "match_id": "m-9"})
+    # Its receipt went with the person: nobody knows that it was stored before.
+    forgotten = UUID(untimed["event_id"]) not in stored_event_ids(engine)
+    taken = known.post(late, json=untimed)
 
     assert (refused.status_code, taken.status_code) == (403, 200)
+    assert forgotten
+    assert UUID(untimed["event_id"]) in stored_event_ids(engine)
     if not is_postgres(engine):
         assert known.post("/api/tracking/events", json=[body]).json()["stored"] == 0

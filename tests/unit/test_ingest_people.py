@@ -49,6 +49,19 @@ def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: TestC
     assert statuses == [200, 403, 200]
 
 
+def test_consent_goes_before_the_reply_that_a_stored_event_got(
+    client: TestClient, engine: Engine
+) -> None:
+    body, answers = proposed(), []
+    for analytics in (True, False, True):
+        allow(client, analytics=analytics)
+        answers.append(client.post(PROPOSED, json=body))
+
+    assert [answer.status_code for answer in answers] == [200, 403, 200]
+    assert answers[0].json() == answers[2].json()
+    assert count_stored(engine) == (1, 1)
+
+
 def test_consent_is_read_back_and_unknown_people_are_404(client: TestClient) -> None:
     allow(client, "a/b ü", improvement=True)
 

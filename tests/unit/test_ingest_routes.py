@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -127,6 +127,73 @@ def test_same_event_again_gets_the_same_reply_and_changes_nothing(
 
     assert first.json() == again.json() == {"status": "success", "event_id": body["event_id"]}
     assert count_stored(engine) == (1, 1)
+
+
+NOON = datetime.now(UTC).replace(hour=12) - timedelta(days=1)
+SAME_FIELDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "match-viewed",
+        {"view_duration_seconds": 1, "occurred_at": NOON.isoformat()},
+        {
+            "view_duration_seconds": 1,
+            "occurred_at": NOON.astimezone(timezone(timedelta(hours=1))).isoformat(),
+        },
+    ),
+    ("match-viewed", {"view_duration_seconds": 0}, {"view_duration_seconds": -0.0}),
+    ("match-decision", {"decision": True}, {"decision": True, "decision_time_seconds": -0.0}),
+    ("match-completed", {"completed": True}, {"completed": True, "completion_rate": 0}),
+    (
+        "match-completed",
+        {"completed": False, "success_indicators": {"a": 0, "b": -1}},
+        {"completed": False, "success_indicators": {"b": -1.0, "a": -0.0}},
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "fields", "again"), SAME_FIELDS)
+def test_same_event_written_otherwise_is_the_same_event(
+    client: TestClient,
+    engine: Engine,
+    path: str,
+    fields: dict[str, Any],
+    again: dict[str, Any],
+) -> None:
+    allow(client)
+    told = {"user_id": "u1", "match_id": "m1", "event_id": str(uuid.uuid4())}
+
+    for body in (told | fields, told | again):
+        reply = client.post(f"/api/tracking/event/{path}", json=body)
+        assert reply.json() == {"status": "success", "event_id": told["event_id"]}
+    assert count_stored(engine) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "other"),
+    [
+        (
+            "match-decision",
+            {"decision": True, "reasons": ['":-0.0,', "x"]},
+            {"decision": True, "reasons": ['":0.0,', "x"]},
+        ),
+        (
+            "match-completed",
+            {"completed": True, "success_indicators": {"completion_rate": 0}},
+            {"completed": True, "success_indicators": {}},
+        ),
+    ],
+)
+def test_what_only_looks_like_the_same_content_is_told_apart(
+    client: TestClient, path: str, fields: dict[str, Any], other: dict[str, Any]
+) -> None:
+    allow(client)
+    told = {"user_id": "u1", "match_id": "m1", "event_id": str(uuid.uuid4())}
+
+    answers = [
+        client.post(f"/api/tracking/event/{path}", json=told | body).status_code
+        for body in (fields, other)
+    ]
+
+    assert answers == [200, 409]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import logging
-import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -59,7 +58,8 @@ class EventCollector:
             ``counters`` raise nothing even so.
         fsync: Let accepted events survive a power cut too, at some ten times the cost.
         max_spool_bytes: Size of the spool beyond which nothing is accepted.
-        retention_days: Events that nobody could deliver for so long are deleted.
+        retention_days: Events that nobody could deliver for so long are deleted; time counts
+            as ``tracking.clock`` says.
         batch_events: Most events in one request; at most what the server allows.
         linger_seconds: How long the first event of a batch waits for others.
         close_seconds: Longest wait, at the end of the process, for the last events to leave.
@@ -204,7 +204,7 @@ class EventCollector:
         user_id, body = prepare(event, datetime.now(UTC))
         if not self._privacy.allows(user_id, "analytics"):
             return False
-        self._spool.append(user_id, body, time.time())
+        self._spool.append(user_id, body)
         return True
 
     def _refused(self) -> list[dict[str, Any]]:
@@ -219,14 +219,14 @@ class EventCollector:
         ]
 
     def _retry_refused(self) -> int:
-        moved = self._spool.retry_refused(time.time())
+        moved = self._spool.retry_refused()
         self._tally.add("retried", moved)
         self._sender.wake()
         return moved
 
     def _resume(self, pace: Pace) -> None:
         """Send what an earlier process left, if it left anything."""
-        self._tally.add("dropped_for_age", self._spool.expire(time.time() - pace.retention_seconds))
+        self._tally.add("dropped_for_age", self._spool.expire(pace.retention_seconds))
         left = self._spool.count()
         if left:
             _logger.info("An earlier process left %d events to send", left)

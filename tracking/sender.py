@@ -168,7 +168,6 @@ class Sender:
         try:
             self._keep_house()
             taken = self._spool.claim(
-                time.time(),
                 limit=self._batch_events,
                 max_bytes=BATCH_BYTES,
                 lease_seconds=LEASE_SECONDS,
@@ -204,8 +203,7 @@ class Sender:
             [
                 Refusal(taken[position].seq, field, rule)
                 for position, field, rule in verdict.rejected
-            ],
-            time.time(),
+            ]
         )
         self._batch_events = min(self._batch_events * 2, self._pace.batch_events)
         self._tally.add("refused_discarded", discarded)
@@ -257,7 +255,7 @@ class Sender:
         now = time.monotonic()
         if now >= self._next_expiry:
             self._next_expiry = now + EXPIRE_SECONDS
-            dropped = self._spool.expire(time.time() - self._pace.retention_seconds)
+            dropped = self._spool.expire(self._pace.retention_seconds)
             self._tally.add("dropped_for_age", dropped)
         if now >= self._next_tidy:
             self._next_tidy = now + TIDY_SECONDS

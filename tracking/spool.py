@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracking import owners
+from tracking.clock import Clock
 from tracking.errors import SpoolFull
 from tracking.spoolfile import SpoolFile
 
@@ -48,15 +49,22 @@ class Spool(SpoolFile):
         target: Which server; other servers' events in the file are left alone.
         max_bytes: Size that the file may reach.
         fsync: Make each event durable against a power cut too.
+        clock: Of this machine.
     """
 
     def __init__(
-        self, place: str | Path | None, target: str, *, max_bytes: int, fsync: bool
+        self,
+        place: str | Path | None,
+        target: str,
+        *,
+        max_bytes: int,
+        fsync: bool,
+        clock: Clock | None = None,
     ) -> None:
-        super().__init__(place, max_bytes=max_bytes, fsync=fsync)
+        super().__init__(place, max_bytes=max_bytes, fsync=fsync, clock=clock or Clock())
         self.target = target
 
-    def append(self, user_id: str, body: bytes, now: float) -> None:
+    def append(self, user_id: str, body: bytes) -> None:
         """Keep an event; when this returns, the death of the process does not lose it.
 
         Raises:
@@ -68,18 +76,16 @@ class Spool(SpoolFile):
                 raise SpoolFull("the spool has reached its size")
             connection.execute(
                 "INSERT INTO waiting (target, user_id, spooled_at, body) VALUES (?, ?, ?, ?)",
-                (self.target, user_id, now, body),
+                (self.target, user_id, self._now(), body),
             )
 
-    def claim(
-        self, now: float, *, limit: int, max_bytes: int, lease_seconds: float
-    ) -> list[Waiting]:
+    def claim(self, *, limit: int, max_bytes: int, lease_seconds: float) -> list[Waiting]:
         """Take the oldest events for sending, so that no other process sends them meanwhile.
 
         A claim ends when it is settled or released, its process dies, or its lease ends.
         """
         with self._transaction() as connection:
-            self._end_claims(connection, now)
+            self._end_claims(connection)
             found = connection.execute(
                 "SELECT seq, body FROM waiting WHERE target = ? AND owner IS NULL"
                 " ORDER BY seq LIMIT ?",
@@ -89,11 +95,11 @@ class Spool(SpoolFile):
                 taken = list(_at_most(max_bytes, (Waiting(*row) for row in rows)))
             connection.executemany(
                 "UPDATE waiting SET owner = ?, lease_until = ? WHERE seq = ?",
-                ((self.owner, now + lease_seconds, row.seq) for row in taken),
+                ((self.owner, self._now() + lease_seconds, row.seq) for row in taken),
             )
         return taken
 
-    def settle(self, refused: Iterable[Refusal], now: float) -> int:
+    def settle(self, refused: Iterable[Refusal]) -> int:
         """Delete what was claimed, and keep the refused ones of it apart.
 
         Returns:
@@ -101,9 +107,14 @@ class Spool(SpoolFile):
         """
         with self._transaction() as connection:
             connection.executemany(
-                "INSERT INTO refused (target, user_id, refused_at, body, field, rule)"
-                " SELECT target, user_id, ?, body, ?, ? FROM waiting WHERE seq = ? AND owner = ?",
-                ((now, row.field, row.rule, row.seq, self.owner) for row in refused),
+                "INSERT INTO refused"
+                " (target, user_id, refused_at, kept_since, body, field, rule)"
+                " SELECT target, user_id, ?, ?, body, ?, ? FROM waiting"
+                " WHERE seq = ? AND owner = ?",
+                (
+                    (self._clock.wall(), self._now(), row.field, row.rule, row.seq, self.owner)
+                    for row in refused
+                ),
             )
             connection.execute("DELETE FROM waiting WHERE owner = ?", (self.owner,))
             self._deleted = True
@@ -131,11 +142,15 @@ class Spool(SpoolFile):
                 "DELETE FROM waiting WHERE target = ? AND user_id = ?", key
             ).rowcount
 
-    def expire(self, before: float) -> int:
-        """Delete what is older, whatever its server; how many had waited."""
+    def expire(self, retention_seconds: float) -> int:
+        """Delete what was kept for so long, whatever its server; how many had waited."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM refused WHERE refused_at < ?", (before,))
+            self._look(connection)
+            before = self._now() - retention_seconds
             self._deleted = True
+            connection.execute(
+                "DELETE FROM refused WHERE coalesce(kept_since, refused_at) < ?", (before,)
+            )
             return connection.execute(
                 "DELETE FROM waiting WHERE spooled_at < ?", (before,)
             ).rowcount
@@ -172,13 +187,13 @@ class Spool(SpoolFile):
                 (self.target,),
             ).fetchall()
 
-    def retry_refused(self, now: float) -> int:
+    def retry_refused(self) -> int:
         """Let the refused events wait again; how many."""
         with self._transaction() as connection:
             moved = connection.execute(
                 "INSERT INTO waiting (target, user_id, spooled_at, body)"
                 " SELECT target, user_id, ?, body FROM refused WHERE target = ? ORDER BY seq",
-                (now, self.target),
+                (self._now(), self.target),
             ).rowcount
             connection.execute("DELETE FROM refused WHERE target = ?", (self.target,))
             self._deleted = True
@@ -193,11 +208,12 @@ class Spool(SpoolFile):
         finally:
             super().close()
 
-    def _end_claims(self, connection: sqlite3.Connection, now: float) -> None:
+    def _end_claims(self, connection: sqlite3.Connection) -> None:
         """Free what dead processes, late ones and our own interrupted step had claimed."""
         claims = connection.execute(
             "SELECT owner, max(lease_until) FROM waiting WHERE owner IS NOT NULL GROUP BY owner"
         ).fetchall()
+        now = self._now()
         ended = [
             (owner,)
             for owner, until in claims

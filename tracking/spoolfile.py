@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tracking import forking, owners
+from tracking.clock import Clock, Look, time_since
 from tracking.errors import SpoolFull, SpoolUnusable
 from tracking.filelock import FileLock
 
@@ -28,11 +29,20 @@ if TYPE_CHECKING:
 FILE_NAME = "events.db"
 LOCK_SECONDS = 2.0
 """The longest that a caller waits for others that use the spool."""
-_VERSION = 1
+_VERSION = 2
 _SHRINK_PAGES = 1_024
 
-_SCHEMA = """
-PRAGMA user_version = 1;
+_CLOCK = """
+CREATE TABLE clock (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    boot TEXT NOT NULL,
+    steady REAL NOT NULL,
+    wall REAL NOT NULL,
+    time REAL NOT NULL
+);
+"""
+_SCHEMA = f"""
+PRAGMA user_version = 2;
 CREATE TABLE waiting (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     target TEXT NOT NULL,
@@ -50,8 +60,17 @@ CREATE TABLE refused (
     refused_at REAL NOT NULL,
     body BLOB NOT NULL,
     field TEXT NOT NULL,
-    rule TEXT NOT NULL
+    rule TEXT NOT NULL,
+    kept_since REAL
 );
+{_CLOCK}
+"""
+"""``spooled_at``, ``lease_until`` and ``kept_since`` are in the time of ``tracking.clock``."""
+
+_FROM_VERSION_1 = f"""
+PRAGMA user_version = 2;
+ALTER TABLE refused ADD COLUMN kept_since REAL;
+{_CLOCK}
 """
 
 
@@ -74,10 +93,15 @@ class SpoolFile:
             only. None is the place that the environment names.
         max_bytes: Size that the file may reach.
         fsync: Make each event durable against a power cut too, at the price of an fsync.
+        clock: Of this machine.
     """
 
-    def __init__(self, place: str | Path | None, *, max_bytes: int, fsync: bool) -> None:
+    def __init__(
+        self, place: str | Path | None, *, max_bytes: int, fsync: bool, clock: Clock
+    ) -> None:
         self._place = place
+        self._clock = clock
+        self._time_at_boot = 0.0
         self._path: Path | None = None
         self._max_bytes = max_bytes
         self._synchronous = "FULL" if fsync else "NORMAL"
@@ -195,9 +219,25 @@ class SpoolFile:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+        elif version == 1:
+            connection.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} COMMIT;")
         elif version != _VERSION:
             raise SpoolUnusable("the spool was made by another version")
+        seen = connection.execute("SELECT boot, steady, wall, time FROM clock").fetchone()
+        now = time_since(Look(*seen) if seen else None, self._clock)
+        self._time_at_boot = now - self._clock.steady()
+        if seen is None:
+            self._look(connection)
         (self._page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+
+    def _now(self) -> float:
+        """Time that has passed for sure, since the spool was made at its calendar's time."""
+        return self._time_at_boot + self._clock.steady()
+
+    def _look(self, connection: sqlite3.Connection) -> None:
+        """Keep what the clocks show, for the process after the machine's next boot."""
+        look = Look(self._clock.boot, self._clock.steady(), self._clock.wall(), self._now())
+        connection.execute("REPLACE INTO clock VALUES (1, ?, ?, ?, ?)", look)
 
     def _used_bytes(self, connection: sqlite3.Connection) -> int:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

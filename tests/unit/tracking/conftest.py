@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.unit.tracking.plain_server import PlainServer
+from tests.unit.tracking.spools import SetClock, open_spool
 from tracking.collector import EventCollector
 from tracking.privacy import PrivacyManager
 from tracking.schema import MatchProposedEvent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tracking.spool import Spool
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -91,3 +94,15 @@ def start_script(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]
         process.wait()
         if process.stdout:
             process.stdout.close()
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture
+def spool(tmp_path: Path, clock: SetClock) -> Iterator[Spool]:
+    spool = open_spool(tmp_path, clock=clock)
+    yield spool
+    spool.close()

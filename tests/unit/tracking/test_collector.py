@@ -241,6 +241,28 @@ def test_events_older_than_the_retention_are_deleted_unsent(
     assert second.counters.waiting == 0
 
 
+def test_event_accepted_by_a_late_clock_survives_its_being_put_right(
+    server: PlainServer,
+    make_collector: Make,
+    make_event: MakeEvent,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.grant("ana")
+    server.state.faults = [Fault(status=503, retry_after="600")]
+    right = time.time
+    monkeypatch.setattr("time.time", lambda: right() - 10 * 86_400)
+    first = make_collector()
+    assert first.collect_event(make_event()) is True
+    first.close()
+    monkeypatch.setattr("time.time", right)
+
+    second = make_collector()
+
+    assert second.counters.dropped_for_age == 0
+    assert second.flush() is True
+    assert len(server.state.events) == 1
+
+
 def test_spool_is_readable_by_its_owner_only(
     server: PlainServer, make_collector: Make, make_event: MakeEvent, tmp_path: Path
 ) -> None:

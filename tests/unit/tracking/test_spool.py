@@ -13,36 +13,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.tracking.spools import DAY, NOW, SetClock, claim, open_spool
 from tracking import owners
 from tracking.errors import SpoolFull, SpoolUnusable
 from tracking.spool import MOST_REFUSED, Refusal, Spool
 from tracking.spoolfile import default_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-NOW = 1_800_000_000.0
-
-
-@pytest.fixture
-def spool(tmp_path: Path) -> Iterator[Spool]:
-    spool = open_spool(tmp_path)
-    yield spool
-    spool.close()
-
-
-def open_spool(directory: Path, target: str = "here", max_bytes: int = 10_000_000) -> Spool:
-    return Spool(directory / "spool.db", target, max_bytes=max_bytes, fsync=False)
-
-
-def claim(spool: Spool, now: float = NOW, limit: int = 100, max_bytes: int = 10**6) -> list[bytes]:
-    taken = spool.claim(now, limit=limit, max_bytes=max_bytes, lease_seconds=60)
-    return [event.body for event in taken]
+    pass
 
 
 def test_events_are_claimed_oldest_first_up_to_number_and_size(spool: Spool) -> None:
     for number in range(5):
-        spool.append("ana", b"x" * 99 + str(number).encode(), NOW)
+        spool.append("ana", b"x" * 99 + str(number).encode())
 
     assert [body[-1:] for body in claim(spool, limit=3)] == [b"0", b"1", b"2"]
     spool.release()
@@ -53,8 +36,8 @@ def test_events_are_claimed_oldest_first_up_to_number_and_size(spool: Spool) -> 
 
 def test_claimed_event_is_nobody_elses_until_it_is_released(spool: Spool, tmp_path: Path) -> None:
     other = open_spool(tmp_path)
-    spool.append("ana", b"1", NOW)
-    spool.append("ana", b"2", NOW)
+    spool.append("ana", b"1")
+    spool.append("ana", b"2")
 
     assert claim(spool) == [b"1", b"2"]
     assert claim(other) == []
@@ -64,14 +47,18 @@ def test_claimed_event_is_nobody_elses_until_it_is_released(spool: Spool, tmp_pa
     other.close()
 
 
-def test_claim_ends_with_its_lease(spool: Spool, tmp_path: Path) -> None:
-    other = open_spool(tmp_path)
-    spool.append("ana", b"1", NOW)
+def test_claim_ends_with_its_lease(spool: Spool, tmp_path: Path, clock: SetClock) -> None:
+    other = open_spool(tmp_path, clock=clock)
+    spool.append("ana", b"1")
     claim(spool)
 
-    assert claim(other, NOW + 59) == []
-    assert claim(other, NOW + 61) == [b"1"]
-    spool.settle([], NOW)
+    clock.calendar += 10 * DAY  # put right
+    assert claim(other) == []
+    clock.pass_by(59)
+    assert claim(other) == []
+    clock.pass_by(2)
+    assert claim(other) == [b"1"]
+    spool.settle([])
 
     assert spool.count() == 1  # what another took over is not settled by the first
     other.close()
@@ -79,7 +66,7 @@ def test_claim_ends_with_its_lease(spool: Spool, tmp_path: Path) -> None:
 
 def test_claim_ends_with_its_process(spool: Spool) -> None:
     dead = subprocess.Popen([sys.executable, "-c", "pass"])
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     spool.owner = f"{dead.pid}.0"
     claim(spool)
     dead.wait()
@@ -89,7 +76,7 @@ def test_claim_ends_with_its_process(spool: Spool) -> None:
 
 
 def test_claim_of_an_earlier_process_with_our_number_ends(spool: Spool) -> None:
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     earlier = spool.owner
     claim(spool)
     owners.discard(earlier)
@@ -118,15 +105,15 @@ def test_full_spool_has_room_again_when_events_left(tmp_path: Path) -> None:
 
     def fill() -> None:
         for _ in range(10_000):
-            spool.append("ana", b"x" * 500, NOW)
+            spool.append("ana", b"x" * 500)
 
     with pytest.raises(SpoolFull):
         fill()
     accepted = spool.count()
 
     while claim(spool):
-        spool.settle([], NOW)
-    spool.append("ana", b"x" * 500, NOW)
+        spool.settle([])
+    spool.append("ana", b"x" * 500)
 
     assert 200 < accepted < 400
     assert spool.count() == 1
@@ -135,10 +122,10 @@ def test_full_spool_has_room_again_when_events_left(tmp_path: Path) -> None:
 
 def test_refused_events_are_bounded_and_the_newest_stay(spool: Spool) -> None:
     for number in range(MOST_REFUSED + 10):
-        spool.append("ana", str(number).encode(), NOW)
-    taken = spool.claim(NOW, limit=10_000, max_bytes=10**9, lease_seconds=60)
+        spool.append("ana", str(number).encode())
+    taken = spool.claim(limit=10_000, max_bytes=10**9, lease_seconds=60)
 
-    discarded = spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
+    discarded = spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken])
 
     assert discarded == 10
     refused = spool.refused()
@@ -151,9 +138,9 @@ def test_refused_events_of_others_take_no_room(spool: Spool, tmp_path: Path) -> 
 
     def refuse(spool: Spool, count: int, user_id: str) -> int:
         for _ in range(count):
-            spool.append(user_id, b"x", NOW)
-        taken = spool.claim(NOW, limit=10_000, max_bytes=10**9, lease_seconds=60)
-        return spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken], NOW)
+            spool.append(user_id, b"x")
+        taken = spool.claim(limit=10_000, max_bytes=10**9, lease_seconds=60)
+        return spool.settle([Refusal(event.seq, "rating", "must be less") for event in taken])
 
     assert refuse(spool, 600, "ana") == 0
     assert refuse(other, MOST_REFUSED, "bob") == 0
@@ -171,12 +158,12 @@ def test_threads_append_claim_and_settle_without_loss(spool: Spool, tmp_path: Pa
 
     def collect(thread: int) -> None:
         for number in range(200):
-            spool.append("ana", f"{thread}-{number}".encode(), NOW)
+            spool.append("ana", f"{thread}-{number}".encode())
 
     def send(spool: Spool) -> None:
         while not done.is_set() or spool.count():
             sent.extend(claim(spool, limit=17))
-            spool.settle([], NOW)
+            spool.settle([])
 
     done = threading.Event()
     with ThreadPoolExecutor(6) as pool:
@@ -210,22 +197,22 @@ def count_elsewhere(directory: Path) -> int:
 def test_two_spools_of_a_process_lose_nothing_when_another_process_closes_its_own(
     spool: Spool, tmp_path: Path
 ) -> None:
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     other = open_spool(tmp_path)
-    other.append("ana", b"2", NOW)
+    other.append("ana", b"2")
     assert count_elsewhere(tmp_path) == 2
 
-    spool.append("ana", b"3", NOW)
-    other.append("ana", b"4", NOW)
+    spool.append("ana", b"3")
+    other.append("ana", b"4")
     other.close()
-    spool.append("ana", b"5", NOW)
+    spool.append("ana", b"5")
 
     assert count_elsewhere(tmp_path) == 5
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="the system does not list files")
 def test_call_after_the_close_leaves_no_file_open(spool: Spool, tmp_path: Path) -> None:
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     spool.close()
 
     assert claim(spool) == [b"1"]
@@ -238,38 +225,38 @@ def test_spool_that_another_holds_too_long_is_refused_not_waited_for(
     spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tracking.spoolfile.LOCK_SECONDS", 0.1)
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     other = sqlite3.connect(tmp_path / "spool.db", isolation_level=None)
     spool._shut()
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(SpoolUnusable, match="SQLITE_BUSY"):
-        spool.append("ana", b"2", NOW)
+        spool.append("ana", b"2")
 
     other.execute("ROLLBACK")
     other.close()
-    spool.append("ana", b"2", NOW)
+    spool.append("ana", b"2")
     assert spool.count() == 2
 
 
 def test_spool_of_another_version_is_left_as_it_is(spool: Spool, tmp_path: Path) -> None:
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
     spool.close()
     with sqlite3.connect(tmp_path / "spool.db") as connection:
-        connection.execute("PRAGMA user_version = 2")
+        connection.execute("PRAGMA user_version = 3")
     connection.close()
 
     with pytest.raises(SpoolUnusable, match="another version"):
-        spool.append("ana", b"2", NOW)
+        spool.append("ana", b"2")
     with sqlite3.connect(tmp_path / "spool.db") as connection:
-        connection.execute("PRAGMA user_version = 1")
+        connection.execute("PRAGMA user_version = 2")
     connection.close()
 
 
 @pytest.mark.parametrize("fsync", [False, True])
 def test_durability_is_as_documented(tmp_path: Path, fsync: bool) -> None:
     spool = Spool(tmp_path / "spool.db", "here", max_bytes=10**6, fsync=fsync)
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
 
     with spool._locked() as connection:
         (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
@@ -282,9 +269,9 @@ def test_durability_is_as_documented(tmp_path: Path, fsync: bool) -> None:
 
 def test_file_shrinks_when_it_is_empty(spool: Spool, tmp_path: Path) -> None:
     for _ in range(2_000):
-        spool.append("ana", b"x" * 4_000, NOW)
+        spool.append("ana", b"x" * 4_000)
     while claim(spool, limit=1_000, max_bytes=10**8):
-        spool.settle([], NOW)
+        spool.settle([])
 
     spool.tidy()
 
@@ -306,7 +293,7 @@ def test_default_place_follows_the_environment(
 
 def test_directory_holds_the_file_by_its_usual_name(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "here", max_bytes=10**6, fsync=False)
-    spool.append("ana", b"1", NOW)
+    spool.append("ana", b"1")
 
     assert (tmp_path / "events.db").is_file()
     spool.close()

@@ -18,7 +18,7 @@ def _engine() -> Any:
 
 @click.group()
 def db() -> None:
-    """Look after the schema of the database."""
+    """Look after the schema and the file of the database."""
 
 
 @db.command("current")
@@ -52,6 +52,17 @@ def db_downgrade(revision: str) -> None:
 
     before, after = downgrade(_engine(), revision)
     say(f"The schema was {before or 'absent'} and is {after or 'absent'}.")
+
+
+@db.command("compact")
+def db_compact() -> None:
+    """Write SQLite's database anew, without what deleted rows left; writers wait meanwhile."""
+    from schemas.errors import NotReady
+    from warehouse.residue import compact
+
+    if not compact(_engine()):
+        raise NotReady("the database is in use, or its disk has no room for a copy")
+    say("Nothing of deleted rows is left in the database.")
 
 
 COMMANDS = (db,)

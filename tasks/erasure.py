@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -12,9 +13,14 @@ from schemas.errors import NotReady
 from schemas.settings import Settings
 from tasks.opening import opened
 from tasks.policies import io_task
-from warehouse import burial, erasure, proof, retention, stores
+from warehouse import burial, erasure, proof, residue, stores
 from warehouse.case_file import CaseFile, read_case
+from warehouse.engine import is_postgres
 from warehouse.leases import Lease
+from warehouse.rewriting import overwrite
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 @io_task
@@ -44,17 +50,27 @@ def delete(url: SecretStr, request: str, lease: Lease, marks: int) -> None:
 def forget(url: SecretStr, request: str) -> None:
     """Overwrite the deleted bytes; tried again while a reader keeps the log open."""
     with opened(url) as engine:
-        if not retention.forget_bytes(engine):
-            raise NotReady("a reader keeps the write-ahead log open")
+        if erasure.read_erasure(engine, request).state == erasure.DONE:
+            return
+        if not _overwritten(engine, request):
+            raise NotReady(
+                "deleted bytes are left in the database: a reader keeps its log open, its disk is"
+                " full, or it has to be compacted"
+            )
         erasure.mark_forgotten(engine, request)
 
 
 @io_task
 def prove(request: str, now: int) -> None:
-    """Search every store for what is left, and sign the report into the witness."""
+    """Search every store for what is left, and sign the report into the witness.
+
+    In SQLite's files nothing may be left: else the request stays open, and is taken up again.
+    """
     settings = Settings()
     with opened(settings.url) as engine:
         swept = _swept(settings, request)
+        if not is_postgres(engine) and any(one.found for one in swept if one.store == "database"):
+            raise NotReady("deleted bytes are left in the database: see the runbook")
         proof.sign(engine, settings.keys, request, swept, moment(now))
 
 
@@ -65,6 +81,14 @@ def finish(url: SecretStr, keys: Path, request: str, now: int) -> erasure.Erasur
         done = erasure.finish_erasure(engine, request, moment(now))
         proof.close(engine, keys, request)
         return done
+
+
+def _overwritten(engine: Engine, request: str) -> bool:
+    case = read_case(Settings().keys, request)
+    if not residue.is_large(engine):
+        return residue.forget_bytes(engine)
+    # Where nobody knows any more what to look for, all is written anew.
+    return residue.compact(engine) if case is None else overwrite(engine, case.marks())
 
 
 def _swept(settings: Settings, request: str) -> list[stores.Swept]:

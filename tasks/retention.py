@@ -13,9 +13,9 @@ from pydantic import SecretStr
 from schemas.clock import day_number, moment
 from schemas.retention import DELETED_RUNS, LOG_FILES, Aged, Rule
 from schemas.settings import Settings
-from tasks.opening import registry_of
+from tasks.opening import opened, registry_of
 from tasks.policies import io_task
-from warehouse import clock_witness, months, old_files, retention
+from warehouse import clock_witness, months, old_files, residue, retention
 from warehouse.engine import connect
 from warehouse.leases import Lease
 
@@ -56,7 +56,8 @@ def delete(url: SecretStr, rule: Rule, lease: Lease, run: str) -> int:
 @io_task
 def forget(url: SecretStr) -> bool:
     """Overwrite the deleted bytes."""
-    return retention.forget_bytes(connect(url))
+    with opened(url) as engine:
+        return residue.forget_bytes(engine)
 
 
 @io_task

@@ -15,7 +15,7 @@ from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten
 from warehouse.erasure_requests import begin
 from warehouse.leases import PROCESS_EVENTS, lease
 from warehouse.notices import Notice
-from warehouse.retention import forget_bytes
+from warehouse.residue import forget_bytes
 from warehouse.subtraction import settle, unsettled
 from warehouse.training import read_training, record_training
 

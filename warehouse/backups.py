@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from schemas.errors import InvalidInput, NotReady
 from warehouse import consents, marks, tombstones
 from warehouse.engine import check_ready, connect, is_postgres, writing
-from warehouse.retention import forget_bytes
+from warehouse.residue import compact
 from warehouse.witness import Witness
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def back_up(engine: Engine, file: Path) -> None:
     copy = connect(SecretStr(f"sqlite:///{file}"))
     with writing(copy) as connection:
         marks.set_backup(connection, backup=True)
-    forget_bytes(copy)
+    compact(copy)
     copy.dispose()
 
 

@@ -10,7 +10,7 @@ from schemas.clock import micros
 from schemas.tables import subjects
 from warehouse import erasure
 from warehouse.case_file import CaseFile, merged, read_case, write_case
-from warehouse.engine import reading
+from warehouse.engine import is_postgres, reading
 from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
@@ -35,9 +35,10 @@ def bury(engine: Engine, directory: Path, request: str, now: datetime) -> int:
         if subject is None or row is None:
             return 0
         before = erasure.rows_of(connection, subject)
+        keys = [] if is_postgres(engine) else erasure.keys_of(connection, subject)
     known = read_case(directory, request)
-    case = CaseFile(subject, merged([row.pseudonym], known), row.ledger_id, before)
-    if known is None or known.pseudonyms != case.pseudonyms:
+    case = CaseFile(subject, merged([row.pseudonym], known), row.ledger_id, before, keys=keys)
+    if known is None or (known.pseudonyms, known.keys) != (case.pseudonyms, keys):
         write_case(directory, request, case)
     for entry in witness.entries():
         if entry.kind == TOMBSTONE and entry.body["request"] == request:

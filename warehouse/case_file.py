@@ -1,9 +1,9 @@
 """What an erasure has to remember until its proof is done, beside the keys and never elsewhere.
 
 Once the row of a subject is deleted nobody knows any more what to look for. The case file of a
-request keeps the subject's number and pseudonyms until the search has shown that nothing of them
-is left; then its bytes are overwritten. The identifier as the platform names the person is not in
-it.
+request keeps the subject's number, pseudonyms and keys of rows until the search has shown that
+nothing of them is left; then its bytes are overwritten. The identifier as the platform names the
+person is not in it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class CaseFile(msgspec.Struct, frozen=True):
         subject: Their number.
         pseudonyms: Theirs under every key there is.
         ledger_id: Names their entries in the consent ledger.
-        before: Rows of theirs before the erasure, by table; places found, by store.
+        rows_before: Rows of theirs before the erasure, by table.
+        found_before: Places found before the erasure, by store.
+        keys: Of their rows alone, as SQLite stores them: events' ids and matches' keys.
     """
 
     subject: int
@@ -37,6 +39,11 @@ class CaseFile(msgspec.Struct, frozen=True):
     ledger_id: bytes
     rows_before: dict[str, int] = {}
     found_before: dict[str, int] = {}
+    keys: list[bytes] = []
+
+    def marks(self) -> set[bytes]:
+        """Return what deleted rows of theirs are told by, as SQLite stores it."""
+        return {self.subject.to_bytes(8, "big"), *self.pseudonyms, *self.keys}
 
 
 def read_case(directory: Path, request: str) -> CaseFile | None:

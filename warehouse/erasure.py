@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 
 from schemas.clock import micros, moment
 from schemas.errors import SmartMatchError
@@ -143,7 +143,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
 
 
 def mark_forgotten(engine: Engine, request: str) -> None:
-    """Note that no deleted byte of the subject is left in the database's files."""
+    """Note that no byte of the subject's deleted rows is left in the database's files."""
     with writing(engine) as connection:
         if read_in(connection, request).state == DELETED:
             _set(connection, request, state=FORGOTTEN)
@@ -177,6 +177,25 @@ def rows_of(connection: Connection, subject: int) -> dict[str, int]:
         ).scalar_one()
         for table in (staged, rejected, events, matches, subjects)
     }
+
+
+@on_ground(Ground.ERASURE)
+def keys_of(connection: Connection, subject: int) -> list[bytes]:
+    """List what tells the rows of a subject from others', as SQLite stores it, in order."""
+    keys = {
+        event_id
+        for table in (staged, rejected, events)
+        for event_id in connection.execute(
+            select(table.c.event_id).where(table.c.subject == subject)
+        ).scalars()
+    }
+    others = matches.alias()
+    shared = exists().where(
+        others.c.match_key == matches.c.match_key, others.c.subject != matches.c.subject
+    )
+    alone = select(matches.c.match_key).where(matches.c.subject == subject, ~shared)
+    numbers = connection.execute(alone).scalars()
+    return sorted(keys | {number.to_bytes(8, "big", signed=True) for number in numbers})
 
 
 @on_ground(Ground.ERASURE)

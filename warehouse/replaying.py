@@ -20,7 +20,7 @@ from warehouse.engine import reading, writing
 from warehouse.erasure_requests import open_request
 from warehouse.leases import lease
 from warehouse.notices import Notice
-from warehouse.retention import forget_bytes
+from warehouse.residue import compact
 from warehouse.witness import BOOKS, TOMBSTONE, WITHDRAWAL
 
 if TYPE_CHECKING:
@@ -61,7 +61,6 @@ def replay(engine: Engine, witness: Witness) -> int:
             _miss_books(connection, missing)
             marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
             marks.set_backup(connection, backup=False)
-    forget_bytes(engine)
     return carried
 
 
@@ -83,7 +82,7 @@ def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], h
         return 0
     with reading(engine) as connection:
         numbers = connection.execute(select(subjects.c.subject)).scalars().all()
-    carried, now = 0, datetime.now(UTC)
+    carried, again, now = 0, list[str](), datetime.now(UTC)
     for subject in numbers:
         for entry in wanted.get(witness.of_subject(subject), ()):
             if entry.kind == WITHDRAWAL:
@@ -93,12 +92,20 @@ def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], h
                 request = open_request(connection, subject, now)
             erasure.delete_subject(engine, request, held)
             if request != entry.body["request"]:  # else its own flow goes on, and proves it
-                erasure.mark_forgotten(engine, request)
-                erasure.add_to_report(engine, request, {"replayed": "after a restore"})
-                erasure.finish_erasure(engine, request, now)
+                again.append(request)
             carried += 1
             break
+    # Where it is in use, or the disk is full, they stay pending, and are finished like others.
+    if again and compact(engine):
+        _finish(engine, again, now)
     return carried
+
+
+def _finish(engine: Engine, requests: Iterable[str], now: datetime) -> None:
+    for request in requests:
+        erasure.mark_forgotten(engine, request)
+        erasure.add_to_report(engine, request, {"replayed": "after a restore"})
+        erasure.finish_erasure(engine, request, now)
 
 
 def _withdraw(engine: Engine, subject: int, allowed: Options, now: datetime) -> int:

@@ -10,7 +10,7 @@ from sqlalchemy import delete, func, select, tuple_, update
 
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import matches, purges
-from warehouse import accounts, months, planner_statistics
+from warehouse import accounts, months
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import lock_sums
 from warehouse.pacing import first_pace
@@ -183,23 +183,3 @@ def begin_evidence(engine: Engine, run: str, rules: Iterable[Aged], at: datetime
                 for rule in rules
             ],
         )
-
-
-def forget_bytes(engine: Engine) -> bool:
-    """Make SQLite overwrite what was deleted, in the database and in its write-ahead log.
-
-    PostgreSQL keeps its log whatever one does: nothing of a person was ever plain in it. What its
-    planner sampled of deleted rows goes.
-
-    Returns:
-        True when nothing deleted is left in the files; False when a reader kept the log open:
-        the next run tries again.
-    """
-    if is_postgres(engine):
-        planner_statistics.renew(engine)
-        return True
-    with engine.connect().execution_options(read_only=True) as connection:
-        raw = connection.connection.driver_connection
-        assert raw is not None  # noqa: S101  # a connection that is checked out has a driver
-        busy = raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-    return not busy

@@ -30,7 +30,8 @@ from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import read_ring
 from warehouse.leases import lease
-from warehouse.retention import begin_evidence, delete_expired, forget_bytes
+from warehouse.residue import forget_bytes
+from warehouse.retention import begin_evidence, delete_expired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,13 +18,14 @@ from ingest import proving
 from privacy.pseudonyms import subject_pseudonym
 from privacy.traces import looker, of_bytes, of_identifier, of_number
 from schemas.clock import micros
+from schemas.errors import NotReady
 from schemas.tables import erasures, subjects
 from tasks import erasure as steps
-from tests.engines import on_postgresql
+from tests.engines import on_postgresql, on_sqlite
 from tests.histories import process
 from tests.population import RUN
 from tests.serving import client_of
-from warehouse import case_file, erasure, marks, proof, tombstones
+from warehouse import case_file, erasure, marks, proof, residue, tombstones
 from warehouse.audit import stored_event_ids
 from warehouse.consents import NoSuchPerson
 from warehouse.engine import connect, is_postgres, reading, writing
@@ -161,6 +162,38 @@ def test_killed_behind_or_within_any_step_it_completes_when_run_again(
     done = erasure.read_erasure(engine, request)
 
     assert_proven(engine, settings, done)
+
+
+def test_in_a_database_too_large_to_compact_it_completes_as_well(
+    known: TestClient, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(residue, "COMPACTED_BYTES", 0)
+    request = ask(engine, settings)
+    run(settings, request)
+
+    assert_proven(engine, settings, erasure.read_erasure(engine, request))
+
+
+@on_sqlite  # PostgreSQL's files are its own
+@pytest.mark.parametrize("stopped", ["deleted", "forgotten"])
+def test_while_bytes_are_left_in_the_database_it_is_not_done_and_goes_on_when_run_again(
+    stopped: str,
+    known: TestClient,
+    engine: Engine,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    request = ask(engine, settings)
+    with monkeypatch.context() as patched:
+        # What is deleted stays in the log, whatever is said about it.
+        patched.setattr(residue, "forget_bytes", lambda _: stopped == "forgotten")
+        with pytest.raises(NotReady, match="deleted bytes are left"):
+            run(settings, request)
+
+    left = erasure.read_erasure(engine, request)
+    assert (left.state, "signed" in left.report) == (stopped, False)
+    run(settings, request)
+    assert_proven(engine, settings, erasure.read_erasure(engine, request))
 
 
 @pytest.mark.parametrize("moment", WITHIN)

@@ -27,12 +27,12 @@ from schemas.tables import (
     versions,
 )
 from tests.population import KEY, NOTICE, NOW, RUN, arrive, event, process
-from warehouse import burial, consents, marks, proof, tombstones
+from warehouse import burial, consents, marks, proof, replaying, tombstones
 from warehouse.backups import accept_restored, back_up, put_back
 from warehouse.consents import LedgerBroken
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, read_erasure
-from warehouse.erasure_requests import begin_for
+from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import make_ring
 from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers
@@ -166,6 +166,20 @@ def test_whoever_was_erased_is_not_back_and_everybody_else_is(
         ((state, report),) = connection.execute(select(erasures.c.state, erasures.c.report)).all()
     assert state == "done"
     assert "after a restore" in report
+
+
+def test_an_erasure_that_is_repeated_while_the_database_is_in_use_stays_pending(
+    engine: Engine, keys: Path, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = snapshot(engine)
+    erase(engine, keys, "a")
+    put()
+    monkeypatch.setattr(replaying, "compact", lambda _: False)
+
+    tombstones.catch_up(engine, keys)
+
+    (request,) = pending_erasures(engine)
+    assert read_erasure(engine, request).state == "deleted"
 
 
 def test_an_erased_person_is_known_in_a_backup_under_an_older_key(

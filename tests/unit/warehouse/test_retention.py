@@ -32,7 +32,8 @@ from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.leases import lease
 from warehouse.recount import reconcile
-from warehouse.retention import begin_evidence, count_expired, delete_expired, forget_bytes
+from warehouse.residue import forget_bytes
+from warehouse.retention import begin_evidence, count_expired, delete_expired
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,5 +1,6 @@
 """Numbers: published examples are found, near misses are not."""
 
+import re
 from collections.abc import Callable, Iterable
 
 import phonenumbers
@@ -42,6 +43,46 @@ def test_an_account_called_iban_is_one_in_spite_of_a_wrong_digit() -> None:
     assert found(numbers.find_ibans, "IBAN : FR14 2004 1010 0505 0001 3M02 607") == [
         ("IBAN", "FR14 2004 1010 0505 0001 3M02 607")
     ]
+
+
+BEYOND_THE_REGISTER = [
+    "AO06004400006729503010102",
+    "BF42BF0840101300463574000390",
+    "BJ66BJ0610100100144390000769",
+    "CF4220001000010120069700160",
+    "CG3930011000101013451300019",
+    "CI93CI0080111301134291200589",
+    "CM2110002000300277976315008",
+    "CV64000500000020108215144",
+    "DZ580002100001113000000570",
+    "GA2140021010032001890020126",
+    "GQ7050002001003715228190196",
+    "GW04GW1430010181800637601",
+    "HN54PISA00000000000000123124",
+    "IR580540105180021273113007",
+    "KM4600005000010010904400137",
+    "MA64011519000001205000534921",
+    "MG4600005030071289421016045",
+    "ML13ML0160120102600100668497",
+    "MZ59000301080016367102371",
+    "NE58NE0380100100130305000268",
+    "NI92BAMC000000000000000003123123",
+    "SN08SN0100152000048500003035",
+    "TD8960002000010271091600153",
+    "TG53TG0090604310346500400070",
+]
+"""A valid example of each country's, as published."""
+
+
+@pytest.mark.parametrize("number", BEYOND_THE_REGISTER)
+@pytest.mark.parametrize(
+    "said", ["Mon IBAN est {}, merci", "Voici le RIB : {} pour la prime", "{}"]
+)
+def test_one_beyond_the_register_is_found_whole(number: str, said: str) -> None:
+    mistaken = f"{number[:-1]}{9 - int(number[-1])}"
+    for whole in (number, mistaken)[: 2 if said != "{}" else 1]:
+        for written in (whole, " ".join(re.findall(".{1,4}", whole))):
+            assert found(numbers.find_ibans, said.format(written)) == [("IBAN", written)]
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ import msgspec
 from schemas.errors import InvalidInput
 from schemas.events import Identifier
 from tracking import forking, retrying
+from tracking.breaker import CircuitBreaker
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable, Unreachable
 from tracking.transport import CONSENT_PATH, Reply, consent_of, decoded, open_transport
 
@@ -30,8 +31,6 @@ Purpose = Literal["analytics", "preferences", "improvement"]
 
 MOST_CACHED = 50_000
 """People whose consent is remembered at once."""
-PAUSE_SECONDS = 1.0
-"""After a server did not answer, nobody else waits for it for so long."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ class PrivacyManager:
             InvalidInput: The user id breaks its rule.
         """
         user_id = _checked(user_id)
-        return self._without_pending(user_id, self._read(user_id))
+        return self._without_pending(user_id, self._read(user_id, self._breaker.insist))
 
     def has_consent(self, user_id: str, purpose: str = "analytics") -> bool:
         """Whether a person allows a purpose; False also when nobody can say."""
@@ -209,13 +208,13 @@ class PrivacyManager:
         self._lock = threading.Lock()
         self._cache: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
-        self._silent_until = 0.0
+        self._breaker = CircuitBreaker()
 
     def _post(self, user_id: str, consent: Consent) -> None:
         body = msgspec.json.encode({"user_id": user_id, **asdict(consent)})
         try:
             confirmed = retrying.briefly(4 * self._timeout_seconds)(
-                self._ask, "POST", CONSENT_PATH, body
+                self._ask, self._timeout_seconds, "POST", CONSENT_PATH, body
             )
         except Unreachable as error:
             raise ConsentNotRecorded(f"consent was not recorded: {error}") from None
@@ -225,36 +224,32 @@ class PrivacyManager:
         if confirmed.status != HTTPStatus.OK:
             raise ConsentNotRecorded(f"consent was not recorded: status {confirmed.status}")
 
-    def _ask(self, method: str, path: str, body: bytes | None = None) -> Reply:
+    def _ask(self, seconds: float, method: str, path: str, body: bytes | None = None) -> Reply:
         """Send a request; a server that is busy or broken counts as unreachable."""
-        reply = self.transport.request(
-            method, path, content=body, timeout_seconds=self._timeout_seconds
-        )
+        reply = self.transport.request(method, path, content=body, timeout_seconds=seconds)
         if retrying.is_temporary(reply.status):
             raise Unreachable(f"status {reply.status}", reply.retry_after)
         return reply
 
     def _read_or_remember(self, user_id: str) -> Consent | None:
         try:
-            self._check_silence()
-            return self._read(user_id)
+            return self._read(user_id, self._breaker.ask)
         except ConsentUnreadable:
             remembered = self._recent(user_id, self._outage_seconds)
             if remembered is None:
                 raise
             return remembered.consent
 
-    def _check_silence(self) -> None:
-        if time.monotonic() < self._silent_until:
-            raise ConsentUnreadable("the server did not answer a moment ago")
-
-    def _read(self, user_id: str) -> Consent | None:
+    def _read(
+        self, user_id: str, ask: Callable[[Callable[[float], Reply], float], Reply]
+    ) -> Consent | None:
+        path = consent_of(user_id)
         with self._lock:
             changes = self._changes
         try:
-            consent = _decoded(self._ask("GET", consent_of(user_id)))
+            reply = ask(lambda seconds: self._ask(seconds, "GET", path), self._timeout_seconds)
+            consent = _decoded(reply)
         except Unreachable as error:
-            self._silent_until = time.monotonic() + PAUSE_SECONDS
             raise ConsentUnreadable(f"consent cannot be read: {error}") from None
         with self._lock:
             if changes == self._changes:

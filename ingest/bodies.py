@@ -45,12 +45,15 @@ class Bodies:
         return self._held
 
     @asynccontextmanager
-    async def read(self, receive: Any, length: int) -> AsyncIterator[bytes]:
+    async def read(
+        self, receive: Any, length: int, most: int | None = None
+    ) -> AsyncIterator[bytes]:
         """Read a body and hold it until the end.
 
         Args:
             receive: Of ASGI.
             length: As announced, -1 when unknown.
+            most: Its greatest length, bytes; that of all bodies when None.
 
         Raises:
             Refused: It is too large, or there was no room for it in time.
@@ -59,6 +62,9 @@ class Bodies:
         if length == 0:
             yield b""
             return
+        most = self._largest if most is None else min(most, self._largest)
+        if length > most:
+            raise Refused(TOO_LARGE)
         parts: list[bytes] = []
         size = 0
         try:
@@ -71,7 +77,7 @@ class Bodies:
                     raise ClientGone
                 part = message.get("body", b"")
                 more = message.get("more_body", False)
-                if size + len(part) > self._largest:
+                if size + len(part) > most:
                     raise Refused(TOO_LARGE)
                 self._held += len(part)
                 size += len(part)

@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ingest.bodies import Bodies, ClientGone
+from ingest.bodies import SHORT_BYTES, Bodies, ClientGone
 from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
@@ -79,12 +80,14 @@ class Ways:
     Attributes:
         singles: Single events: enough of them under way to share a commit.
         batches: Batches; as many events as are worth preparing while others are written.
-        others: All other requests.
+        pages: What people look at: the dashboard and the documentation.
+        others: All other requests, consents among them.
     """
 
     def __init__(self) -> None:
         self.singles = Turnstile(48)
         self.batches = Turnstile(1_500)
+        self.pages = Turnstile(8)
         self.others = Turnstile(16)
 
 
@@ -237,23 +240,29 @@ class Door:
         return status
 
     async def _answer_cold(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> int:
-        path = scope["path"]
+        page = scope["path"] in PAGES
         status = GONE
+        held = AsyncExitStack()
 
         async def send_noted(message: Any) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                # The work is done: who is slow to read the reply keeps nobody waiting.
+                await held.aclose()
             await send(message)
 
         try:
-            caller = scope[CALLER] = self._gate.admit(scope, page=path in PAGES)
+            caller = scope[CALLER] = self._gate.admit(scope, page=page)
             _, length = self._inspect(scope)
-            turn = caller.others.turn_of(scope["client"])
-            async with (
-                self._bodies.read(receive, length) as body,
-                passing(self.ways().others, caller.others, turn),
-            ):
+            way, line = self.ways().others, caller.others
+            if page:
+                way, line = self.ways().pages, caller.pages
+            turn = line.turn_of(scope["client"])
+            async with held:
+                reading = self._bodies.read(receive, length, SHORT_BYTES)
+                body = await held.enter_async_context(reading)
+                await held.enter_async_context(passing(way, line, turn))
                 await self.cold(scope, _replay(body, receive), send_noted)
         except QueueFull:
             await reply(send_noted, *NOT_READY)

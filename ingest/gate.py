@@ -51,12 +51,13 @@ class Caller:
     lines of their own at the turnstiles.
     """
 
-    __slots__ = ("_at", "_rate", "_tokens", "batches", "others", "scopes", "singles")
+    __slots__ = ("_at", "_rate", "_tokens", "batches", "others", "pages", "scopes", "singles")
 
     def __init__(self, scopes: frozenset[Scope], rate: int) -> None:
         self.scopes = scopes
         self.singles = Line()
         self.batches = Line()
+        self.pages = Line()
         self.others = Line()
         self._rate = rate
         self._tokens = float(rate)

@@ -55,6 +55,7 @@ class EventProtocol(HttpToolsProtocol):
         self.turn = Turn()
         self._most_at_once, self.limit_concurrency = self.limit_concurrency, None
         self._whole_app = self.app
+        self._running: Any = None
         self._stage = _NONE
         self._is_held = False
         # Bytes of a head or of trailers that came before those that are being read.
@@ -71,7 +72,10 @@ class EventProtocol(HttpToolsProtocol):
             self._let_go()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what had come."""
+        """Forget what had come, and tell the request under way, which need not be the newest."""
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._let_go()
 
@@ -148,6 +152,10 @@ class EventProtocol(HttpToolsProtocol):
         """Close the connection of a request that does not get whole, for others to have room."""
         self._is_held = False
         self._refuse(TOO_SLOW)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _hold(self, size: int) -> None:
         """Account for what has come of a request that is not whole."""

@@ -105,6 +105,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._settings = settings
         self._door = door
+        self._sweep = Sweep(settings.header_timeout_seconds, settings.body_timeout_seconds)
         self._sweeper: asyncio.Task[None] | None = None
         self._loading: asyncio.Task[None] | None = None
 
@@ -117,12 +118,13 @@ class _Server(uvicorn.Server):
         if not self._door.has_keys:
             guarded = "no API key was ever made: only direct clients on this machine are served"
         _logger.info("Listening on http://%s:%s; %s", host, port, guarded)
-        sweep = Sweep(self._settings.header_timeout_seconds, self._settings.body_timeout_seconds)
-        self._sweeper = asyncio.create_task(sweep.run(self.server_state.connections))
+        self._sweeper = asyncio.create_task(self._sweep.run(self.server_state.connections))
         self._loading = asyncio.create_task(_load(self._door))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _logger.info("Stopping: open requests are finished, then what waits is written")
+        # Whoever is slow is closed in time: what is under way at the end would be cancelled.
+        self._sweep.hurry(self._settings.drain_seconds / 2)
         await super().shutdown(sockets)
         if self._sweeper is not None:
             self._sweeper.cancel()
@@ -148,6 +150,10 @@ class Sweep:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.look(list(connections), time.monotonic())
+
+    def hurry(self, seconds: float) -> None:
+        """Allow no stage more than so many seconds from now on."""
+        self._limits = {stage: min(limit, seconds) for stage, limit in self._limits.items()}
 
     def look(self, connections: list[Any], now: float) -> None:
         """Close what has been at one stage of one request for too long."""

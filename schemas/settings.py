@@ -81,7 +81,9 @@ class Settings(BaseSettings):
         description="Origins whose pages may call the API, separated by commas; none by default.",
     )
     max_body_bytes: int = Field(
-        default=8 * 1024 * 1024, ge=1_024, description="Largest request body, bytes."
+        default=8 * 1024 * 1024,
+        ge=1_024,
+        description="Largest body with events, bytes; with anything else 16384.",
     )
     max_batch_events: int = Field(
         default=10_000, ge=1, le=100_000, description="Most events in one batch request."

@@ -232,3 +232,18 @@ def test_without_a_connection_left_health_is_told_and_all_else_is_asked_to_come_
     assert event.headers["retry-after"] == "1"
     assert event.headers["connection"] == "close"
     assert event.json() == {"detail": "Not ready, try again"}
+
+
+def test_stopping_is_quiet_beside_clients_that_do_not_read(tmp_path: Path) -> None:
+    settings = _settings(tmp_path).model_copy(update={"drain_seconds": 4})
+    asked = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 60
+    with ExitStack() as held, server_of(settings, tmp_path / "server.log") as server:
+        for _ in range(20):
+            connection = held.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
+            connection.connect(("127.0.0.1", server.port))
+            connection.sendall(asked)
+        time.sleep(1)
+        server.stop()
+
+        assert "Exception" not in server.log.read_text()

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
+    from ingest.door import Door
     from schemas.errors import QueueFull
     from schemas.settings import Settings
 
@@ -292,41 +293,89 @@ def test_client_that_goes_away_leaves_no_bytes_behind() -> None:
     asyncio.run(trial())
 
 
-def test_health_is_told_while_all_other_routes_have_no_room(
-    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def door(settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Door]:
+    """A door where nobody waits in line."""
     assert engine is not None
     monkeypatch.setattr(turnstile_module, "PATIENCE_SECONDS", 0.0)
     make_ring(settings.keys, 0)
-    door = make_door(settings, log=None)
+    made = make_door(settings, log=None)
+    yield made
+    made.service.close()
 
-    async def get(path: str) -> int:
-        scope = {
-            "type": "http",
-            "method": "GET",
-            "path": path,
-            "query_string": b"",
-            "headers": [(b"content-length", b"0")],
-            "client": LOOPBACK,
-        }
-        statuses: list[int] = []
 
-        async def send(message: Any) -> None:
-            statuses.append(message.get("status", 0))
+async def ask(door: Door, path: str, body: bytes = b"", reads: asyncio.Event | None = None) -> int:
+    """Send a request and return the status of the reply, which is not read before an event."""
+    scope = {
+        "type": "http",
+        "method": "POST" if body else "GET",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"content-length", b"%d" % len(body))],
+        "client": LOOPBACK,
+    }
+    statuses: list[int] = []
 
-        await door(scope, parts(0), send)
-        return statuses[0]
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
 
+    async def send(message: Any) -> None:
+        if reads is not None:
+            await reads.wait()
+        statuses.append(message.get("status", 0))
+
+    await door(scope, receive, send)
+    return statuses[0]
+
+
+CONSENT = "/api/tracking/consent"
+ANSWER = b'{"user_id":"u1"}'
+
+
+def test_health_is_told_while_all_other_routes_have_no_room(door: Door) -> None:
     async def trial() -> list[int]:
-        before = await get("/openapi.json")
+        before = await ask(door, "/metrics")
         others = door.ways().others
         crowd, turn = Line(), Turn()
         for _ in range(8):
             others.enter(Guest(), crowd, turn, 2)
-        return [before, await get("/openapi.json"), await get("/health")]
+        return [before, await ask(door, "/metrics"), await ask(door, "/health")]
 
-    try:
-        found = asyncio.run(trial())
-    finally:
-        door.service.close()
-    assert found == [200, 503, 200]
+    assert asyncio.run(trial()) == [200, 503, 200]
+
+
+def test_pages_take_no_turns_of_consents(door: Door) -> None:
+    async def trial() -> list[int]:
+        before = await ask(door, "/openapi.json")
+        crowd, turn = Line(), Turn()
+        for _ in range(8):
+            door.ways().pages.enter(Guest(), crowd, turn, 1)
+        return [before, await ask(door, "/openapi.json"), await ask(door, CONSENT, ANSWER)]
+
+    assert asyncio.run(trial()) == [200, 503, 200]
+
+
+def test_reply_that_nobody_reads_takes_no_turn_and_no_memory_of_bodies(door: Door) -> None:
+    async def trial() -> tuple[list[int], int, list[int]]:
+        reads = asyncio.Event()
+        statuses = [await ask(door, CONSENT, ANSWER)]
+        unread = []
+        for path, body in (("/metrics", b""), (CONSENT, ANSWER + b" " * 9_000)):
+            for _ in range(40):
+                unread.append(asyncio.create_task(ask(door, path, body, reads)))
+                await asyncio.sleep(0.02)
+        statuses.append(await ask(door, CONSENT, ANSWER))
+        held = door._bodies.held
+        reads.set()
+        return statuses, held, await asyncio.gather(*unread)
+
+    statuses, held, read = asyncio.run(trial())
+
+    assert statuses == [200, 200]
+    assert held == 0
+    assert set(read) == {200}
+
+
+def test_body_of_a_consent_is_short(door: Door) -> None:
+    assert asyncio.run(ask(door, CONSENT, ANSWER + b" " * 16_384)) == 413

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ingest.bodies import SHORT_BYTES, Bodies, ClientGone
+from ingest.bodies import SHARE, SHORT_BYTES, Bodies, ClientGone
 from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
@@ -108,7 +108,7 @@ class Door:
         self._gate = Gate(service.watch, settings.rate_limit_per_second, settings.cors_origins)
         self._largest = settings.max_body_bytes
         self._bodies = Bodies(settings.max_body_bytes)
-        self.unfinished = Unfinished(settings.max_body_bytes // 8)
+        self.unfinished = Unfinished(settings.max_body_bytes // SHARE)
         self._hot: dict[str, EventRoute | BatchRoute] = {
             EVENT_PATH + name: EventRoute(service, name) for name in ROUTES
         }

@@ -171,6 +171,7 @@ class Exchange:
             return
         protocol = self._protocol
         self.response_complete = True
+        self.body = bytearray()
         if self._inside is not None:
             self._inside.leave()
         protocol.door.note("POST", self._name, status, time.monotonic() - self._begun)

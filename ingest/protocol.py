@@ -153,6 +153,13 @@ class EventProtocol(HttpToolsProtocol):
         self._is_held = False
         self._refuse(TOO_SLOW)
 
+    def on_response_complete(self) -> None:
+        """Drop what came of a body that was not read, and go on."""
+        if self._running is not None:
+            self._running.body = bytearray()
+            self._running = None
+        super().on_response_complete()
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
@@ -183,6 +190,8 @@ class EventProtocol(HttpToolsProtocol):
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse a request that is not whole and will not be read on, if a reply is due."""
         self._stage = _NONE
+        # With what it holds of a header that is not whole.
+        self.parser = None  # type: ignore[assignment]
         cycle = self.cycle
         if type(cycle) is Exchange and cycle.more_body and not cycle.response_complete:
             cycle.give_up(refusal)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 PROPOSED = "/api/tracking/event/match-proposed"
 HEAD = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\n" % PROPOSED.encode()
+BATCH = b"POST /api/tracking/events HTTP/1.1\r\nHost: 127.0.0.1\r\n"
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
 LINES = b"".join(b"x%d: \r\n" % number for number in range(8_000))
 FEW_MIB = 12
@@ -151,10 +152,13 @@ def test_trailers_are_no_headers(server: Server) -> None:
 @contextmanager
 def _many(server: Server, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
     with ExitStack() as held:
+        client = held.enter_context(httpx.Client(base_url=server.url, timeout=30))
         connections = [held.enter_context(_connect(server)) for _ in range(count)]
-        for connection in connections:
+        for number, connection in enumerate(connections):
             with suppress(ConnectionError):
                 connection.sendall(sent)
+            if sent and not number % 10:
+                client.get("/health")  # what was sent before is read by now
         time.sleep(0.5)
         yield connections
 
@@ -164,8 +168,10 @@ def _many(server: Server, count: int, sent: bytes) -> Iterator[list[socket.socke
     [
         HEAD + b"Content-Length: 16000\r\n\r\n" + b" " * 15_990,
         HEAD + b"X-A: " + b"a" * 40_000,
+        HEAD + b"Content-Length: 60000\r\n\r\n" + b" " * 59_990,
+        BATCH + b"Content-Length: 60000\r\n\r\n" + b" " * 59_990,
     ],
-    ids=["short body", "head"],
+    ids=["short body", "head", "body", "batch"],
 )
 def test_unfinished_requests_of_many_are_bounded_together(server: Server, part: bytes) -> None:
     before = _resident_mib(server)
@@ -188,6 +194,18 @@ def test_first_of_many_unfinished_requests_is_told_that_it_was_too_slow(server: 
     assert b"retry-after: 1\r\n" in reply
     assert reply.count(b"connection: close\r\n") == 1
     assert status(last) == 422
+
+
+def test_slow_uploads_do_not_keep_batches_out(server: Server) -> None:
+    batch = [proposed(type="match_proposed") for _ in range(400)]
+    head = BATCH + b"Content-Length: 8000000\r\n\r\n["
+    with _many(server, 1, head + b" " * 1_200_000), _many(server, 20, head + b" " * 200_000):
+        statuses = [
+            httpx.post(f"{server.url}/api/tracking/events", json=batch, timeout=30).status_code
+            for _ in range(20)
+        ]
+
+    assert statuses == [200] * 20
 
 
 def test_body_of_a_stranger_is_not_kept_and_a_key_in_a_trailer_opens_nothing(
@@ -238,12 +256,14 @@ def test_stopping_is_quiet_beside_clients_that_do_not_read(tmp_path: Path) -> No
     settings = _settings(tmp_path).model_copy(update={"drain_seconds": 4})
     asked = b"GET /openapi.json HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n" * 60
     with ExitStack() as held, server_of(settings, tmp_path / "server.log") as server:
-        for _ in range(20):
+        for _ in range(4):
             connection = held.enter_context(socket.socket())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2_048)
             connection.connect(("127.0.0.1", server.port))
             connection.sendall(asked)
-        time.sleep(1)
+        answered = -1
+        while answered < (answered := server.log.read_text().count("access")):
+            time.sleep(1)
         server.stop()
 
         assert "Exception" not in server.log.read_text()

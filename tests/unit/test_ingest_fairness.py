@@ -10,12 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from ingest import bodies as bodies_module
 from ingest import turnstile as turnstile_module
 from ingest.app import make_door
-from ingest.bodies import Bodies, ClientGone
 from ingest.hot import BatchRoute
-from ingest.replies import Refused
 from ingest.service import Service
 from ingest.turnstile import Line, Turn, Turnstile
 from tests.serving import LOOPBACK, allow, client_of, proposed
@@ -233,64 +230,6 @@ def test_connections_share_a_line_by_their_address() -> None:
 
     assert line.turn_of(("127.0.0.1", 1)) is line.turn_of(("127.0.0.1", 1))
     assert line.turn_of(("127.0.0.1", 1)) is not line.turn_of(("127.0.0.1", 2))
-
-
-def parts(*sizes: int) -> Any:
-    """Return what hands out a body in parts, as a server does."""
-    supply: Iterator[int] = iter(sizes)
-    left = len(sizes)
-
-    async def receive() -> dict[str, Any]:
-        nonlocal left
-        left -= 1
-        return {"type": "http.request", "body": bytes(next(supply)), "more_body": left > 0}
-
-    return receive
-
-
-def test_bodies_are_bounded_one_by_one_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bodies_module, "PATIENCE_SECONDS", 0.0)
-
-    async def trial() -> None:
-        bodies = Bodies(800)
-        with pytest.raises(Refused) as large:
-            async with bodies.read(parts(500, 301), 801):
-                raise AssertionError
-        assert large.value.refusal.status == 413
-        async with bodies.read(parts(90, 20), -1) as first:
-            assert (len(first), bodies.held) == (110, 110)
-            with pytest.raises(Refused) as full:
-                async with bodies.read(parts(10, 10), 20):
-                    raise AssertionError
-            assert full.value.refusal.status == 503
-            async with bodies.read(parts(10), 10) as short:
-                assert len(short) == 10
-        assert bodies.held == 0
-        async with bodies.read(parts(90, 20), -1) as after:
-            assert len(after) == 110
-
-    asyncio.run(trial())
-
-
-def test_client_that_goes_away_leaves_no_bytes_behind() -> None:
-    async def trial() -> None:
-        bodies = Bodies(800)
-        messages: Iterator[dict[str, Any]] = iter(
-            [
-                {"type": "http.request", "body": b"1234", "more_body": True},
-                {"type": "http.disconnect"},
-            ]
-        )
-
-        async def receive() -> dict[str, Any]:
-            return next(messages)
-
-        with pytest.raises(ClientGone):
-            async with bodies.read(receive, -1):
-                raise AssertionError
-        assert bodies.held == 0
-
-    asyncio.run(trial())
 
 
 @pytest.fixture

@@ -27,14 +27,16 @@ _REFUSALS = {
     401: "No valid API key was presented.",
     403: "The key does not open this route, or the person does not allow it.",
     404: "Unknown.",
+    408: "It came too slowly, and others needed the room; try again.",
     409: "Conflicts with what is stored: another content of the same event, or an erasure.",
     413: "The body is too large.",
     415: "The body is compressed, or not JSON.",
     422: "A field breaks a rule; both are named, the value is not.",
     429: "Too many requests of this key; try again.",
+    431: "The URL and headers are more than 64 KiB, or the headers more than 100.",
     503: "The database did not answer in time, or too much waits; try again.",
 }
-_RETRIED = (429, 503)
+_RETRIED = (408, 429, 503)
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -227,7 +229,7 @@ def _responses(
     answers: dict[int | str, dict[str, Any]] = {
         status: {"description": "Done.", "content": content}
     }
-    shared = (401, 403, 413, 415, *_RETRIED) if scope else (413, 415, 503)
+    shared = (401, 403, 413, 415, 431, *_RETRIED) if scope else (408, 413, 415, 431, 503)
     for refused in sorted({*shared, *refusals}):
         model = Invalid if refused == _INVALID else Problem
         answers[refused] = {

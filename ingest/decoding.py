@@ -34,6 +34,7 @@ _TRUTHS = {
 BODY = "body"
 QUERY = "query"
 RULE_JSON = "must be valid JSON"
+RULE_UTF8 = "must be UTF-8"
 RULE_OBJECT = "must be a JSON object"
 RULE_DEEP = "must not be nested deeper than the fields need"
 
@@ -95,12 +96,15 @@ class Form(Generic[T]):
             return msgspec.convert(decode_any(body), self._model)
 
     def _parse(self, query: bytes) -> dict[str, Any]:
-        text = query.decode()
+        try:
+            text = query.decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(QUERY, RULE_UTF8) from None
         pairs = [pair.partition("=") for pair in text.split("&") if pair]
         if len(pairs) > _MOST_PARAMETERS:
             raise InvalidInput(QUERY, f"must have at most {_MOST_PARAMETERS} parameters")
         if "%" in text or "+" in text:
-            pairs = [(_unquote(key), "", _unquote(value)) for key, _, value in pairs]
+            pairs = [self._unquoted(key, value) for key, _, value in pairs]
         sent: dict[str, Any] = {}
         for name, _, value in pairs:
             reader = self._readers.get(name)
@@ -111,6 +115,16 @@ class Form(Generic[T]):
             elif value or name not in self._optional:
                 sent[name] = reader(value)
         return sent
+
+    def _unquoted(self, key: str, value: str) -> tuple[str, str, str]:
+        field = QUERY
+        try:
+            key = _unquote(key)
+            if key in self._readers:
+                field = key
+            return key, "", _unquote(value)
+        except UnicodeDecodeError:
+            raise InvalidInput(field, RULE_UTF8) from None
 
     def _parse_body(self, body: bytes, sent: dict[str, Any]) -> dict[str, Any]:
         content = decode_any(body)
@@ -224,7 +238,7 @@ def explain(error: ValueError | RecursionError) -> InvalidInput:
     if isinstance(error, RecursionError):
         return InvalidInput(BODY, RULE_DEEP)
     if isinstance(error, UnicodeError):
-        return InvalidInput(BODY, "must be UTF-8")
+        return InvalidInput(BODY, RULE_UTF8)
     message = str(error)
     path = _PATH.search(message)
     field = _field(path) if path else BODY

@@ -11,10 +11,12 @@ import logging
 import time
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
 from ingest.bodies import SHARE, SHORT_BYTES, Bodies, ClientGone
+from ingest.decoding import RULE_UTF8
 from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
@@ -25,12 +27,13 @@ from ingest.replies import (
     UNSUPPORTED_TYPE,
     Refused,
     encode,
+    invalid,
     refusal,
     reply,
 )
 from ingest.turnstile import Turnstile, passing
 from ingest.unfinished import Unfinished
-from schemas.errors import NotReady, QueueFull, SmartMatchError
+from schemas.errors import InvalidInput, NotReady, QueueFull, SmartMatchError
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
 
@@ -254,6 +257,7 @@ class Door:
 
         try:
             caller = scope[CALLER] = self._gate.admit(scope, page=page)
+            _demand_text(scope.get("raw_path") or b"")
             _, length = self._inspect(scope)
             way, line = self.ways().others, caller.others
             if page:
@@ -300,6 +304,15 @@ class Door:
 def _demand_method(scope: MutableMapping[str, Any], method: str) -> None:
     if scope["method"] != method:
         raise Refused(WRONG_METHOD[method])
+
+
+def _demand_text(path: bytes) -> None:
+    """Refuse a path that is no text: whom it names would depend on how it is repaired."""
+    if b"%" in path:
+        try:
+            unquote_to_bytes(path).decode()
+        except UnicodeDecodeError:
+            raise Refused(invalid(InvalidInput("path", RULE_UTF8))) from None
 
 
 GONE = 499

@@ -40,8 +40,21 @@ _REST_SECONDS = 0.001
 """Beside single events it rests for so long, about twice what those events took it: with less the
 writer waits for the interpreter after each of its statements."""
 
+_MOST_COMMAS = 32
+"""With more of them an event, a batch is looked through before it is cut."""
+_MOST_LINES = 4
+"""Of a batch with a line an event so many lines an event may be empty, or be beyond the limit."""
+
+
+class _Typed(msgspec.Struct):
+    """What any event is at least."""
+
+    type: str
+
+
 _decode_event = msgspec.json.Decoder(Event).decode
 _decode_array = msgspec.json.Decoder(list[msgspec.Raw]).decode
+_decode_typed = msgspec.json.Decoder(list[_Typed]).decode
 
 
 class RefusedEvent(msgspec.Struct, frozen=True):
@@ -152,9 +165,7 @@ class BatchRoute:
         return _verdict(batch, outcomes)
 
     async def _prepare(self, body: bytes, content_type: bytes) -> _Batch:
-        parts = _split(body, content_type)
-        if len(parts) > self._service.settings.max_batch_events:
-            raise Refused(TOO_MANY)
+        parts = _split(body, content_type, self._service.settings.max_batch_events)
         batch = _Batch(parts, [], [], [])
         arrive = self._service.arriving()
         for index, part in enumerate(parts):
@@ -198,11 +209,29 @@ _REFUSALS: dict[Outcome, Refusal] = {
 }
 
 
-def _split(body: bytes, content_type: bytes) -> list[Any]:
-    """Cut a batch into its events, each still JSON."""
+def _split(body: bytes, content_type: bytes, most: int) -> list[Any]:
+    """Cut a batch into its events, each still JSON; millions of pieces are never made."""
     if content_type.partition(b";")[0].strip().lower() in NDJSON:
-        return [line for line in body.split(b"\n") if line.strip()]
+        lines = body.split(b"\n", _MOST_LINES * most)
+        parts = [line for line in lines if line.strip()]
+        is_cut = len(lines) > _MOST_LINES * most
+    else:
+        parts = _cut(body, most)
+        is_cut = False
+    if is_cut or len(parts) > most:
+        raise Refused(TOO_MANY)
+    return parts
+
+
+def _cut(body: bytes, most: int) -> list[Any]:
+    commas = _MOST_COMMAS * most
     try:
+        if (
+            len(body) > 2 * commas
+            and body.count(b",") > commas
+            and len(_decode_typed(body)) > most  # raises at the first that is no event
+        ):
+            raise Refused(TOO_MANY)
         return _decode_array(body)
     except (ValueError, RecursionError) as error:
         raise Refused(invalid(explain(error))) from None

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest.hot import _split
+from ingest.replies import Refused
 from tests.serving import allow, client_of, count_stored, proposed
 
 if TYPE_CHECKING:
@@ -85,3 +87,31 @@ def test_person_without_consent_does_not_take_an_id_from_one_with(client: TestCl
 
     assert answer["stored"] == 1
     assert [(one["index"], one["status"]) for one in answer["refused"]] == [(0, 403)]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "said"),
+    [
+        (b"[" + b"1," * 5_000 + b"1]", b"", 422),
+        (b"[" + b"{}," * 5_000 + b"{}]", b"", 422),
+        (b'[{"type":"match_viewed"}' + b',{"type":"match_viewed"}' * 500 + b"]", b"", 413),
+        (b"[" + b"1," * 10 + b"1]", b"", 413),
+        (b"1\n" * 11, b"application/x-ndjson", 413),
+        (b"\n" * 5_000, b"application/x-ndjson", 413),
+    ],
+)
+def test_batch_of_millions_of_pieces_is_refused_before_it_is_cut(
+    body: bytes, content_type: bytes, said: int
+) -> None:
+    with pytest.raises(Refused) as refused:
+        _split(body, content_type, 10)
+
+    assert refused.value.refusal.status == said
+
+
+def test_batch_of_events_with_much_in_each_is_taken() -> None:
+    parameters = {f"constraint {number}": number for number in range(64)}
+    events = [proposed(type="match_proposed", match_parameters=parameters) for _ in range(10)]
+
+    assert len(_split(json.dumps(events).encode(), b"", 10)) == 10
+    assert len(_split(b"\n\n".join([b"{}"] * 10), b"application/x-ndjson", 10)) == 10

@@ -124,3 +124,23 @@ def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -
         "detail": [{"field": "format", "rule": refused.json()["detail"][0]["rule"]}]
     }
     assert client.post("/api/privacy/export", json={"user_id": "nobody"}).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [
+        ("/api/tracking/consent/%ff", "path"),
+        ("/api/runs/a%C0%80", "path"),
+        ("/api/tracking/consent?user_id=%ff", "user_id"),
+        ("/api/tracking/consent?user_id=u1&%ff=1", "query"),
+    ],
+)
+def test_what_is_no_text_names_nobody(settings: Settings, path: str, field: str) -> None:
+    with client_of(settings) as client:
+        method = "POST" if "?" in path else "GET"
+        answer = client.request(method, path)
+        known = client.get("/api/tracking/consent/%C3%A9")
+
+    assert answer.status_code == 422
+    assert answer.json() == {"detail": [{"field": field, "rule": "must be UTF-8"}]}
+    assert known.status_code == 404

@@ -227,6 +227,7 @@ class EventCollector:
     def _resume(self, pace: Pace) -> None:
         """Send what an earlier process left, if it left anything."""
         self._tally.add("dropped_for_age", self._spool.expire(pace.retention_seconds))
+        self._spool.tidy()  # perhaps after a process that died before it did
         left = self._spool.count()
         if left:
             _logger.info("An earlier process left %d events to send", left)
@@ -234,12 +235,10 @@ class EventCollector:
 
     def _drop(self, user_id: str) -> None:
         """Delete what waits of a person who withdrew."""
-        dropped = self._guard.quiet(
-            self._spool.drop_user,
-            user_id,
-            failed="Events of a withdrawn consent wait for the server's no",
-            otherwise=0,
-        )
+        failed = "Events of a withdrawn consent wait for the server's no"
+        dropped = self._guard.quiet(self._spool.drop_user, user_id, failed=failed, otherwise=0)
         self._tally.add("dropped_on_withdrawal", dropped)
+        failed = "Events of a withdrawn consent may stand in the spool's log for a while"
+        self._guard.quiet(self._spool.tidy, failed=failed, otherwise=None)
         with suppress(Exception):
             self._sender.wake()

@@ -25,6 +25,9 @@ POLL_SECONDS = 2.0
 """How often an idle sender looks for events that another process left."""
 EXPIRE_SECONDS = 600.0
 TIDY_SECONDS = 5.0
+"""How often a busy sender empties the log of what it deleted."""
+QUIET_SECONDS = 1.0
+"""When nothing came for so long it does so, too."""
 REQUEST_SECONDS = 30.0
 LEASE_SECONDS = 180.0
 BATCH_BYTES = 1024 * 1024
@@ -238,14 +241,18 @@ class Sender:
 
     def _idle(self) -> None:
         """Wait for events, and a moment more, so that several go together."""
-        if self._wake.wait(POLL_SECONDS):
+        if self._wake.wait(QUIET_SECONDS if self._spool.untidy else POLL_SECONDS):
             self._wake.clear()
             self._closing.wait(self._pace.linger_seconds)
+        else:
+            self._spool.tidy()
 
     def _pause(self, seconds: float) -> None:
         """Wait before the next attempt; a flush shortens it unless the server named the time."""
         deadline = time.monotonic() + seconds
         self._progress.set()
+        with suppress(NotReady):  # then after the pause
+            self._spool.tidy()
         self._closing.wait(seconds if self._told_until else min(seconds, SHORTEST_PAUSE))
         self._hurry.clear()
         if not self._closing.is_set():

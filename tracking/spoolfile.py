@@ -31,6 +31,8 @@ LOCK_SECONDS = 2.0
 """The longest that a caller waits for others that use the spool."""
 _VERSION = 2
 _SHRINK_PAGES = 1_024
+_LOG_PAGES = 16, 1_000
+"""The log is written back at a quarter of the spool's size, but within these bounds."""
 
 _CLOCK = """
 CREATE TABLE clock (
@@ -114,6 +116,11 @@ class SpoolFile:
         with suppress(SpoolUnusable):  # then with the first use that finds it
             self._find()
         forking.watch(self)
+
+    @property
+    def untidy(self) -> bool:
+        """Whether deleted rows may still stand in the log."""
+        return self._deleted
 
     def tidy(self) -> None:
         """Empty the log, where deleted rows live on, and shrink an empty file."""
@@ -229,6 +236,9 @@ class SpoolFile:
         if seen is None:
             self._look(connection)
         (self._page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
+        least, most = _LOG_PAGES
+        pages = min(max(self._max_bytes // self._page_bytes // 4, least), most)
+        connection.execute(f"PRAGMA wal_autocheckpoint = {pages:d}")
 
     def _now(self) -> float:
         """Time that has passed for sure, since the spool was made at its calendar's time."""

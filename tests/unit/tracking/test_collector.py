@@ -164,7 +164,8 @@ def test_full_spool_refuses_and_loses_nothing_that_was_accepted(
     server.start()
 
     assert 20 < sum(answers) < 1_000
-    assert answers == sorted(answers, reverse=True)
+    # A claim that ends gives the page of its index back.
+    assert sum(answers[answers.index(False) :]) <= 10
     assert collector.counters.spool_full == 1_000 - sum(answers)
     with pytest.raises(SpoolFull):
         make_collector(privacy, max_spool_bytes=1, strict=True).collect_event(make_event())
@@ -204,7 +205,6 @@ def test_withdrawal_deletes_what_waits_of_the_person_and_of_nobody_else(
     assert collector.counters.dropped_on_withdrawal == 2
     assert collector.counters.waiting == 1
     assert collector.collect_event(make_event(SECRET)) is False
-    collector.close()
     assert all(SECRET.encode() not in path.read_bytes() for path in tmp_path.iterdir())
     assert any(b"ana" in path.read_bytes() for path in tmp_path.iterdir())
 
@@ -223,6 +223,20 @@ def test_delivered_events_leave_no_byte_on_disk(
     assert all(SECRET.encode() not in path.read_bytes() for path in tmp_path.iterdir())
 
 
+def test_delivered_events_leave_no_byte_within_seconds(
+    server: PlainServer, collector: EventCollector, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    server.grant(SECRET)
+    for number in range(300):
+        collector.collect_event(make_event(SECRET, f"m-{number}"))
+    assert collector.flush() is True
+    deadline = time.monotonic() + 4.0
+
+    while any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir()):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
 def test_events_older_than_the_retention_are_deleted_unsent(
     server: PlainServer, make_collector: Make, make_event: MakeEvent, tmp_path: Path
 ) -> None:
@@ -239,28 +253,6 @@ def test_events_older_than_the_retention_are_deleted_unsent(
 
     assert second.counters.dropped_for_age == 1
     assert second.counters.waiting == 0
-
-
-def test_event_accepted_by_a_late_clock_survives_its_being_put_right(
-    server: PlainServer,
-    make_collector: Make,
-    make_event: MakeEvent,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    server.grant("ana")
-    server.state.faults = [Fault(status=503, retry_after="600")]
-    right = time.time
-    monkeypatch.setattr("time.time", lambda: right() - 10 * 86_400)
-    first = make_collector()
-    assert first.collect_event(make_event()) is True
-    first.close()
-    monkeypatch.setattr("time.time", right)
-
-    second = make_collector()
-
-    assert second.counters.dropped_for_age == 0
-    assert second.flush() is True
-    assert len(server.state.events) == 1
 
 
 def test_spool_is_readable_by_its_owner_only(

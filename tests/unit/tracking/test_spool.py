@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,9 @@ import pytest
 
 from tests.unit.tracking.spools import DAY, NOW, SetClock, claim, open_spool
 from tracking import owners
+from tracking.collector import EventCollector
 from tracking.errors import SpoolFull, SpoolUnusable
+from tracking.privacy import PrivacyManager
 from tracking.spool import MOST_REFUSED, Refusal, Spool
 from tracking.spoolfile import default_path
 
@@ -277,6 +280,41 @@ def test_file_shrinks_when_it_is_empty(spool: Spool, tmp_path: Path) -> None:
 
     assert (tmp_path / "spool.db").stat().st_size < 100_000
     assert (tmp_path / "spool.db-wal").stat().st_size == 0
+
+
+@pytest.mark.parametrize("max_bytes", [100_000, 2_000_000])
+def test_full_spool_and_its_log_stay_near_their_size(tmp_path: Path, max_bytes: int) -> None:
+    def fill() -> None:
+        while True:
+            spool.append("ana", b"x" * 300)
+
+    def size() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    spool = open_spool(tmp_path, max_bytes=max_bytes)
+    with pytest.raises(SpoolFull):
+        fill()
+    sizes = [size()]
+    while claim(spool):
+        spool.settle([])
+        sizes.append(size())
+
+    assert max(sizes) < 1.25 * max_bytes + 200_000
+    spool.close()
+
+
+def test_log_that_a_dead_process_left_is_emptied_by_the_next(spool: Spool, tmp_path: Path) -> None:
+    spool.append("ana", b"zenobia-4711")
+    claim(spool)
+    spool.settle([])
+    left = tmp_path / "left"
+    left.mkdir()
+    for name in ("spool.db", "spool.db-wal"):
+        shutil.copy(tmp_path / name, left / name)
+    assert b"zenobia-4711" in (left / "spool.db-wal").read_bytes()
+
+    with EventCollector(PrivacyManager("http://127.0.0.1:9"), spool=left / "spool.db"):
+        assert all(b"zenobia-4711" not in path.read_bytes() for path in left.iterdir())
 
 
 def test_default_place_follows_the_environment(

@@ -7,12 +7,21 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.unit.tracking.plain_server import Fault
 from tests.unit.tracking.spools import DAY, NOW, SetClock, claim, open_spool
 from tracking.clock import MOST_OFF_SECONDS, Clock
 from tracking.spool import Refusal, Spool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.tracking.plain_server import PlainServer
+    from tracking.collector import EventCollector
+    from tracking.schema import MatchProposedEvent
 
 FIRST_VERSION = """
 PRAGMA user_version = 1;
@@ -130,3 +139,25 @@ def test_clock_of_this_machine_runs_on_and_is_named_alike_everywhere() -> None:
 
     assert (elsewhere == clock.boot) is Path("/proc/sys/kernel/random/boot_id").exists()
     assert 0 <= clock.steady() - clock.steady() + 1 <= 1
+
+
+def test_event_accepted_by_a_late_clock_survives_its_being_put_right(
+    server: PlainServer,
+    make_collector: Callable[..., EventCollector],
+    make_event: Callable[..., MatchProposedEvent],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.grant("ana")
+    server.state.faults = [Fault(status=503, retry_after="600")]
+    right = time.time
+    monkeypatch.setattr("time.time", lambda: right() - 10 * 86_400)
+    first = make_collector()
+    assert first.collect_event(make_event()) is True
+    first.close()
+    monkeypatch.setattr("time.time", right)
+
+    second = make_collector()
+
+    assert second.counters.dropped_for_age == 0
+    assert second.flush() is True
+    assert len(server.state.events) == 1

@@ -90,7 +90,7 @@ class Launcher:
         return run
 
     async def resume_erasures(self) -> None:
-        """Start the erasures that were asked for and are not done, say after a restart.
+        """Start the erasures that were asked for, are not done and are not under way here.
 
         Raises:
             NotReady: The database does not answer, or a run could not be started.

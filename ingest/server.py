@@ -20,9 +20,12 @@ from schemas.errors import NotReady, SmartMatchError
 
 if TYPE_CHECKING:
     from ingest.door import Door
+    from ingest.launcher import Launcher
     from schemas.settings import Settings
 
 SWEEP_SECONDS = 0.5
+RESUME_SECONDS = 300.0
+"""So often erasures that are not done are taken up again."""
 _BACKLOG = 2_048
 _RECEIVE_BYTES = 1 << 15
 """The kernel keeps about twice as much of what a client sends before it is read."""
@@ -69,10 +72,20 @@ async def _load(door: Door) -> None:
     await asyncio.sleep(_SETTLED_SECONDS)
     routes = await asyncio.to_thread(door.cold.load)
     gc.freeze()
-    try:
-        await routes.state.launcher.resume_erasures()
-    except SmartMatchError as error:
-        _logger.warning("Erasures could not be resumed: %s", type(error).__name__)
+    await keep_erasing(routes.state.launcher)
+
+
+async def keep_erasing(launcher: Launcher, seconds: float = RESUME_SECONDS) -> None:
+    """Take up the erasures that are not done, now and again and again, until cancelled.
+
+    One may have been cut off by a restart, or have found SQLite's log kept open.
+    """
+    while True:
+        try:
+            await launcher.resume_erasures()
+        except SmartMatchError as error:
+            _logger.warning("Erasures could not be resumed: %s", type(error).__name__)
+        await asyncio.sleep(seconds)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -126,8 +139,9 @@ class _Server(uvicorn.Server):
         # Whoever is slow is closed in time: what is under way at the end would be cancelled.
         self._sweep.hurry(self._settings.drain_seconds / 2)
         await super().shutdown(sockets)
-        if self._sweeper is not None:
-            self._sweeper.cancel()
+        for task in (self._sweeper, self._loading):
+            if task is not None:
+                task.cancel()
         _logger.info("Stopped")
 
 

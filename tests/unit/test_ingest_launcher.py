@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ingest.launcher import Launcher
+from ingest.server import keep_erasing
 from ingest.service import Service
 from schemas.clock import moment
 from schemas.errors import NotReady
@@ -127,3 +128,21 @@ def test_erasures_that_are_not_done_are_taken_up_again(
 
     assert processes.begun == [getattr(asked, "request", asked)]
     processes.end_one()
+
+
+def test_an_erasure_that_ended_undone_is_taken_up_again_without_a_restart(
+    settings: Settings, launcher: Launcher, processes: Processes
+) -> None:
+    engine = Service(settings).engine
+    begin(engine, answer(engine, "leaving", "analytics"), moment(NOW))
+
+    async def trial() -> None:
+        keeping = asyncio.create_task(keep_erasing(launcher, seconds=0.05))
+        for number in (1, 2):
+            await asyncio.to_thread(processes.await_begun, number)
+            processes.end_one()
+        keeping.cancel()
+
+    asyncio.run(trial())
+
+    assert processes.begun[:2] == [processes.begun[0]] * 2

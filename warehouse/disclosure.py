@@ -1,13 +1,18 @@
 """Decide which counts may be told together, so that no small group can be computed from them.
 
 A *division* gives each row a label, or none where no figure of it counts the row; telling it
-publishes how many rows carry each label. Told counts are sums over the cells in which the
-divisions cross, and whoever knows which cells are empty knows a linear system. A cell, or a few
-of them together, is determined when its indicator lies in the span of what is told: its
-projection onto that span is itself. So a division is told only if no label, and no determined
-group of up to three cells of any crossing of it with one or two others, has fewer than k subjects.
-What many figures make up together is looked for apart (``leaves_few``): of categories that
-exclude each other, the whole less all of them is who is in none.
+publishes how many rows carry each label. Rows that every figure counts alike are a *cell*, so a
+figure is a sum of cells, and whoever knows which cells are empty can weigh figures and add them
+up. Told are only figures of which no weighted sum is about fewer than k subjects: each is zero on
+every cell, or is not zero on cells of at least k subjects together.
+
+What does not vanish on some cell of k subjects is about enough of them. So where these cells alone
+have the rank of all, everything may be told. Of the weighted sums that vanish on all of them, the
+projection onto what they span tells which cells to suspect (``_suspect``), and a search through
+those decides. What it does not decide in so many steps is not told: a division may be withheld that
+could have been told, never the reverse. A step costs figures squared times cells; there are at
+most ``_MOST_STEPS`` for a division and ``_STEPS_OF_ALL`` for a slice. Ranks are of small whole
+numbers, in floats: squares of singular values below ``_TOLERANCE`` are 0.
 
 References:
     Hundepool, A. et al. (2012). Statistical Disclosure Control, section 4 (secondary
@@ -18,24 +23,25 @@ References:
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+    Integers = NDArray[np.int64]
+    Numbers = NDArray[np.float64]
 
 UNTOLD = -1
 """Label of a row that no figure of the division counts."""
 
-MOST_CELLS = 3
-"""Groups of so many small cells are looked for: differences and sums that a reader would try."""
-
-_CANDIDATES = 40
 _TOLERANCE = 1e-6
+_MOST_STEPS = 30
+_STEPS_OF_ALL = 500
 
 
 class Telling:
@@ -46,11 +52,14 @@ class Telling:
         smallest: k, the fewest subjects behind anything that can be computed.
     """
 
-    def __init__(self, subjects: NDArray[np.int64], smallest: int) -> None:
+    def __init__(self, subjects: Integers, smallest: int) -> None:
         _, self._subject = np.unique(subjects, return_inverse=True)
         self._most = np.bincount(self._subject, minlength=1).max()
         self._smallest = smallest
-        self._told: list[NDArray[np.int64]] = []
+        self._steps = iter(range(_STEPS_OF_ALL))
+        self._cell = np.zeros(len(subjects), np.int64)
+        # A row a figure, a column a cell.
+        self._figures = np.zeros((0, 1))
 
     def tell(self, *divisions: NDArray[Any]) -> bool:
         """Tell all of some divisions, or none.
@@ -61,146 +70,110 @@ class Telling:
         Returns:
             Whether they are told.
         """
-        before = len(self._told)
-        for labels in divisions:
-            if not self._safe(np.asarray(labels, dtype=np.int64)):
-                del self._told[before:]
-                return False
-            self._told.append(np.asarray(labels, dtype=np.int64))
-        return True
-
-    def leaves_few(
-        self,
-        told: Sequence[NDArray[np.bool_]],
-        new: NDArray[np.bool_],
-        decisions: Sequence[NDArray[np.bool_]] = (),
-    ) -> bool:
-        """Tell whether a figure less the sum of several others would be about few subjects.
-
-        Args:
-            told: Rows that each figure told so far counts, the whole first.
-            new: Rows of the one to be told.
-            decisions: Rows of each decision, where the figures are told by decision.
-
-        Returns:
-            Whether there is a figure that others nearly add up to, row by row, with fewer than k
-            subjects where they do not, in all or of one decision.
-        """
-        often = sorted(told[1:], key=np.count_nonzero, reverse=True)
-        for figure in (*told, new):
-            parts = often if figure is new else [new, *often]
-            times = np.zeros(len(new), np.int64)
-            for part in parts:
-                if part is figure or not (
-                    self._is_few(part & ~figure) and self._is_few(part & (times > 0))
-                ):
-                    continue
-                times += part
-                rest = times != figure
-                cells = [rest, *(rest & decided for decided in decisions)]
-                if any(cell.any() and self._is_few(cell) for cell in cells):
-                    return True
-        return False
-
-    def _is_few(self, rows: NDArray[np.bool_]) -> bool:
-        if np.count_nonzero(rows) > (self._smallest - 1) * self._most:
+        cell, figures = self._cell, self._figures
+        for division in divisions:
+            labels = np.asarray(division, dtype=np.int64)
+            width = int(labels.max(initial=UNTOLD)) + 2
+            crossed, cell = np.unique(cell * width + labels + 1, return_inverse=True)
+            earlier, label = np.divmod(crossed, width)
+            names = np.unique(label[label > 0])
+            figures = np.vstack([figures[:, earlier], label == names[:, None]])
+        if self._isolates(figures, cell):
             return False
-        return len(np.unique(self._subject[rows])) < self._smallest
+        self._cell, self._figures = cell, figures
+        return True
 
     def counts(self, labels: NDArray[Any]) -> dict[int, int]:
         """Count the subjects behind each label."""
-        found = self._behind(np.asarray(labels, dtype=np.int64))
-        return {int(label): int(many) for label, many in zip(*found, strict=True)}
+        names, place = np.unique(np.asarray(labels, dtype=np.int64), return_inverse=True)
+        behind = self._behind(place, len(names))
+        return {int(label): int(many) for label, many in zip(names, behind, strict=True)}
 
-    def _safe(self, labels: NDArray[np.int64]) -> bool:
-        names, behind = self._behind(labels)
-        if (behind[names != UNTOLD] < self._smallest).any():
-            return False
-        others = range(len(self._told))
-        crossings = (*combinations(others, 1), *combinations(others, 2))
-        return not any(
-            self._isolates([labels, *(self._told[at] for at in chosen)]) for chosen in crossings
-        )
-
-    def _behind(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Return each label and the number of subjects behind it."""
-        names, code, _ = _numbered(labels)
-        return names, self._behind_cells(code, len(names))
-
-    def _behind_cells(self, cell: NDArray[np.int64], cells: int) -> NDArray[np.int64]:
+    def _behind(self, cell: Integers, cells: int) -> Integers:
         """Count the subjects of each cell; where there are more than enough, no more than that."""
         behind = np.bincount(cell, minlength=cells)
         # So many rows cannot be of fewer than k, however busy one of them is.
         unsure = behind <= (self._smallest - 1) * self._most
-        rows = np.flatnonzero(unsure[cell])
-        many = len(self._subject) + 1
-        pairs = np.unique(cell[rows] * many + self._subject[rows])
-        exact = np.bincount(pairs // many, minlength=cells)
+        exact = np.bincount(self._standing(cell, unsure)[0], minlength=cells)
         return np.where(unsure, exact, behind)
 
-    def _isolates(self, divisions: Sequence[NDArray[np.int64]]) -> bool:
-        """Tell whether a small group can be computed from the counts of these divisions alone."""
-        crossed = np.zeros(len(self._subject), np.int64)
-        for labels in divisions:
-            crossed = crossed * (labels.max() + 2) + labels + 1
-        names, cell, first = _numbered(crossed)
-        small = np.flatnonzero(self._behind_cells(cell, len(names)) < self._smallest)
-        # What no figure counts is in no span.
-        small = small[np.any([labels[first[small]] != UNTOLD for labels in divisions], axis=0)]
-        if not len(small):
-            return False
-        span = _span([labels[first] for labels in divisions])
-        return any(
-            len(group) == 1 or self._union(cell, group) < self._smallest
-            for group in determined(span, small)
-        )
+    def _standing(self, cell: Integers, among: NDArray[np.bool_]) -> tuple[Integers, Integers]:
+        """Return each pair of a cell, of those marked, and a subject of it."""
+        rows = np.flatnonzero(among[cell])
+        many = len(self._subject) + 1
+        return np.divmod(np.unique(cell[rows] * many + self._subject[rows]), many)
 
-    def _union(self, cell: NDArray[np.int64], group: tuple[int, ...]) -> int:
-        return len(np.unique(self._subject[np.isin(cell, group)]))
+    def _isolates(self, figures: Numbers, cell: Integers) -> bool:
+        """Tell whether a combination of figures is about fewer than k subjects."""
+        small = self._behind(cell, figures.shape[1]) < self._smallest
+        rows = _orthonormal(_vanishing(figures[:, ~small]) @ figures[:, small])
+        at, who = self._standing(cell, small)
+        steps = islice(self._steps, _MOST_STEPS)
+        return _is_about_few(rows, (np.cumsum(small) - 1)[at], who, self._smallest - 1, steps)
 
 
-def _numbered(
-    labels: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return the labels that occur, the place of each row's among them, and a row of each."""
-    shifted = labels - UNTOLD
-    row = np.full(int(shifted.max(initial=0)) + 1, -1, np.int64)
-    row[shifted] = np.arange(len(labels))
-    there = np.flatnonzero(row >= 0)
-    place = np.empty(len(row), np.int64)
-    place[there] = np.arange(len(there))
-    return there + UNTOLD, place[shifted], row[there]
-
-
-def _span(labels_by_cell: Iterable[NDArray[np.int64]]) -> NDArray[np.float64]:
-    """Return an orthonormal basis of what is told, a row a cell."""
-    columns = [
-        labels == name
-        for labels in labels_by_cell
-        for name in np.unique(labels[labels != UNTOLD]).tolist()
-    ]
-    left, size, _ = np.linalg.svd(np.column_stack(columns).astype(float), full_matrices=False)
-    basis: NDArray[np.float64] = left[:, size > _TOLERANCE]
-    return basis
-
-
-def determined(span: NDArray[np.float64], small: NDArray[np.int64]) -> list[tuple[int, ...]]:
-    """List the groups of up to ``MOST_CELLS`` small cells whose total is determined.
+def _is_about_few(
+    rows: Numbers, at: Integers, who: Integers, few: int, steps: Iterator[int]
+) -> bool:
+    """Search for a combination of figures that is about few subjects.
 
     Args:
-        span: Orthonormal basis of what is told, a row a cell.
-        small: Numbers of the cells to look among.
+        rows: A row a figure, none a combination of others; a column a cell.
+        at: The cell of each pair of a cell and a subject behind it.
+        who: The subject of each pair.
+        few: So many subjects are few.
+        steps: How often it may look; what is undecided when they end counts as found.
     """
-    own = np.einsum("ij,ij->i", span[small], span[small])
-    found: list[tuple[int, ...]] = []
-    for size in range(1, MOST_CELLS + 1):
-        # A cell of a determined group of so many weighs at least its share alone.
-        heavy = np.flatnonzero(own > 1 / size - _TOLERANCE)
-        near = small[heavy[np.argsort(-own[heavy], kind="stable")][:_CANDIDATES]]
-        groups = np.array(list(combinations(range(len(near)), size)), dtype=np.int64)
-        if len(groups):
-            gram = span[near] @ span[near].T
-            length = gram[groups[:, :, None], groups[:, None, :]].sum(axis=(1, 2))
-            hits = near[groups[length > size - _TOLERANCE]]
-            found += [tuple(group) for group in hits.tolist()]
-    return found
+    behind = np.bincount(at, minlength=rows.shape[1])
+    if len(_vanishing(rows[:, behind > 0])):
+        return True
+    rows = _vanishing(rows[:, behind > few]) @ rows
+    while (cell := _suspect(rows, at, who, few)) is not None:
+        if next(steps, None) is None:
+            return True
+        gone = who[at == cell]
+        left = ~np.isin(who, gone)
+        if _is_about_few(rows, at[left], who[left], few - len(gone), steps):
+            return True
+        rows = _vanishing(rows[:, [cell]]) @ rows
+    return False
+
+
+def _suspect(rows: Numbers, at: Integers, who: Integers, few: int) -> int | None:
+    """Return a cell that a combination about few subjects may be about, or None if there is none.
+
+    A combination is its own projection. So in the row of the projection of the cell where it is
+    largest, the entries of the few subjects add up to 1 at least.
+    """
+    if not len(rows):
+        return None
+    behind = np.bincount(at, minlength=rows.shape[1])
+    there = (behind > 0) & (behind <= few)
+    at, who = at[there[at]], np.unique(who[there[at]], return_inverse=True)[1]
+    size = np.sqrt(behind[there])
+    each = _orthonormal(rows[:, there] * size) / size
+    own = np.einsum("ij,ij->j", each, each)
+    most = np.bincount(who).max(initial=1) * few
+    near = np.flatnonzero(own * most > 1 - _TOLERANCE)
+    column = (np.cumsum(there) - 1)[at]
+    for cell in near[np.argsort(-own[near], kind="stable")].tolist():
+        entries = np.abs(each[:, cell] @ each)
+        by_subject = np.sort(np.bincount(who, weights=entries[column]))
+        if by_subject[-few:].sum() > 1 - _TOLERANCE:
+            return int(np.flatnonzero(there)[cell])
+    return None
+
+
+def _vanishing(rows: Numbers) -> Numbers:
+    """Return the combinations of rows that are zero on all columns, orthonormal."""
+    square, turned = np.linalg.eigh(rows @ rows.T)
+    combinations: Numbers = turned[:, square < _TOLERANCE].T
+    return combinations
+
+
+def _orthonormal(rows: Numbers) -> Numbers:
+    """Return a basis of what the rows span."""
+    square, turned = np.linalg.eigh(rows @ rows.T)
+    large = square >= _TOLERANCE
+    basis: Numbers = (turned[:, large] / np.sqrt(square[large])).T @ rows
+    return basis

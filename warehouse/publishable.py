@@ -77,9 +77,6 @@ class _Slice:
         self._proposed = (rows["proposed_at"] != ABSENT).to_numpy()
         self._accepted = rows["accepted"].to_numpy(np.int64)
         self._decided = self._proposed & (self._accepted != UNKNOWN)
-        # The whole, then the constraints that are told, and those that are told by decision.
-        self._named = [self._proposed]
-        self._named_decided = [self._proposed]
 
     def choose(self) -> Kept:
         """Return the sums that are told, by measure and facet."""
@@ -150,18 +147,11 @@ class _Slice:
         often = sorted(bands, key=lambda facet: (-np.count_nonzero(bands[facet] >= 0), facet))
         for facet in often:
             named = self._proposed & (bands[facet] >= 0)
-            if self._telling.leaves_few(self._named, named):
-                continue
             if self._tell(_NAMED, self._divided(named, 0), facet=facet):
-                self._named.append(named)
                 self._choose_bands(facet, bands[facet])
 
     def _choose_bands(self, facet: str, bands: Labels) -> None:
-        named = self._proposed & (bands >= 0)
-        decisions = [self._accepted == decision for decision in (0, 1, UNKNOWN)]
-        if (m.DECIDED, m.WHOLE) not in self._kept or self._telling.leaves_few(
-            self._named_decided, named, decisions
-        ):
+        if (m.DECIDED, m.WHOLE) not in self._kept:
             return
         # The whole tells how many were accepted, rejected and left, so this tells it of the rest.
         left = np.where(self._decided, self._accepted, _LEFT) + 2 * m.BANDS + 2
@@ -177,7 +167,6 @@ class _Slice:
                 name for band in apart for name in (m.BAND_DECIDED[band], m.BAND_ACCEPTED[band])
             ]
             if self._tell((*_NAMED_DECIDED, *shown), labels, facet=facet):
-                self._named_decided.append(named)
                 self._kept[m.CONSTRAINT_DECIDED, facet] = self._all(m.BAND_DECIDED, facet)
                 self._kept[m.CONSTRAINT_ACCEPTED, facet] = self._all(m.BAND_ACCEPTED, facet)
                 return

@@ -1,8 +1,9 @@
 """An attacker adds and subtracts published figures, and finds no group of fewer than k people.
 
 The attacker is given more than the API shows: every published count of a block by model version
-and constraint, and which proposals each counts. A combination of counts with signs is a group
-when it counts some proposals once and all others not at all.
+and constraint, and which proposals each counts. In whole blocks a combination of a few counts with
+signs is a group when it counts some proposals once and all others not at all; in small worlds every
+figure is weighed with every whole number from -2 to 2, and what is not zero is a group.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from warehouse import disclosure
 from warehouse import measures as m
 from warehouse.contributions import contributions
 from warehouse.disclosure import UNTOLD, Telling
@@ -25,6 +29,7 @@ from warehouse.publishable import publishable
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    Integers = NDArray[np.int64]
     Mask = NDArray[np.bool_]
 
 K = 10
@@ -236,16 +241,6 @@ def test_what_categories_leave_of_their_whole_is_nobody_or_many(
     assert set(published["facet"]) > {m.WHOLE}
 
 
-def test_the_attacker_adds_up_categories_where_that_is_not_watched(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Telling, "leaves_few", lambda *_: False)
-    rows = categories(0, without=3)
-    published = publish(rows, K)
-
-    assert attack(rows, published[published["measure"].isin(_SUMMED)], terms=5) < K
-
-
 @pytest.mark.parametrize("without", [0, 60])
 def test_categories_that_leave_nobody_or_many_are_all_told(without: int) -> None:
     published = publish(categories(1, without=without), K)
@@ -307,12 +302,126 @@ def test_divisions_are_told_together_or_not_at_all() -> None:
     assert telling.tell(np.where(people < 25, 0, UNTOLD))
 
 
-@pytest.mark.parametrize(("accepting", "few"), [(0, False), (3, True), (10, False)])
-def test_what_categories_leave_is_held_to_k_for_each_decision(accepting: int, few: bool) -> None:
+@pytest.mark.parametrize(("accepting", "told"), [(0, True), (3, False), (10, True)])
+def test_what_categories_leave_is_held_to_k_for_each_decision(accepting: int, told: bool) -> None:
     people = np.arange(100)
-    whole, carers, cooks = people >= 0, people < 30, (people >= 30) & (people < 60)
+    carers, cooks = people < 30, (people >= 30) & (people < 60)
     accepted = (people % 2 == 0) & (people < 60) | (people >= 100 - accepting)
     telling = Telling(people, K)
 
-    assert not telling.leaves_few([whole, carers], cooks)
-    assert telling.leaves_few([whole, carers], cooks, [accepted, ~accepted]) is few
+    assert telling.tell(np.zeros(100), carers - 1)
+    assert telling.tell(np.where(accepted, 0, 1))
+    assert telling.tell(np.where(cooks, accepted, UNTOLD))
+    assert telling.tell(np.where(carers, accepted, UNTOLD)) is told
+
+
+def fewest_of_combinations(subjects: Integers, figures: list[Mask], most: int) -> int:
+    """Weigh every figure with a whole number up to ``most``; return the fewest people of a sum."""
+    kinds, kind = np.unique(np.array(figures).T, axis=0, return_inverse=True)
+    people = [set(subjects[kind.ravel() == at].tolist()) for at in range(len(kinds))]
+    weights = np.array(list(product(range(-most, most + 1), repeat=len(figures))), np.int8)
+    about = np.unique(weights @ kinds.T.astype(np.int8) != 0, axis=0)
+    groups = (set().union(*(people[at] for at in np.flatnonzero(one))) for one in about)
+    return min((len(group) for group in groups if group), default=len(set(subjects.tolist())))
+
+
+@st.composite
+def small_worlds(draw: st.DrawFn) -> tuple[Integers, list[Integers]]:
+    """Draw few people, what each did, and what each figure counts of them."""
+    subjects = st.lists(st.integers(0, 15), min_size=9, max_size=30)
+    whose = np.array(draw(subjects), np.int64)
+    patterns = draw(st.lists(st.lists(st.integers(-1, 1), min_size=5, max_size=5), max_size=7))
+    if not patterns:
+        return whose, []
+    chosen = st.lists(st.integers(0, len(patterns) - 1), min_size=len(whose), max_size=len(whose))
+    return whose, list(np.array(patterns, np.int64)[draw(chosen)].T)
+
+
+@settings(max_examples=150, deadline=None)
+@given(small_worlds())
+def test_no_weighing_of_figures_is_about_fewer_than_k(world: tuple[Integers, list[Any]]) -> None:
+    subjects, divisions = world
+    smallest = 4
+    telling = Telling(subjects, smallest)
+    figures = [
+        division == label
+        for division in divisions
+        if telling.tell(division)
+        for label in np.unique(division[division != UNTOLD])
+    ]
+
+    if figures:
+        assert fewest_of_combinations(subjects, figures[:7], 2) >= smallest
+
+
+_PAIRS = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "a"), ("a", "b", "c", "d"), ()]
+
+
+@pytest.mark.parametrize(
+    "patterns", [_PAIRS, list(combinations("abcd", 2)), list(combinations("abcdef", 3))]
+)
+def test_a_lone_pattern_is_not_what_many_constraints_make_up(patterns: list[Any]) -> None:
+    names = [pattern for pattern in patterns for _ in range(24)]
+    alone = [*names, tuple("abcdef"[: len(patterns[0]) + 1])]
+
+    published = {len(rows): publish(named(rows), K) for rows in (names, alone)}
+
+    told = {rows: set(found["facet"]) - {m.WHOLE} for rows, found in published.items()}
+    everything = {name for pattern in patterns for name in pattern}
+    assert told[len(names)] == everything
+    assert everything > told[len(alone)] > set()
+    masks = [
+        mask
+        for (measure, _), mask in figures(named(alone), published[len(alone)]).items()
+        if measure in (m.PROPOSED, m.SATISFACTION_PROPOSED)
+    ]
+    assert fewest_of_combinations(np.arange(len(alone)), masks, 2) >= K
+
+
+def named(names: list[tuple[str, ...]]) -> pd.DataFrame:
+    """Make a block in which person by person these constraints are named; half of each accept."""
+    rows = history(0, people=len(names)).iloc[: len(names)]
+    texts = [msgspec.json.encode(dict.fromkeys(given, 0.5)).decode() for given in names]
+    return with_pairs(
+        rows.assign(
+            match_key=np.arange(len(names)),
+            subject=np.arange(len(names)),
+            model_version="",
+            match_score=0.5,
+            proposed_at=1,
+            constraints=texts,
+            views=0,
+            view_ms=0,
+            viewed_whole=0,
+            accepted=np.arange(len(names)) % 2,
+            decision_ms=7,
+            rating=0,
+            completed=UNKNOWN,
+        )
+    )
+
+
+def test_many_constraints_that_cells_of_one_person_share_are_all_told() -> None:
+    draw = random.Random(0)
+    rows = named([()] * 600)
+    names = ["distance", "hours", "language", "level", "pay", "skills"]
+    texts = [
+        msgspec.json.encode({name: round(draw.random(), 2) for name in names}).decode()
+        for _ in range(600)
+    ]
+
+    published = publish(rows.assign(constraints=texts), K)
+
+    assert set(published["facet"]) == {m.WHOLE, *names}
+    assert published["measure"].isin(m.BAND_DECIDED).sum() == len(names) * m.BANDS
+
+
+def test_what_is_not_decided_in_time_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = history(0, people=60)
+    searched = publish(rows, K)
+    monkeypatch.setattr(disclosure, "_MOST_STEPS", 0)
+
+    told = publish(rows, K)
+
+    assert 0 < len(told) < len(searched)
+    assert attack(rows, told) >= K

@@ -5,6 +5,7 @@ Reads the text of a ``normalisation.View``. Presidio has no recogniser for them.
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from privacy.lexicon import listed
 from privacy.spans import Span
@@ -128,20 +129,43 @@ def find_addresses(text: str) -> Iterator[Span]:
             yield _tidy(text, found.start(), found.end())
 
 
-def streets(text: str) -> Iterator[tuple[int, int]]:
+class Place(NamedTuple):
+    """Where a street or a place is named, with or without a number.
+
+    Attributes:
+        start: Of the word that says what it is.
+        end: Of its name.
+        of: Whether its name hangs on a preposition (``la place de ...``): French puts a person's
+            name behind a street without one, so one behind it is who has the place.
+        ordinary: Whether the word for it is as often none for a place.
+    """
+
+    start: int
+    end: int
+    of: bool
+    ordinary: bool
+
+
+def places(text: str) -> Iterator[Place]:
     """Find where streets and places are named, with or without a number.
 
     ``place Victor Hugo`` names no person of today; the name rules leave it alone.
     """
     for found in _PLACE_NAME.finditer(text):
-        yield found.start(), found.end()
+        ordinary = found.group("ordinary") is not None
+        yield Place(found.start(), found.end(), found.group("of") is not None, ordinary)
 
 
+_ORDINARY = (
+    r"(?:place|cours|cour|passage|porte|pont|voie|traverse|mail|domaine|galerie|zone|parc|terrasse"
+    r"|c[ôo]te|rampe|carrefour|route|chemin|clos|institut|fondation|station|centre|arr[êe]t|campus"
+    r"|tour|prix|caf[ée]|bar|salle|loi|m[ée]thode)"
+)
 _PLACE_NAME = re.compile(
-    rf"\b(?:{_STREET}|lyc[ée]e|coll[èe]ge|[ée]cole|universit[ée]|h[ôo]pital|chu|clinique|institut"
-    r"|fondation|gare|m[ée]tro|station|stade|mus[ée]e|centre|arr[êe]t|a[ée]roport|campus|tour|immeuble"
-    r"|prix|caf[ée]|brasserie|bar|salle|th[ée][âa]tre|gymnase|m[ée]diath[èe]que|biblioth[èe]que|loi|m[ée]thode|iut|fac|facult[ée])"
-    rf"\s(?:{_LINK}\s)?{_CAPITAL}(?:[\s-](?:{_LINK}\s)?{_CAPITAL}){{0,3}}",
+    rf"\b(?:(?P<ordinary>{_ORDINARY}(?!\w))|{_STREET}|lyc[ée]e|coll[èe]ge|[ée]cole|universit[ée]|h[ôo]pital|chu|clinique"
+    r"|gare|m[ée]tro|stade|mus[ée]e|a[ée]roport|immeuble|brasserie|th[ée][âa]tre|gymnase"
+    r"|m[ée]diath[èe]que|biblioth[èe]que|iut|fac|facult[ée])"
+    rf"\s(?:(?P<of>(?:de|d'|à|en)(?!\s(?:la\s|l'))\s?)|{_LINK}\s)?{_CAPITAL}(?:[\s-](?:{_LINK}\s)?{_CAPITAL}){{0,3}}",
     re.IGNORECASE,
 )
 

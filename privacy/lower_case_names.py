@@ -37,9 +37,7 @@ def _begins_lower_case_name(reading: Reading, i: int) -> bool:
     if fold(word.text) in cues.PARTICLES and reading.strong_cue(word.start):
         office = i + 1 < len(reading.words) and reading.is_role(i + 1)
         return not office and _surname_follows(reading, i)
-    if _is_never_a_name(word) or any(
-        low < word.end and word.start < high for low, high in reading.streets
-    ):
+    if _is_never_a_name(word) or reading.in_place([word]):
         return False
     ordinary = reading.is_word(word) and not (len(word.parts) > 1 and word.given)
     if reading.strong_cue(word.start):

@@ -287,8 +287,7 @@ class _Capitalised(Reading):
 
     def _excluded(self, words: list[Word]) -> bool:
         """Tell whether a stretch is a street, a school or a company that carries a name."""
-        start, end = words[0].start, words[-1].end
-        if self.strong_cue(start):
+        if self.strong_cue(words[0].start):
             return False
         folded = " ".join(" ".join(word.parts) for word in words)
         if folded in cues.NAMED_AFTER_PEOPLE:
@@ -297,7 +296,7 @@ class _Capitalised(Reading):
             return True
         if not words[0].capital and not words[0].given:
             return True
-        return any(low < end and start < high for low, high in self.streets)
+        return self.in_place(words)
 
 
 _BOUNDS: dict[str | None, tuple[float, float]] = {

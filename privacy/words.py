@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Protocol
 
 from privacy import cues
-from privacy.addresses import streets
+from privacy.addresses import places
 from privacy.given_names import GIVEN_NAMES
 from privacy.lexicon import FAMILY_NAMES, ORGANISATIONS, PLACES, fold
 
@@ -119,7 +119,7 @@ class Reading:
         self.entities = entities
         self.general = general
         self.words = [self._word(found) for found in _WORD.finditer(text)]
-        self.streets = list(streets(text))
+        self.places = list(places(text))
         letters = [letter for letter in text if letter.isalpha()]
         capitals = sum(letter.isupper() for letter in letters)
         self.shouting = len(self.words) > 3 and capitals > 0.7 * len(letters)  # noqa: PLR2004
@@ -195,6 +195,17 @@ class Reading:
         if i + 1 < len(self.words) and self.joined(self.words[i], self.words[i + 1]):
             return self.words[i + 1]
         return None
+
+    def in_place(self, words: Sequence[Word]) -> bool:
+        """Tell whether words are in the name of a street or a place, and not who has it."""
+        named = any((word.given or word.family) and not word.elsewhere for word in words)
+        given = any(word.given and not word.elsewhere for word in words)
+        return any(
+            place.start < words[-1].end
+            and words[0].start < place.end
+            and not (place.of and (named if place.ordinary else given))
+            for place in self.places
+        )
 
     def strong_cue(self, start: int) -> bool:
         """Tell whether what stands before ``start`` announces a name."""

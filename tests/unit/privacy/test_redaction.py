@@ -106,6 +106,42 @@ def test_what_names_nobody_stays_as_it_is(text: str) -> None:
     assert redact([text])[0] == Redacted(text, "fr", len(text), ())
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "J'ai pris la place de {}.",
+        "Je laisse ma place à {}.",
+        "Les cours de {} sont bien.",
+        "Je remplace pendant l'arrêt de {}.",
+        "C'est le tour de {}.",
+        "La méthode de {} ne me convient pas.",
+        "La salle de {} est au 2e.",
+        "Le centre de {} est loin.",
+        "Mise en place de {} au poste de chef.",
+        "L'institut de {} est top.",
+        "Le lycée de {} est loin.",
+    ],
+)
+def test_who_has_a_place_is_a_person(text: str) -> None:
+    for name in ("Julie Martin", "Laura Laporte", "Kwame Camara", "Julie"):
+        assert redact([text.format(name)])[0].text == text.format("<PERSON>")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Rendez-vous place de Clichy, puis gare de Lyon",
+        "Le cours de Vincennes, la tour de Pise, la place du Général Leclerc",
+        "Le centre de Vénissieux et l'institut de Grenoble",
+        "Les cours de Python et de Java, la salle Jean Moulin",
+        "J'attends rue de Richelieu, à la porte de Saint-Cloud",
+        "L'école Jules Vallès est place Victor Hugo",
+    ],
+)
+def test_places_keep_their_names(text: str) -> None:
+    assert redact([text])[0].text == text
+
+
 def test_of_a_language_without_name_recogniser_only_length_and_language_are_kept() -> None:
     text = "Great talk with Sean, please call him at +44 20 7946 0958 tomorrow."
 

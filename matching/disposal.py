@@ -1,19 +1,18 @@
 """Take versions out of use that somebody has left, and delete their artefacts for good.
 
 MLflow deletes softly: a deleted version keeps its tags, a deleted run its figures and files.
-Here both are deleted as its own garbage collection does it, and the bytes of SQLite's free pages
-with them, so that nothing of a version is left but its number.
+Here both are deleted for good, with the bytes that SQLite keeps of them, so that nothing of a
+version is left but its number and when it was made and deleted.
 """
 
 from __future__ import annotations
 
-import io
-import sqlite3
-from contextlib import closing, redirect_stdout, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import mlflow
 
+from matching import garbage
 from matching.registry import CHAMPION, PREVIOUS
 from schemas.errors import NotRegistered
 
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
     from matching.registry import Registry
-
-_SQLITE = "sqlite:///"
 
 
 def step_back(registry: Registry, marked: Collection[str]) -> str | None:
@@ -87,19 +84,18 @@ def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
         models += [model.model_id] if model.source_run_id in runs else []
     # What is deleted softly is listed nowhere any more: the version goes last, so that a run
     # of this that was killed is found again.
-    _forget(registry, runs, models)
+    _delete_softly(registry, runs, models)
+    garbage.collect(registry.tracking_uri, registry.artifact_root, runs, models)
     for version in gone:
         details = client.get_model_version(registry.model_name, version)
         for tag in details.tags:
             client.delete_model_version_tag(registry.model_name, version, tag)
         client.delete_model_version(registry.model_name, version)
-    _vacuum(registry.tracking_uri)
+    garbage.sweep(registry.tracking_uri)
     return gone
 
 
-def _forget(registry: Registry, runs: list[str], models: list[str]) -> None:
-    from mlflow.cli import gc  # its command line: only where there is something to delete
-
+def _delete_softly(registry: Registry, runs: list[str], models: list[str]) -> None:
     client = _client(registry)
     for run in runs:
         with suppress(mlflow.MlflowException):  # gone already
@@ -107,21 +103,6 @@ def _forget(registry: Registry, runs: list[str], models: list[str]) -> None:
     for model in models:
         with suppress(mlflow.MlflowException):
             client.delete_logged_model(model)
-    for option, ids in (("--logged-model-ids", models), ("--run-ids", runs)):
-        for one in ids:
-            arguments = ["--backend-store-uri", registry.tracking_uri, option, one]
-            with redirect_stdout(io.StringIO()), suppress(mlflow.MlflowException):
-                gc.main(args=arguments, standalone_mode=False)
-
-
-def _vacuum(tracking_uri: str) -> None:
-    """Overwrite what SQLite keeps in its free pages; a busy store does it the next time."""
-    if tracking_uri.startswith(_SQLITE):
-        with (
-            suppress(sqlite3.OperationalError),
-            closing(sqlite3.connect(tracking_uri.removeprefix(_SQLITE), timeout=10)) as store,
-        ):
-            store.execute("VACUUM")
 
 
 def _client(registry: Registry) -> mlflow.MlflowClient:

@@ -13,12 +13,11 @@ ModelDiffers
 
 from __future__ import annotations
 
-import io
 import logging
 import os
 import tempfile
 import warnings
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from datetime import datetime
 from importlib.metadata import version as installed
 from pathlib import Path
@@ -34,7 +33,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
 from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
-from matching import card, features, story
+from matching import card, features, garbage, story
 from matching.model import Model, first_champion, score
 from matching.versions import Recorded, Version, listed
 from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
@@ -265,11 +264,7 @@ class Registry:
         """Delete those runs for good, with their files, and say how many there were."""
         found = self.deleted_runs(before)
         if found:
-            from mlflow.cli import gc  # its command line: only where there is something to delete
-
-            arguments = ["--backend-store-uri", self.tracking_uri, "--run-ids", ",".join(found)]
-            with redirect_stdout(io.StringIO()):
-                gc.main(args=arguments, standalone_mode=False)
+            garbage.collect(self.tracking_uri, self.artifact_root, found)
         return len(found)
 
     def _promote(self, version: str, old: str) -> None:

@@ -83,6 +83,7 @@ HOMES: dict[str, set[str]] = {
         "matching/registry.py",
         "matching/story.py",
         "matching/disposal.py",
+        "matching/garbage.py",
         "operation/model_server.py",
     },
     "sqlalchemy": {"schemas/tables.py", "warehouse"},

@@ -46,7 +46,11 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     registry.introduce(learned)
     assert registry.rollback() == first
     assert registry.rollback() == learned.version
+    (version,) = registry._client.search_model_versions(f"version_number = {learned.version}")
+    model = version.source.removeprefix("models:/").encode()
+    digests = [digest.encode() for digest in DIGESTS.values()]
     marks = [found.model.digest.encode(), b"turns-of-the-canary", found.model.to_json().encode()]
+    marks += [learned.run_id.encode(), model, *digests]
     registry._client.set_tag(learned.run_id, "canary", "turns-of-the-canary")
     held = everything(tmp_path)
     assert all(mark in held for mark in marks)
@@ -59,6 +63,8 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
 
     left = everything(tmp_path)
     assert [mark for mark in marks if mark in left] == []
+    names = " ".join(str(path) for path in tmp_path.rglob("*"))
+    assert [mark for mark in marks if mark.decode() in names] == []
     assert [(entry.version, entry.aliases) for entry in registry.versions()] == [
         (first, ("champion",))
     ]

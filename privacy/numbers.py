@@ -99,7 +99,7 @@ _UNCHECKED_ABROAD = 9
 _WORD_1_9 = r"(?:un|une|deux|trois|quatre|cinq|six|sept|huit|neuf)"
 _NUMBER_WORD = (
     rf"(?:z[ée]ro|{_WORD_1_9}|dix|onze|douze|treize|quatorze|quinze|seize|vingts?|trente|quarante"
-    r"|cinquante|soixante|septante|huitante|octante|nonante|et)"
+    r"|cinquante|soixante|septante|huitante|octante|nonante|et(?=[\s,.-]{1,3}(?:une?|onze)\b))"
 )
 _SPOKEN_GAP = r"[\s,.-]{1,3}"
 _PHONE_SPOKEN = re.compile(

@@ -29,8 +29,9 @@ _EMAIL = re.compile(
 _PROVIDERS = r"(?:gmail|hotmail|outlook|yahoo|orange|free|sfr|laposte|wanadoo|live|proton(?:mail)?)"
 _ENDINGS = r"(?:fr|com|net|org|eu|be|ch|ca|io|me|re|lu|uk|info|bzh|paris)"
 _SPOKEN_EMAIL = re.compile(
-    rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}\s(?:at|chez)\s{_PROVIDERS}"
-    rf"(?:\.|\s(?:point|dot)\s){_ENDINGS}\b"
+    rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}"
+    rf"(?:\s(?:at|chez)\s{_PROVIDERS}(?:\.|\s(?:point|dot)\s)|\sà\s{_PROVIDERS}\s(?:point|dot)\s)"
+    rf"{_ENDINGS}\b"
     rf"|(?<![\w.+-])[\w+-]{{1,64}}(?:[._][\w+-]{{1,64}}){{1,4}}\s(?:at|à)\s(?:{_LABEL}\.){{1,4}}{_ENDINGS}\b"
     # Of any other domain only the last dot has to be said; "at some point it" is no address.
     rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\sdot\s[\w+-]{{1,64}}){{0,6}}\sat\s"
@@ -38,7 +39,8 @@ _SPOKEN_EMAIL = re.compile(
     re.IGNORECASE,
 )
 _EMAIL_SIGN = re.compile(
-    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|%40|&#64;|&commat;|[\[({<]\s?[aà]\s?[\])}>]|\.\w+\sà\s",
+    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|%40|&#64;|&commat;|[\[({<]\s?[aà]\s?[\])}>]|\.\w+\sà\s"
+    rf"|\sà\s{_PROVIDERS}\s(?:point|dot)\s",
     re.IGNORECASE,
 )
 _EMAIL_LEAD = re.compile(

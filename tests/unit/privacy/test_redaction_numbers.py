@@ -270,3 +270,15 @@ def test_a_bare_number_is_a_telephone_where_it_is_called_so() -> None:
 )
 def test_dates_and_orders_are_no_telephone_numbers(text: str) -> None:
     assert found(numbers.find_phones, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("+33 6 12 34 56 78 et je suis libre", "+33 6 12 34 56 78"),
+        ("06 12 34 56 78 et le soir", "06 12 34 56 78"),
+        ("06 douze 34 56 soixante et onze et après", "06 douze 34 56 soixante et onze"),
+    ],
+)
+def test_a_number_ends_before_the_word_that_goes_on(text: str, number: str) -> None:
+    assert {one for _, one in found(numbers.find_phones, text)} == {number}

@@ -35,6 +35,8 @@ _KINDS = (_INTERIOR_INDEX, _INTERIOR_TABLE, _LEAF_INDEX, _LEAF_TABLE)
 _FILE_HEADER = 100
 _INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
 _FIRST_TEXT = 12
+_FEW_MARKS = 1_000
+"""So many are looked for one by one; of more, every place is looked up among them."""
 
 
 def overwrite(engine: Engine, marks: Collection[bytes]) -> bool:
@@ -51,10 +53,11 @@ def overwrite(engine: Engine, marks: Collection[bytes]) -> bool:
     Raises:
         NotReady: The file could not be read.
     """
+    wanted = frozenset(marks)
     for _ in range(ROUNDS):
         if not empty_log(engine):
             return False
-        pages = dict(_marked(engine, marks))
+        pages = dict(_marked(engine, wanted))
         if not pages:
             return True
         try:
@@ -67,17 +70,14 @@ def overwrite(engine: Engine, marks: Collection[bytes]) -> bool:
     return False
 
 
-def _marked(engine: Engine, marks: Collection[bytes]) -> Iterator[tuple[int, bytes]]:
+def _marked(engine: Engine, marks: frozenset[bytes]) -> Iterator[tuple[int, bytes]]:
     """Yield the pages whose unallocated bytes hold a mark: number, and bytes from its header on."""
-    wanted: dict[int, set[bytes]] = {}
-    for mark in marks:
-        wanted.setdefault(len(mark), set()).add(mark)
     with reading(engine) as connection:
         size = int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
     try:
         for number, page in enumerate(_pages(Path(str(engine.url.database)), size), 1):
             unallocated = _unallocated(page, _FILE_HEADER if number == 1 else 0)
-            if any(unallocated) and _holds(unallocated, wanted):
+            if unallocated.strip(b"\0") and _holds(unallocated, marks):
                 yield number, page
     except OSError as error:
         raise NotReady(f"the database could not be read ({type(error).__name__})") from None
@@ -93,10 +93,13 @@ def _pages(file: Path, size: int) -> Iterator[bytes]:
             held = held[whole:]
 
 
-def _holds(content: bytes, wanted: dict[int, set[bytes]]) -> bool:
+def _holds(content: bytes, marks: frozenset[bytes]) -> bool:
+    if len(marks) <= _FEW_MARKS:
+        return any(mark in content for mark in marks)
+    lengths = set(map(len, marks))
     return any(
         content[place : place + length] in marks
-        for length, marks in wanted.items()
+        for length in lengths
         for place in range(len(content) - length + 1)
     )
 

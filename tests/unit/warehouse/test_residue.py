@@ -117,9 +117,15 @@ def test_nothing_of_erased_people_is_left_in_any_byte(
     assert rows(sqlite) == kept
 
 
+@pytest.mark.parametrize("few_marks", [0, 1_000_000])
 def test_in_a_large_database_the_pages_are_written_anew_and_no_row_changes(
-    sqlite: Engine, crowd: list[int], tmp_path: Path
+    few_marks: int,
+    sqlite: Engine,
+    crowd: list[int],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(rewriting, "_FEW_MARKS", few_marks)
     marks = erase(sqlite, crowd[::3])
     assert left(sqlite, tmp_path, marks) > 0
     kept = rows(sqlite)

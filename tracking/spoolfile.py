@@ -118,6 +118,16 @@ class SpoolFile:
         forking.watch(self)
 
     @property
+    def path(self) -> Path:
+        """The SQLite file.
+
+        Raises:
+            SpoolUnusable: Its place cannot be found now.
+        """
+        with self._lock:
+            return self._find()
+
+    @property
     def untidy(self) -> bool:
         """Whether deleted rows may still stand in the log."""
         return self._deleted

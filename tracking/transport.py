@@ -33,6 +33,8 @@ CONSENT_PATH = "/api/tracking/consent"
 CONNECT_SECONDS = 5.0
 LONGEST_RETRY_AFTER = 600.0
 """A server may ask for so much patience, seconds; more is taken for a mistake."""
+MOST_REPLY_BYTES = 4 * 1024 * 1024
+"""Longest reply, unpacked; the server's own are a hundredth of it."""
 
 _Form = TypeVar("_Form")
 
@@ -110,10 +112,13 @@ class HttpTransport:
             import httpx  # see the module's docstring
 
             timeout = httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
-            response = self._open().request(
+            with self._open().stream(
                 method, self._url + path, content=content, timeout=timeout
-            )
-            return reply(response.status_code, response.content, response.headers)
+            ) as response:
+                body = _body(response, timeout_seconds)
+            return reply(response.status_code, body, response.headers)
+        except Unreachable:
+            raise
         except Exception as error:  # noqa: BLE001 - others' bytes, proxies and certificates
             raise Unreachable(type(error).__name__) from None
 
@@ -147,6 +152,21 @@ class HttpTransport:
                 hide_identifiers()
                 self._client = httpx.Client(headers=self._headers)
             return self._client
+
+
+def _body(response: httpx.Response, timeout_seconds: float) -> bytes:
+    """Read a whole reply, within a size and a time.
+
+    Raises:
+        Unreachable: It does not end.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > MOST_REPLY_BYTES or time.monotonic() > deadline:
+            raise Unreachable("the reply does not end")
+    return bytes(body)
 
 
 def reply(status: int, body: bytes, headers: Mapping[str, str]) -> Reply:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tracking.schema import MatchProposedEvent
 
 FAR_AWAY = "Mon, 01 Jan 99999999999999999999 00:00:00 GMT"
+STORED = b'{"stored":1,"duplicate":0,"refused":[]}'
 DEEP = b'{"x":' + b"[" * 200_000 + b"]" * 200_000 + b',"options":{}}'
 
 
@@ -62,6 +63,8 @@ NASTY = {
         200,
         b'{"stored":0,"duplicate":0,"refused":[{"index":-1,"status":422,"field":"a","rule":"b"}]}',
     ),
+    "more than any reply holds": answer(200, b" " * 5_000_000 + STORED),
+    "a bomb": answer(200, gzip.compress(b" " * 50_000_000 + STORED), "content-encoding: gzip"),
     "a redirect to nowhere": answer(302, b"", "location: http://[::bad"),
 }
 

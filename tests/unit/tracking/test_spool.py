@@ -333,5 +333,6 @@ def test_directory_holds_the_file_by_its_usual_name(tmp_path: Path) -> None:
     spool = Spool(tmp_path, "here", max_bytes=10**6, fsync=False)
     spool.append("ana", b"1")
 
-    assert (tmp_path / "events.db").is_file()
+    assert spool.path == tmp_path / "events.db"
+    assert spool.path.is_file()
     spool.close()

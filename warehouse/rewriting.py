@@ -2,8 +2,9 @@
 
 A database that is too large to be written anew as a whole is searched for pages whose unallocated
 bytes hold a mark of the deleted rows, such as their ids. The rows in such a page are deleted and
-inserted again as they are, in one transaction: that writes the page anew. It has to be seen that
-it did, so the search is repeated until it finds none.
+inserted again as they are, in one transaction: that writes the page anew, mostly. In a table's
+page they may come to lie as before; there a row is made longer, for which SQLite has to move all
+cells together, and as long as it was. The search is repeated until it finds none.
 
 References:
     SQLite, Database File Format, sections 1.6 (B-tree Pages) and 2.1 (Record Format).
@@ -18,7 +19,6 @@ from schemas.errors import NotReady
 from schemas.tables import erasures, events, matches, receipts, rejected, staged, subjects
 from warehouse.engine import reading, writing
 from warehouse.file_reader import read_files
-from warehouse.purposes import Ground, on_ground
 from warehouse.residue import empty_log
 
 if TYPE_CHECKING:
@@ -30,11 +30,21 @@ ROUNDS = 8
 _PERSONAL = {
     table.name: table for table in (subjects, staged, rejected, events, matches, receipts, erasures)
 }
+_STRETCHED = {
+    subjects: "notice_version",
+    staged: "payload",
+    rejected: "payload",
+    events: "payload",
+    matches: "parameters",
+}
+"""A column of no index of each table that has rowids."""
 _INTERIOR_INDEX, _INTERIOR_TABLE, _LEAF_INDEX, _LEAF_TABLE = 2, 5, 10, 13
 _KINDS = (_INTERIOR_INDEX, _INTERIOR_TABLE, _LEAF_INDEX, _LEAF_TABLE)
 _FILE_HEADER = 100
 _INTEGER_BYTES = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8, 7: 8, 8: 0, 9: 0}
 _FIRST_TEXT = 12
+_SPARE_BYTES = 3
+"""Of what is free: for lengths, and too few to hold a mark."""
 _FEW_MARKS = 1_000
 """So many are looked for one by one; of more, every place is looked up among them."""
 
@@ -54,7 +64,7 @@ def overwrite(engine: Engine, marks: Collection[bytes]) -> bool:
         NotReady: The file could not be read.
     """
     wanted = frozenset(marks)
-    for _ in range(ROUNDS):
+    for turn in range(ROUNDS):
         if not empty_log(engine):
             return False
         pages = dict(_marked(engine, wanted))
@@ -66,7 +76,8 @@ def overwrite(engine: Engine, marks: Collection[bytes]) -> bool:
             return False
         for number, page in pages.items():
             if (table := _PERSONAL.get(owners.get(number, ""))) is not None:
-                _write_anew(engine, table, page)
+                stretch = page[0] == _LEAF_TABLE and table in _STRETCHED and turn % 2 == 0
+                (_stretch if stretch else _write_anew)(engine, table, page)
     return False
 
 
@@ -112,6 +123,15 @@ def _unallocated(page: bytes, header: int) -> bytes:
     return page[_cells_listed(page, header).stop : begin]
 
 
+def _free_bytes(page: bytes) -> int:
+    """Return how much is free in a page: unallocated, and where rows were deleted."""
+    free, block = len(_unallocated(page, 0)), int.from_bytes(page[1:3], "big")
+    while block:
+        free += int.from_bytes(page[block + 2 : block + 4], "big")
+        block = int.from_bytes(page[block : block + 2], "big")
+    return free
+
+
 def _cells_listed(page: bytes, header: int) -> range:
     """Return the places of the numbers that say where each cell begins."""
     first = header + (12 if page[header] in {_INTERIOR_INDEX, _INTERIOR_TABLE} else 8)
@@ -131,7 +151,23 @@ def _owners(engine: Engine, pages: Collection[int]) -> dict[int, str]:
         }
 
 
-@on_ground(Ground.ERASURE)
+def _stretch(engine: Engine, table: Table, page: bytes) -> None:
+    """Make a row of a page longer by nearly all that is free in it, and as long as it was."""
+    column, longer = _STRETCHED[table], _free_bytes(page) - _SPARE_BYTES
+    write = f'UPDATE {table.name} SET "{column}" = ? WHERE rowid = ?'
+    with writing(engine) as connection:
+        for rowid in _keys(page, placed=True):
+            row = connection.exec_driver_sql(
+                f'SELECT "{column}", length(CAST("{column}" AS BLOB)) FROM {table.name}'
+                " WHERE rowid = ?",
+                (rowid,),
+            ).one_or_none()
+            if row is not None:
+                connection.exec_driver_sql(write, (bytes(row[1] + max(longer, 1)), rowid))
+                connection.exec_driver_sql(write, (row[0], rowid))
+                return
+
+
 def _write_anew(engine: Engine, table: Table, page: bytes) -> None:
     """Delete the rows of a page and insert them again, with their place in the table."""
     placed = table.dialect_options["sqlite"]["with_rowid"]

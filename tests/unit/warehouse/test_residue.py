@@ -229,3 +229,30 @@ def test_the_cells_of_every_page_lead_to_every_row(sqlite: Engine, crowd: list[i
             for key in rewriting._keys(page, placed=bool(placed))
         }
         assert found == wanted[table], name
+
+
+def test_a_row_that_grows_and_shrinks_leaves_nothing_unallocated_but_zeros(
+    sqlite: Engine, crowd: list[int]
+) -> None:
+    erase(sqlite, crowd[::3])
+    before = stale(sqlite)
+    assert len(before) > 3
+    kept = rows(sqlite)
+
+    for page in before.values():
+        rewriting._stretch(sqlite, matches, page)
+
+    assert stale(sqlite).keys().isdisjoint(before)
+    assert rows(sqlite) == kept
+
+
+def stale(engine: Engine) -> dict[int, bytes]:
+    """Return the pages of the matches' table where more is unallocated than zeros."""
+    empty_log(engine)
+    owners = rewriting._owners(engine, range(100_000))
+    return {
+        number: page
+        for number, page in enumerate(rewriting._pages(engine.url.database, 4096), 1)
+        if owners.get(number) == "matches" and page[0] == rewriting._LEAF_TABLE
+        if len(rewriting._unallocated(page, 0).strip(b"\0")) > 7
+    }

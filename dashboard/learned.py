@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from dashboard.language import Language
 
+    _Measured = tuple[str, Sequence[Mapping[str, Any]]]
+
 _DRAWN, _SMALL = 14, 8
 """Rows of a chart, and small charts: the rest stands in the table."""
 
@@ -229,55 +231,120 @@ def _band(name: str, band: Mapping[str, Any], language: Language) -> tuple[str, 
 
 
 def drift(figures: Mapping[str, Any], language: Language) -> Section:
-    """Return how far each measure has moved from training, at its worst."""
+    """Return how far each measure has moved from training: at its worst, or on how many days."""
     found = figures["drift"]
-    worst = [
-        _worst(_named(feature, measure, language), days)
-        for feature, measured in found["features"].items()
-        for measure, days in measured.items()
+    measured = [
+        (_named(feature, measure, language), days)
+        for feature, measures in found["features"].items()
+        for measure, days in measures.items()
     ]
+    panel = (_moved if figures["published"] else _worst)(measured, found, language)
+    return Section("drift", language.say("drift"), language.say("drift_intro"), (panel,))
+
+
+def _worst(measured: Sequence[_Measured], found: Mapping[str, Any], language: Language) -> Panel:
+    """Show the day of each measure that lies furthest beyond its bound."""
+    worst = []
+    for name, days in measured:
+        day = max(days, key=_ratio)
+        worst.append((name, _ratio(day), day, _beyond(days)))
     worst.sort(key=lambda one: -one[1])
     rows = [
-        Row(name, ratio, told=language.number(ratio, 2), marked=bool(beyond))
+        Row(name, ratio, told=language.number(ratio, 2), marked=beyond > 0)
         for name, ratio, _, beyond in worst[:_DRAWN]
     ]
+    table = [
+        (
+            name,
+            language.day(day["day"]),
+            language.number(day["value"], 3),
+            language.number(day["bound"], 3),
+            language.number(beyond),
+        )
+        for name, _, day, beyond in worst
+    ]
+    headers = ("measure", "worst_day", "value", "bound", "beyond_days")
+    end = max([1.2, *(row.value or 0.0 for row in rows)])
+    return _drifted(
+        ("drift_chart", "drift_caption"),
+        rows,
+        (headers, table),
+        found,
+        language,
+        end=end,
+        reference=1.0,
+    )
+
+
+def _moved(measured: Sequence[_Measured], found: Mapping[str, Any], language: Language) -> Panel:
+    """Show on how many days each measure was beyond its bound: what is published of it."""
+    none = language.say("unknown")
+    moved = sorted(measured, key=lambda one: (-_beyond(one[1]), one[0]))
+    rows = [
+        Row(
+            name,
+            float(_beyond(days)),
+            told=f"{language.number(_beyond(days))} / {language.number(len(days))}",
+            marked=_beyond(days) > 0,
+        )
+        for name, days in moved[:_DRAWN]
+    ]
+    table = [
+        (
+            name,
+            language.number(len(days)),
+            language.number(_beyond(days)),
+            next((language.day(one["day"]) for one in reversed(days) if one["beyond"]), none),
+        )
+        for name, days in moved
+    ]
+    headers = ("measure", "compared_days", "beyond_days", "last_beyond")
+    end = max([1.0, *(float(len(days)) for _, days in moved)])
+    return _drifted(
+        ("drift_moved_chart", "drift_moved_caption"),
+        rows,
+        (headers, table),
+        found,
+        language,
+        end=end,
+    )
+
+
+def _drifted(
+    words: tuple[str, str],
+    rows: Sequence[Row],
+    table: tuple[Sequence[str], Sequence[tuple[str, ...]]],
+    found: Mapping[str, Any],
+    language: Language,
+    *,
+    end: float,
+    reference: float | None = None,
+) -> Panel:
+    title = language.say(words[0])
     draw = partial(
         intervals,
         rows,
-        title=language.say("drift_chart"),
-        domain=(0.0, max(1.2, *(row.value or 0.0 for row in rows)) if rows else 1.2),
-        write=partial(language.number, digits=1),
-        reference=1.0,
+        title=title,
+        domain=(0.0, end),
+        write=partial(language.number, digits=0 if reference is None else 1),
+        reference=reference,
         bars=True,
     )
-    headers = ("measure", "worst_day", "value", "bound", "beyond_days")
+    headers, lines = table
     caption = language.say(
-        "drift_caption",
+        words[1],
         days=language.number(found["days_compared"]),
         beyond=language.number(found["beyond"]),
     )
-    panel = Panel(
+    return Panel(
         "drift",
-        language.say("drift_chart"),
-        _caption(caption, len(rows), len(worst), language),
-        Table(
-            tuple(language.say(name) for name in headers),
-            tuple(
-                (
-                    name,
-                    language.day(day["day"]),
-                    language.number(day["value"], 3),
-                    language.number(day["bound"], 3),
-                    language.number(beyond),
-                )
-                for name, _, day, beyond in worst
-            ),
-        ),
+        title,
+        _caption(caption, len(rows), len(lines), language),
+        Table(tuple(language.say(name) for name in headers), tuple(lines)),
         both(draw) if rows else None,
         empty="" if rows else language.say("drift_empty"),
         broad=True,
     )
-    return Section("drift", language.say("drift"), language.say("drift_intro"), (panel,))
 
 
 _PREFIX = "constraint:"
@@ -292,10 +359,10 @@ def _named(feature: str, measure: str, language: Language) -> str:
     return language.say(measure, name=name) if measure in _OF_SCORE else name
 
 
-def _worst(
-    name: str, days: Sequence[Mapping[str, Any]]
-) -> tuple[str, float, Mapping[str, Any], int]:
-    """Find the day that lies furthest beyond its bound, and count the days that do."""
-    day = max(days, key=lambda one: one["value"] / (one["bound"] or 1.0))
-    ratio = day["value"] / (day["bound"] or 1.0)
-    return name, ratio, day, sum(one["beyond"] for one in days)
+def _ratio(day: Mapping[str, Any]) -> float:
+    ratio: float = day["value"] / (day["bound"] or 1.0)
+    return ratio
+
+
+def _beyond(days: Sequence[Mapping[str, Any]]) -> int:
+    return sum(one["beyond"] for one in days)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SETTLED_DAYS = 7
 """A day that is older is compared no more; only such days are published."""
-_PUBLISHED_DIGITS = 2
+_DIGITS = 6
 
 
 class Measured(NamedTuple):
@@ -68,13 +68,14 @@ def drift(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dic
         engine: The database.
         days: Length of the window, days.
         as_of: Its last day.
-        published: Read only days that are compared no more, and round their values.
+        published: Read only days that are compared no more, and of them whether they have moved:
+            a value and its bound tell how many people stand behind them, and what they decided.
 
     Returns:
         Ready for JSON. ``features`` holds, by feature and measure (``stability``: population
         stability index; ``calibration``: distance of observed from expected acceptance;
         ``slope``: distance from 1 of the slope of decisions on expected log-odds), the days
-        with value, bound and whether it is beyond.
+        with value and bound, None where published, and whether it is beyond.
     """
     today = day_number(as_of)
     since, until = today - days + 1, today + 1 - (SETTLED_DAYS + 1) * published
@@ -84,14 +85,13 @@ def drift(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dic
             .where(drift_days.c.day >= since, drift_days.c.day < until)
             .order_by(drift_days.c.feature, drift_days.c.measure, drift_days.c.day)
         ).all()
-    digits = _PUBLISHED_DIGITS if published else 6
     features: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for row in rows:
         features.setdefault(row.feature, {}).setdefault(row.measure, []).append(
             {
                 "day": iso_day(row.day),
-                "value": round(row.value, digits),
-                "bound": round(row.bound, digits),
+                "value": None if published else round(row.value, _DIGITS),
+                "bound": None if published else round(row.bound, _DIGITS),
                 "beyond": row.value > row.bound,
                 "model_version": row.model_version,
             }

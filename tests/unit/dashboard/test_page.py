@@ -250,6 +250,30 @@ def test_masked_figure_is_said_to_be_and_a_zero_is_a_zero(
     assert page.count(f">{CROSS}</text>") == 4
 
 
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        ("en", "Days on which each measure had moved"),
+        ("fr", "Jours où chaque mesure"),
+    ],
+)
+def test_published_page_shows_of_drift_the_verdicts_alone(
+    home: Settings, code: str, title: str
+) -> None:
+    published = figures_of(home, published=True)
+    page = render(published, code, linked=True)
+
+    panel = page[page.index('id="panel-drift"') :].partition("</article>")[0]
+    assert title in panel
+    days = {
+        len(days)
+        for measures in published["drift"]["features"].values()
+        for days in measures.values()
+    }
+    assert f" / {days.pop()}</text>" in panel
+    assert not re.search(r"\d[.,]\d\d", panel.partition("<table")[2])
+
+
 def test_policy_allows_the_style_of_the_page_and_nothing_else(exact: dict[str, Any]) -> None:
     page = render(exact, "en", linked=True)
     style = re.search(r"<style>(.*?)</style>", page, flags=re.DOTALL)

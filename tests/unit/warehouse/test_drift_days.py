@@ -32,8 +32,8 @@ def put(engine: Engine, *found: Measured, since: int) -> None:
         keep(engine, held, found, "3", since_day=TODAY - since, at=RUN)
 
 
-def told(engine: Engine, *, published: bool = False, days: int = 30) -> dict[str, float]:
-    found = drift(engine, days, RUN, published=published)["features"]
+def told(engine: Engine, *, days: int = 30) -> dict[str, float]:
+    found = drift(engine, days, RUN, published=False)["features"]
     return {one["day"]: one["value"] for one in found.get("score", {}).get("stability", [])}
 
 
@@ -61,17 +61,32 @@ def test_what_is_beyond_is_counted_and_marked(engine: Engine) -> None:
     }
 
 
-def test_only_days_that_no_comparison_touches_any_more_are_published_and_rounded(
+def test_only_whether_a_day_moved_is_published_once_no_comparison_touches_it_any_more(
     engine: Engine,
 ) -> None:
     settled = SETTLED_DAYS + 1
-    put(engine, score(settled, 0.123456), score(settled - 1, 0.2), since=settled)
+    few, moved = score(settled + 1, 0.123456), score(settled, 0.3)
+    put(engine, few, moved, score(settled - 1, 0.2), since=settled + 1)
 
-    assert told(engine, published=True) == {iso_day(TODAY - settled): 0.12}
-    assert told(engine, published=False, days=settled + 1) == {
-        iso_day(TODAY - settled): 0.123456,
-        iso_day(TODAY - settled + 1): 0.2,
-    }
+    found = drift(engine, 30, RUN, published=True)
+
+    day = {"value": None, "bound": None, "model_version": "3"}
+    assert found["features"]["score"]["stability"] == [
+        {"day": iso_day(TODAY - settled - 1), "beyond": False, **day},
+        {"day": iso_day(TODAY - settled), "beyond": True, **day},
+    ]
+    assert (found["days_compared"], found["beyond"]) == (2, 1)
+
+
+def test_how_many_decided_and_how_changes_nothing_that_is_published(engine: Engine) -> None:
+    published = []
+    # Of 39 the outcome and its bound, and of the same 39 and one who rejects.
+    for rows, value, bound in ((39, 0.171824, 1.009471), (40, 0.149531, 0.987234)):
+        outcome = Measured(TODAY - SETTLED_DAYS - 1, "outcome", "stability", rows, value, bound)
+        put(engine, outcome, since=SETTLED_DAYS + 1)
+        published.append(drift(engine, 30, RUN, published=True))
+
+    assert published[0] == published[1]
 
 
 def test_what_is_published_is_what_is_watched_no_more() -> None:

@@ -1,8 +1,9 @@
 """What the dashboard says beside the metrics: quality of the data, privacy, health of the loop.
 
 Nothing here reads rows of people: counts come from the books and from the nightly tallies, ages
-from the ends of indexes. Where figures are published every count is rounded down to a whole
-multiple of k, and what would tell of a single row is left out; ``unit`` says which it is.
+from the ends of indexes. Where figures are published every count, of a window that of each
+of its days, is rounded down to a whole multiple of k, and what would tell of a single row is left
+out; ``unit`` says which it is.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def privacy(
         counted, people = tallies.newest(connection, tallies.PEOPLE)
         _, consenting = tallies.newest(connection, tallies.CONSENTING)
         span = (window.since, window.until)
-        withdrawn = tallies.summed(connection, tallies.WITHDRAWN, *span)
+        withdrawn = tallies.summed(connection, tallies.WITHDRAWN, *span, unit.size)
         return {
             "unit": unit.size,
             "counted": None if counted is None else iso_day(counted),
@@ -139,7 +140,7 @@ def privacy(
             "purposes": {
                 str(purpose): {
                     "consenting": unit.of(consenting.get(purpose, 0)),
-                    "withdrawn": unit.of(withdrawn.get(purpose, 0)),
+                    "withdrawn": withdrawn.get(purpose, 0),
                 }
                 for purpose in Purpose
             },
@@ -193,16 +194,21 @@ def _erasures(
         select(
             func.count().filter(erasures.c.state != DONE),
             func.count().filter(erasures.c.state != DONE, erasures.c.requested_at < late),
-            func.count().filter(erasures.c.finished_at >= since_day * MICROS_PER_DAY),
             func.count().filter(erasures.c.state == DONE),
         )
     ).one()
-    pending, overdue, done, ever = (int(number) for number in rows)
+    pending, overdue, ever = (int(number) for number in rows)
+    # Sums of rounded days: no two windows differ by less than a day shows.
+    by_day = connection.execute(
+        select(func.count())
+        .where(erasures.c.finished_at >= since_day * MICROS_PER_DAY)
+        .group_by(erasures.c.finished_at // MICROS_PER_DAY)
+    ).scalars()
     return {
         "pending": unit.of(pending),
         # That a duty is not met is said whatever the number.
         "overdue": min(overdue, 1) if published else overdue,
-        "done": unit.of(done),
+        "done": sum(map(unit.of, by_day)),
         "done_ever": unit.of(ever),
     }
 
@@ -248,7 +254,7 @@ def _publication(
     window = published_window(connection, days, today)
     last = connection.execute(select(func.max(blocks.c.until_day))).scalar()
     inside = exact_window(days, today)
-    withheld = tallies.summed(connection, tallies.WITHHELD, inside.since, inside.until)
+    withheld = tallies.summed(connection, tallies.WITHHELD, inside.since, inside.until, unit.size)
     return {
         "k": smallest,
         "blocks": len(window.blocks or ()),
@@ -257,7 +263,7 @@ def _publication(
         "waiting_days": None
         if last is None
         else max(0, today - max(last, marks.sealed_until(connection))),
-        "withheld": unit.of(withheld.get("", 0)),
+        "withheld": withheld.get("", 0),
     }
 
 

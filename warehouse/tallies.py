@@ -80,13 +80,18 @@ def newest(connection: Connection, figure: str) -> tuple[int | None, dict[str, i
     return (rows[0][0] if rows else None), {rule: value for _, rule, value in rows}
 
 
-def summed(connection: Connection, figure: str, since: int, until: int) -> dict[str, int]:
-    """Sum a figure over the days ``[since, until)``, by rule."""
+def summed(
+    connection: Connection, figure: str, since: int, until: int, unit: int = 1
+) -> dict[str, int]:
+    """Sum a figure over the days ``[since, until)``, by rule.
+
+    Each day is rounded down to a multiple of ``unit``, so that no two windows differ by less.
+    """
     rows = bulk.fetch(
         connection,
-        "SELECT rule, SUM(value) FROM tallies WHERE figure = :figure"
+        "SELECT rule, SUM(value / :unit * :unit) FROM tallies WHERE figure = :figure"
         " AND day >= :since AND day < :until GROUP BY rule ORDER BY rule",
-        {"figure": figure, "since": since, "until": until},
+        {"figure": figure, "since": since, "until": until, "unit": unit},
     )
     return {rule: int(value) for rule, value in rows}
 

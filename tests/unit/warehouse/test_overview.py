@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event
 
 from deployments import TAGS
+from schemas import tables
 from schemas.clock import MICROS_PER_DAY, iso_day, moment
 from schemas.settings import Settings
-from schemas.tables import events, published_weights
+from schemas.tables import erasures, events, published_weights
 from tests.engines import on_sqlite
 from tests.histories import NOW, TODAY, admit, make_row, process, stage
 from tests.population import answer
 from warehouse import accounts, erasure_requests, overview, tallies
 from warehouse.engine import writing
+from warehouse.erasure_requests import DONE
 from warehouse.leases import AGGREGATE_METRICS, lease
 
 if TYPE_CHECKING:
@@ -80,6 +83,34 @@ def test_consents_and_erasures_are_counted(engine: Engine) -> None:
     assert protected["people"] == 0
     assert protected["purposes"]["improvement"]["withdrawn"] == 0
     assert protected["erasures"] == {"pending": 0, "overdue": 1, "done": 0, "done_ever": 0}
+
+
+def test_windows_over_published_counts_do_not_tell_of_one_more_day(engine: Engine) -> None:
+    ended = [1] * 9 + [2] + [3] * 25
+    rows = [
+        {
+            "request": f"r{number}",
+            "state": DONE,
+            "requested_at": 0,
+            "finished_at": (TODAY - back) * MICROS_PER_DAY,
+        }
+        for number, back in enumerate(ended)
+    ]
+    taken_back = [
+        {"day": TODAY - back, "figure": tallies.WITHDRAWN, "rule": "improvement", "value": number}
+        for back, number in Counter(ended).items()
+    ]
+    with writing(engine) as connection:
+        connection.execute(erasures.insert(), rows)
+        connection.execute(tables.tallies.insert(), taken_back)
+
+    for published, counts in ((True, [0, 0, 20, 20]), (False, [9, 10, 35, 35])):
+        found = [
+            overview.privacy(engine, SETTINGS, days, AS_OF, published=published)
+            for days in (2, 3, 4, 5)
+        ]
+        assert [one["erasures"]["done"] for one in found] == counts
+        assert [one["purposes"]["improvement"]["withdrawn"] for one in found] == counts
 
 
 def test_oldest_row_of_each_class_is_held_against_its_retention(engine: Engine) -> None:

@@ -28,6 +28,8 @@ RETENTION_CEILINGS = {
     "rejected_retention_days": 30,
     "staging_retention_days": 7,
     "logs_retention_days": 180,
+    "superseded_model_days": 180,
+    "run_events_retention_days": 7,
 }
 """Longest retention without a reason of the operator's own, days: 13 months of events, 25 of
 aggregates and 6 of logs, as the CNIL says of audience measurement and of security logs."""
@@ -225,7 +227,7 @@ class Settings(BaseSettings):
     retention_reason: str | None = Field(
         default=None,
         max_length=500,
-        description="Why anything is kept longer than by default; without it, it is refused.",
+        description="Why anything is kept longer, or k is smaller, than by default; else refused.",
     )
 
     # Metrics
@@ -285,6 +287,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"{longer[0]} must be at most {RETENTION_CEILINGS[longer[0]]},"
                 " unless retention_reason says why"
+            )
+        least = type(self).model_fields["smallest_group"].default
+        if self.smallest_group < least and not (self.retention_reason or "").strip():
+            raise ValueError(
+                f"smallest_group must be at least {least}, unless retention_reason says why"
             )
         return self
 

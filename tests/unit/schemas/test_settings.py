@@ -98,6 +98,7 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "private_budget_epsilon": ("2", 2.0),
         "retention_reason": ("a pending dispute", "a pending dispute"),
         "staging_retention_days": ("3", 3),
+        "run_events_retention_days": ("3", 3),
     }
     text, expected = values.get(name, ("121", 121))
     monkeypatch.setenv(f"SMARTMATCH_{name.upper()}", text)
@@ -166,6 +167,7 @@ def test_settings_cannot_be_changed_once_they_are_read() -> None:
         ("SMARTMATCH_STAGING_RETENTION_DAYS", "8"),
         ("SMARTMATCH_LOGS_RETENTION_DAYS", "181"),
         ("SMARTMATCH_TRAINING_DAYS", "396"),
+        ("SMARTMATCH_RUN_EVENTS_RETENTION_DAYS", "8"),
         ("SMARTMATCH_SMALLEST_GROUP", "1"),
         ("SMARTMATCH_NOTICE_VERSION", "../secret"),
         ("SMARTMATCH_MODEL_NAME", "a/b"),
@@ -193,6 +195,14 @@ def test_a_longer_retention_needs_a_reason(name: str) -> None:
     kept = Settings.model_validate({name: most + 1, "retention_reason": "a pending dispute"})
 
     assert getattr(kept, name) == most + 1
+
+
+def test_a_smaller_group_needs_a_reason() -> None:
+    for reason in (None, " "):
+        with pytest.raises(ValidationError, match="smallest_group must be at least 10"):
+            Settings(smallest_group=9, retention_reason=reason)
+
+    assert Settings(smallest_group=9, retention_reason="a pilot of one school").smallest_group == 9
 
 
 def test_the_password_of_the_database_is_shown_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:

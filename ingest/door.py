@@ -251,7 +251,9 @@ class Door:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                # The work is done: who is slow to read the reply keeps nobody waiting.
+                # The work is done: who is slow to read the reply keeps nobody waiting. The loop
+                # looks at its sockets first, so that few replies are made between two looks.
+                await asyncio.sleep(0)
                 await held.aclose()
             await send(message)
 

@@ -316,5 +316,26 @@ def test_reply_that_nobody_reads_takes_no_turn_and_no_memory_of_bodies(door: Doo
     assert set(read) == {200}
 
 
+def test_few_pages_are_made_before_the_loop_looks_at_its_sockets_again(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(turnstile_module, "PATIENCE_SECONDS", 30.0)
+
+    async def trial() -> tuple[list[int], int]:
+        await ask(door, "/openapi.json")
+        pages = [asyncio.create_task(ask(door, "/openapi.json")) for _ in range(80)]
+        most = done = 0
+        while done < len(pages):
+            await asyncio.sleep(0)
+            before, done = done, sum(page.done() for page in pages)
+            most = max(most, done - before)
+        return [page.result() for page in pages], most
+
+    statuses, most = asyncio.run(trial())
+
+    assert statuses == [200] * 80
+    assert most <= 16
+
+
 def test_body_of_a_consent_is_short(door: Door) -> None:
     assert asyncio.run(ask(door, CONSENT, ANSWER + b" " * 16_384)) == 413

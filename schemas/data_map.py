@@ -239,8 +239,12 @@ TABLES: dict[str, TableMap] = {
     "drift_days": TableMap(
         purpose="improvement: how far a day lies from training",
         kept="metrics_retention_days",
-        erasure=Erasure.STAYS,
-        others="day feature measure rows value bound model_version compared_at",
+        erasure=Erasure.SUBTRACTED,
+        facts="rows value bound",
+        others="day feature measure model_version compared_at",
+        except_for=dict.fromkeys(
+            ("day", "feature", "measure", "model_version", "compared_at"), Erasure.STAYS
+        ),
     ),
     "purges": TableMap(
         purpose="evidence that nothing is kept too long (GDPR article 5 (2))",

@@ -21,7 +21,7 @@ from schemas.clock import micros, moment
 from schemas.consents import Options
 from schemas.errors import ConsentRequired, SmartMatchError
 from schemas.tables import consents, erasures, subjects, versions
-from warehouse import lineage, withdrawals
+from warehouse import drift_days, lineage, withdrawals
 from warehouse.engine import add_to, reading
 
 if TYPE_CHECKING:
@@ -121,7 +121,8 @@ def record(
     if known is not None and known.options.analytics and not entry.options.analytics:
         withdrawals.count_up(connection)
     if known is not None and known.options.improvement and not entry.options.improvement:
-        lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
+        learned = lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
+        drift_days.forget(connection, known.subject, learned)
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
     recorded_at = _append(connection, seq, ledger_id, entry)

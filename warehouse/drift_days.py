@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, or_, select
 
-from schemas.clock import day_number, iso_day, micros
-from schemas.tables import drift_days
+from schemas.clock import MICROS_PER_DAY, day_number, iso_day, micros
+from schemas.tables import drift_days, matches
+from warehouse import lineage, marks
 from warehouse.engine import reading, writing
+from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from sqlalchemy import Engine
+    from sqlalchemy import ColumnElement, Connection, Engine
 
     from warehouse.leases import Lease
 
@@ -59,6 +61,33 @@ def keep(
         connection.execute(delete(drift_days).where(drift_days.c.day >= since_day))
         if rows:
             connection.execute(drift_days.insert(), rows)
+
+
+@on_ground(Ground.ERASURE)
+def forget(connection: Connection, subject: int, learned: Sequence[str]) -> None:
+    """Take away the comparisons that somebody who leaves has a part in.
+
+    All comparisons with a version go together: single days that are missing would tell when the
+    person was there. The next comparison makes its days anew. Call it before anything of the
+    subject is deleted.
+
+    Args:
+        connection: The transaction in which they leave.
+        subject: Who leaves.
+        learned: The versions that learned from them.
+    """
+    compared = drift_days.alias()
+    days = select(matches.c.day).where(matches.c.subject == subject)
+    theirs: list[ColumnElement[bool]] = [compared.c.day.in_(days)]
+    purged_since = lineage.purged_since(connection, subject)
+    if purged_since is not None:
+        theirs.append(compared.c.day >= purged_since // MICROS_PER_DAY)
+    held_against = select(compared.c.model_version).where(or_(*theirs))
+    version = drift_days.c.model_version
+    gone = delete(drift_days)
+    if not marks.may_be_unbooked(connection):
+        gone = gone.where(version.in_(learned) | version.in_(held_against))
+    connection.execute(gone)
 
 
 def drift(engine: Engine, days: int, as_of: datetime, *, published: bool) -> dict[str, Any]:

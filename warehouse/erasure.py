@@ -27,7 +27,7 @@ from schemas.tables import (
     subjects,
     versions,
 )
-from warehouse import accounts, lineage, runs
+from warehouse import accounts, drift_days, lineage, runs
 from warehouse.engine import add_to, reading, writing
 from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
@@ -112,6 +112,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
         )
         before = rows_of(connection, subject)
         models = lineage.mark_erased(connection, subject, moment(time.time_ns() // 1_000))
+        drift_days.forget(connection, subject, models)
         metrics = subtract_subject(connection, subject)
         deleted = {
             "receipts": _delete_receipts(connection, subject),

@@ -299,8 +299,8 @@ def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
             events.c.occurred_at >= training_sets.c.since,
         )
     )
-    purged_since = _purged_since(connection, subject)
-    read = proposed if purged_since is None else proposed | (training_sets.c.as_of >= purged_since)
+    purged = purged_since(connection, subject)
+    read = proposed if purged is None else proposed | (training_sets.c.as_of >= purged)
     rows = connection.execute(
         select(training_sets.c.version, consents.c.entry_hash)
         .select_from(training_sets)
@@ -312,7 +312,7 @@ def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
 
 
 @on_ground(Ground.ACCOUNTABILITY)
-def _purged_since(connection: Connection, subject: int) -> int | None:
+def purged_since(connection: Connection, subject: int) -> int | None:
     """Return the first answer of a subject of whom a purge may have deleted rows, else None.
 
     A model that learned from a purged row is still named.

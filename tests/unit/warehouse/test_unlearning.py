@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import random
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import SecretStr
 
+from matching.drift import drift
 from matching.model import first_champion
 from matching.training import Retraining, retrain
+from matching.watching import split
+from schemas.clock import day_number
 from schemas.events import EventKind
+from tasks.drift import measured
 from tests.histories import tables
 from tests.population import RUN, answer, arrive, days_before, event, process
+from warehouse import drift_days
 from warehouse.engine import connect, create_tables
 from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
@@ -20,7 +26,7 @@ from warehouse.leases import lease
 from warehouse.training import read_training
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -99,3 +105,55 @@ def test_sums_and_model_are_those_of_a_history_in_which_the_person_never_was(
     assert left.model.to_json() == never.model.to_json()
     assert (left.training_rows, left.metrics) == (never.training_rows, never.metrics)
     assert left.verdict == never.verdict
+
+
+def watch(engine: Engine) -> None:
+    rows = read_training(engine, since_day=0, as_of=RUN).frame
+    champion = first_champion()
+    watched = split(rows, champion, today=RUN.date() + timedelta(days=1), smallest=2)
+    found = drift(watched.reference, watched.current, champion)
+    with lease(engine, "watch_drift", 60.0) as held:
+        since = day_number(RUN) - 10
+        drift_days.keep(engine, held, measured(found), "1", since_day=since, at=RUN)
+
+
+def compared(engine: Engine) -> dict[str, Any]:
+    features: dict[str, Any] = drift_days.drift(engine, 700, RUN, published=False)["features"]
+    return features
+
+
+def put(engine: Engine, back: int, version: str) -> None:
+    one = drift_days.Measured(day_number(RUN) - back, "score", "calibration", 40, 0.1, 0.2)
+    with lease(engine, "watch_drift", 60.0) as held:
+        drift_days.keep(engine, held, [one], version, since_day=one.day, at=RUN)
+
+
+def erase(engine: Engine, subject: int) -> None:
+    request = begin(engine, subject, RUN)
+    with lease(engine, "erase_subject", 60.0) as held:
+        delete_subject(engine, request, held)
+
+
+def withdraw(engine: Engine, subject: int) -> None:
+    assert subject
+    answer(engine, LEAVING, "analytics", "preferences")
+
+
+@pytest.mark.parametrize("leave", [erase, withdraw])
+def test_drift_is_that_of_a_history_in_which_the_person_never_was(
+    engine: Engine, other_engine: Engine, leave: Callable[[Engine, int], None]
+) -> None:
+    people = live(engine)
+    live(other_engine, without=LEAVING)
+    for one in (engine, other_engine):
+        put(one, 400, "0")
+        watch(one)
+    with_them, never = compared(engine), compared(other_engine)
+    assert with_them != never
+
+    leave(engine, people[LEAVING])
+
+    left = compared(engine)["score"]["calibration"]
+    assert [day["model_version"] for day in left] == ["0"]
+    watch(engine)
+    assert compared(engine) == never

@@ -31,6 +31,8 @@ pytestmark = [
 ]
 
 WRITERS = 2
+PAUSE_SECONDS = 0.02
+"""So that on a slow machine the database does not grow faster than it can be searched."""
 _SEEN_BY_OTHERS_SECONDS = 0.5
 _VISIT = """
 import sqlite3, sys
@@ -51,17 +53,19 @@ class Trial:
 
     def live(self, person: str) -> list[str]:
         """Return what is wrong after an erasure, a visit and a kill."""
-        writers = started(self._server, WRITERS)
-        with httpx.Client(base_url=self._server.url, timeout=60) as client:
-            allow(client, person)
-            body = proposed(user_id=person)
-            assert client.post("/api/tracking/event/match-proposed", json=body).status_code == 200
-            erase(client, person)
-        subprocess.run([sys.executable, "-I", "-S", "-c", _VISIT, self._database], check=True)
-        before = sum(len(writer.acknowledged) for writer in writers)
-        time.sleep(_SEEN_BY_OTHERS_SECONDS)
-        self._server.kill()
-        acknowledged = stopped(writers)
+        writers = started(self._server, WRITERS, PAUSE_SECONDS)
+        try:
+            with httpx.Client(base_url=self._server.url, timeout=60) as client:
+                allow(client, person)
+                event = proposed(user_id=person)
+                assert client.post("/api/tracking/event/match-proposed", json=event).is_success
+                erase(client, person)
+            subprocess.run([sys.executable, "-I", "-S", "-c", _VISIT, self._database], check=True)
+            before = sum(len(writer.acknowledged) for writer in writers)
+            time.sleep(_SEEN_BY_OTHERS_SECONDS)
+        finally:
+            self._server.kill()
+            acknowledged = stopped(writers)
         silent = len(acknowledged) == before
         return [*self._wrong(acknowledged), *(["nothing was taken any more"] if silent else [])]
 

@@ -23,9 +23,10 @@ WRITERS = 8
 class Writer(threading.Thread):
     """Sends events one by one and in batches, and sends again what was not answered."""
 
-    def __init__(self, port: int, seed: int) -> None:
+    def __init__(self, port: int, seed: int, pause_seconds: float = 0.0) -> None:
         super().__init__(daemon=True)
         self._port = port
+        self._pause_seconds = pause_seconds
         self._random = random.Random(seed)
         self._stop_now = threading.Event()
         self.acknowledged: set[uuid.UUID] = set()
@@ -43,6 +44,8 @@ class Writer(threading.Thread):
                 for number in range(self._random.choice((1, 1, 1, 40)))
             ]
             unanswered = [] if self._send(connection, events) else events
+            if self._pause_seconds:
+                self._stop_now.wait(self._pause_seconds)
 
     def _send(self, connection: HTTPConnection, events: list[dict[str, Any]]) -> bool:
         path, body = "/api/tracking/events", json.dumps(events)
@@ -62,12 +65,12 @@ class Writer(threading.Thread):
         return False
 
 
-def started(server: ForkedServer, count: int = WRITERS) -> list[Writer]:
+def started(server: ForkedServer, count: int = WRITERS, pause_seconds: float = 0.0) -> list[Writer]:
     """Start a server, let its one person consent, and start writers."""
     server.start()
     with httpx.Client(base_url=server.url, timeout=60) as client:
         allow(client)
-    writers = [Writer(server.port, seed) for seed in range(count)]
+    writers = [Writer(server.port, seed, pause_seconds) for seed in range(count)]
     for writer in writers:
         writer.start()
     return writers

@@ -4,19 +4,32 @@ from __future__ import annotations
 
 import itertools
 import os
+import random
 import shutil
 import time
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import create_engine, func, select, update
 from sqlalchemy.engine import make_url
 
 from schemas.clock import MICROS_PER_DAY, moment
-from schemas.tables import block_sums, blocks, erasures, events, purges, receipts, runs
+from schemas.tables import (
+    block_sums,
+    blocks,
+    erasures,
+    events,
+    matches,
+    purges,
+    receipts,
+    rejected,
+    runs,
+    staged,
+    subjects,
+)
 from tests.histories import admit, consent, history, make_row, process, stage, tables
 from warehouse.audit import balance
-from warehouse.engine import connect, create_tables, reading
+from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.erasure_requests import begin
 
 if TYPE_CHECKING:
@@ -28,6 +41,9 @@ if TYPE_CHECKING:
 PEOPLE = 14
 EVENTS = 240
 REQUEST_ABOUT = 3
+_RANDOM = random.Random(3)
+LEAVER = _RANDOM.getrandbits(62)
+"""Who has number 3 where nobody leaves: a search for it has to find nobody else."""
 
 _numbers = itertools.count()
 
@@ -83,8 +99,18 @@ def _aged(engine: Engine) -> None:
 
 
 def _asked_to_erase(engine: Engine) -> None:
+    """The same, and one of the people asked to be erased, with marks as random as real ones."""
     _processed(engine)
-    begin(engine, REQUEST_ABOUT, moment(now()))
+    with writing(engine) as connection:
+        for table in (staged, rejected, events, matches, subjects):
+            chosen = update(table).where(table.c.subject == REQUEST_ABOUT)
+            connection.execute(chosen.values(subject=LEAVER))
+        connection.execute(
+            update(subjects)
+            .where(subjects.c.subject == LEAVER)
+            .values(pseudonym=_RANDOM.randbytes(32), ledger_id=_RANDOM.randbytes(16))
+        )
+    begin(engine, LEAVER, moment(now()))
 
 
 STATES = {

@@ -9,7 +9,8 @@ finish their request; rounds are interleaved and medians taken.
 All processes share the machine, so that a flood also takes processor time from the client that
 measures. How much that alone costs is measured as well: beside the same flood of a server of
 its own that does nothing. Both ratios are printed, to normal traffic alone and to normal traffic
-beside that flood; the second is what the server has to answer for.
+beside that flood; the second is what the server has to answer for. Ten times the normal traffic,
+beside slow clients, leaves the processors idle at times: there the first ratio counts.
 """
 
 from __future__ import annotations
@@ -81,6 +82,7 @@ class Overload:
         flood: Beside a flood of single events.
         batch_flood: Beside a flood of batches.
         slow: Beside connections that never finish their request.
+        tenfold: Beside those and ten times as much normal traffic.
         memory_growth: Largest resident memory in any situation, to that at a tenth of the floods.
         healthy_seconds: From the end of a flood until the server calls itself ready and
             acknowledges an event; the longest.
@@ -91,6 +93,7 @@ class Overload:
     flood: Situation
     batch_flood: Situation
     slow: Situation
+    tenfold: Situation
     memory_growth: float
     healthy_seconds: float
 
@@ -105,6 +108,11 @@ class Overload:
         return self._worst / self.idle_flood.p99_ms
 
     @property
+    def tenfold_to_alone(self) -> float:
+        """The p99 beside ten times the traffic and slow clients, to that alone."""
+        return self.tenfold.p99_ms / self.alone.p99_ms
+
+    @property
     def _worst(self) -> float:
         return max(one.p99_ms for one in (self.flood, self.batch_flood, self.slow))
 
@@ -112,7 +120,7 @@ class Overload:
 def overload(home: Path, url: str | None = None, *, seconds: float, rounds: int) -> Overload:
     """Serve in a new home on loopback, overload the server, and return what normal traffic met.
 
-    It takes about ``rounds * (5 * seconds + 8)`` seconds, and leaves no process behind.
+    It takes about ``rounds * (6 * seconds + 12)`` seconds, and leaves no process behind.
 
     Args:
         home: Where the server keeps everything; made.
@@ -150,6 +158,7 @@ def _measure(target: Target, sink: Target, seconds: float, rounds: int) -> Overl
         "flood": lambda seed: _flood(target, seconds, seed),
         "batch_flood": lambda seed: _flood(target, seconds, seed, batch=BATCH_EVENTS),
         "slow": lambda _seed: _slow(target),
+        "tenfold": lambda seed: _tenfold(target, seconds, seed),
     }
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in beside}
     healthy = peak = 0.0
@@ -217,10 +226,13 @@ def _start(
 
 
 @contextmanager
-def _flood(target: Target, seconds: float, seed: int, batch: int = 0) -> Iterator[dict[str, int]]:
+def _flood(
+    target: Target, seconds: float, seed: int, *, batch: int = 0, pause: float = 0.0
+) -> Iterator[dict[str, int]]:
     """Flood a server; afterwards there are in what is yielded the flood's replies by status."""
     connections = BATCH_CONNECTIONS if batch else FLOOD_CONNECTIONS
-    process = _start(target, connections, seconds + _LONGER_SECONDS, batch=batch, seed=seed)
+    longer = seconds + _LONGER_SECONDS
+    process = _start(target, connections, longer, pause=pause, batch=batch, seed=seed)
     statuses: dict[str, int] = {}
     try:
         yield statuses
@@ -236,6 +248,12 @@ def _slow(target: Target) -> Iterator[dict[str, int]]:
             held.enter_context(connection)
             connection.sendall(_UNFINISHED[number % len(_UNFINISHED)])
         yield {}
+
+
+@contextmanager
+def _tenfold(target: Target, seconds: float, seed: int) -> Iterator[dict[str, int]]:
+    with _slow(target), _flood(target, seconds, seed, pause=NORMAL_PAUSE) as statuses:
+        yield statuses
 
 
 def _seconds_to_health(target: Target) -> float:
@@ -268,6 +286,7 @@ _NAMES = {
     "flood": "beside a flood of single events",
     "batch_flood": "beside a flood of batches",
     "slow": "beside slow clients",
+    "tenfold": "beside slow clients and ten times the traffic",
 }
 
 

@@ -25,6 +25,8 @@ T = TypeVar("T")
 _LARGEST_CHUNK = 512
 """SQLite takes 32,766 parameters a statement."""
 _SMALLEST_POWER = 64
+_EIGHTS_FROM = 24
+"""A second statement costs more than the memory of one for each number of rows up to this."""
 
 
 def insert_rows(
@@ -108,14 +110,17 @@ def _insert_new_postgres(
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut rows into runs of a power of two, and one of what is left below the smallest of these.
+    """Cut rows into runs of a power of two, then of a multiple of eight, and of what is left.
 
-    So few different statements arise that the driver keeps each of them prepared.
+    So few different statements arise that the driver keeps each of them prepared, and that all of
+    them take little memory.
     """
     start, left = 0, len(rows)
     while left:
-        power = min(_LARGEST_CHUNK, 1 << (left.bit_length() - 1))
-        size = power if left > _SMALLEST_POWER else left
+        if left > _SMALLEST_POWER:
+            size = min(_LARGEST_CHUNK, 1 << (left.bit_length() - 1))
+        else:
+            size = left - left % 8 if left > _EIGHTS_FROM else left
         yield rows[start : start + size]
         start, left = start + size, left - size
 

@@ -193,3 +193,9 @@ def test_chunks_hold_every_row_once_in_order(size: int) -> None:
 
     assert [row for chunk in chunks for row in chunk] == list(range(size))
     assert all(len(chunk) <= 512 for chunk in chunks)
+
+
+def test_chunks_are_of_few_sizes_because_each_is_a_statement_that_stays_prepared() -> None:
+    sizes = {len(chunk) for size in range(3_000) for chunk in _chunks(range(size))}
+
+    assert len(sizes) <= 33

@@ -209,14 +209,17 @@ def test_withdrawal_deletes_what_waits_of_the_person_and_of_nobody_else(
     assert any(b"ana" in path.read_bytes() for path in tmp_path.iterdir())
 
 
-def test_delivered_events_leave_no_byte_on_disk(
-    server: PlainServer, collector: EventCollector, make_event: MakeEvent, tmp_path: Path
-) -> None:
+def deliver_many(server: PlainServer, collector: EventCollector, make_event: MakeEvent) -> None:
     server.grant(SECRET)
-
     for number in range(300):
         collector.collect_event(make_event(SECRET, f"m-{number}"))
     assert collector.flush() is True
+
+
+def test_delivered_events_leave_no_byte_on_disk(
+    server: PlainServer, collector: EventCollector, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    deliver_many(server, collector, make_event)
     collector.close()
 
     assert len(server.state.events) == 300
@@ -226,10 +229,7 @@ def test_delivered_events_leave_no_byte_on_disk(
 def test_delivered_events_leave_no_byte_within_seconds(
     server: PlainServer, collector: EventCollector, make_event: MakeEvent, tmp_path: Path
 ) -> None:
-    server.grant(SECRET)
-    for number in range(300):
-        collector.collect_event(make_event(SECRET, f"m-{number}"))
-    assert collector.flush() is True
+    deliver_many(server, collector, make_event)
     deadline = time.monotonic() + 4.0
 
     while any(SECRET.encode() in path.read_bytes() for path in tmp_path.iterdir()):

@@ -28,6 +28,7 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
+from warehouse.by_subject import of_subject
 from warehouse.engine import reading
 from warehouse.lineage import unbooked_note, versions_of
 from warehouse.purposes import Ground, on_ground
@@ -147,7 +148,8 @@ def _rows(
     connection: Connection, table: Table, subject: int, maker: _Maker
 ) -> list[dict[str, Any]]:
     order = table.c.first_at if "first_at" in table.c else table.c.seq
-    rows = connection.execute(select(table).where(table.c.subject == subject).order_by(order))
+    theirs = of_subject(connection, table, subject)
+    rows = connection.execute(select(table).where(theirs).order_by(order))
     return [maker.plain(row) for row in rows.mappings()]
 
 

@@ -153,6 +153,8 @@ def replace_rows(
     names: Sequence[str],
     keys: Sequence[str],
     rows: Iterable[tuple[Any, ...]],
+    *,
+    kept: Sequence[str] = (),
 ) -> None:
     """Insert rows, or replace those that have the same key.
 
@@ -162,9 +164,11 @@ def replace_rows(
         names: Its columns, in the order of the rows' fields.
         keys: Columns of its primary key.
         rows: The rows; no key twice.
+        kept: Columns of which a row that is there has the value already.
     """
     fields = ", ".join(names)
-    fresh = ", ".join(f"{name} = excluded.{name}" for name in names if name not in keys)
+    changed = [name for name in names if name not in keys and name not in kept]
+    fresh = ", ".join(f"{name} = excluded.{name}" for name in changed)
     upsert = f"ON CONFLICT ({', '.join(keys)}) DO UPDATE SET {fresh}"
     if is_postgres(connection):
         draft = copy_to_draft(connection, table, names, rows)

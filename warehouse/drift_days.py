@@ -9,6 +9,7 @@ from sqlalchemy import delete, or_, select
 from schemas.clock import MICROS_PER_DAY, day_number, iso_day, micros
 from schemas.tables import drift_days, matches
 from warehouse import lineage, marks
+from warehouse.by_subject import of_subject
 from warehouse.engine import reading, writing
 from warehouse.purposes import Ground, on_ground
 
@@ -77,7 +78,7 @@ def forget(connection: Connection, subject: int, learned: Sequence[str]) -> None
         learned: The versions that learned from them.
     """
     compared = drift_days.alias()
-    days = select(matches.c.day).where(matches.c.subject == subject)
+    days = select(matches.c.day).where(of_subject(connection, matches, subject))
     theirs: list[ColumnElement[bool]] = [compared.c.day.in_(days)]
     purged_since = lineage.purged_since(connection, subject)
     if purged_since is not None:

@@ -28,6 +28,7 @@ from schemas.tables import (
     versions,
 )
 from warehouse import accounts, drift_days, lineage, runs
+from warehouse.by_subject import of_subject
 from warehouse.engine import add_to, reading, writing
 from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
@@ -174,7 +175,7 @@ def rows_of(connection: Connection, subject: int) -> dict[str, int]:
     """Count the rows of a subject, by table."""
     return {
         table.name: connection.execute(
-            select(func.count()).select_from(table).where(table.c.subject == subject)
+            select(func.count()).select_from(table).where(of_subject(connection, table, subject))
         ).scalar_one()
         for table in (staged, rejected, events, matches, subjects)
     }
@@ -187,14 +188,15 @@ def keys_of(connection: Connection, subject: int) -> list[bytes]:
         event_id
         for table in (staged, rejected, events)
         for event_id in connection.execute(
-            select(table.c.event_id).where(table.c.subject == subject)
+            select(table.c.event_id).where(of_subject(connection, table, subject))
         ).scalars()
     }
     others = matches.alias()
     shared = exists().where(
         others.c.match_key == matches.c.match_key, others.c.subject != matches.c.subject
     )
-    alone = select(matches.c.match_key).where(matches.c.subject == subject, ~shared)
+    theirs = of_subject(connection, matches, subject)
+    alone = select(matches.c.match_key).where(theirs, ~shared)
     numbers = connection.execute(alone).scalars()
     return sorted(keys | {number.to_bytes(8, "big", signed=True) for number in numbers})
 
@@ -203,13 +205,13 @@ def keys_of(connection: Connection, subject: int) -> list[bytes]:
 def _delete_receipts(connection: Connection, subject: int) -> int:
     total = 0
     for table in (staged, rejected, events):
-        ids = select(table.c.event_id).where(table.c.subject == subject)
+        ids = select(table.c.event_id).where(of_subject(connection, table, subject))
         total += connection.execute(delete(receipts).where(receipts.c.event_id.in_(ids))).rowcount
     return total
 
 
 def _delete_rows(connection: Connection, table: Table, subject: int) -> int:
-    return connection.execute(delete(table).where(table.c.subject == subject)).rowcount
+    return connection.execute(delete(table).where(of_subject(connection, table, subject))).rowcount
 
 
 def read_in(connection: Connection, request: str) -> Erasure:

@@ -28,6 +28,7 @@ from schemas.purposes import Purpose
 from schemas.tables import consents, events, matches, purges, subjects, training_sets
 from schemas.tables import runs as requests
 from warehouse import bulk, marks, runs
+from warehouse.by_subject import of_subject
 from warehouse.engine import is_postgres, reading
 from warehouse.purposes import Ground, consented_sql, on_ground
 
@@ -292,7 +293,7 @@ def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
     )
     proposed = exists(
         select(events.c.seq).where(
-            events.c.subject == subject,
+            of_subject(connection, events, subject),
             events.c.kind == EventKind.PROPOSED,
             events.c.seq <= training_sets.c.event_seq,
             events.c.occurred_at <= training_sets.c.as_of,
@@ -330,7 +331,7 @@ def purged_since(connection: Connection, subject: int) -> int | None:
 
 @on_ground(Ground.ACCOUNTABILITY)
 def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
-    learned = _entries(row)
+    learned = _entries(connection, row)
     held = [entry for (entry,) in connection.execute(learned)]
     purged = connection.execute(
         select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)
@@ -351,7 +352,7 @@ def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
 
 
 @on_ground(Ground.ACCOUNTABILITY)
-def _entries(version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
+def _entries(connection: Connection, version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
     """Select the entries under which a version learned, of those whom the database holds.
 
     Person by person and not row by row: their proposals are looked for until the first.
@@ -364,7 +365,7 @@ def _entries(version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
     )
     proposed = exists(
         select(events.c.seq).where(
-            events.c.subject == subjects.c.subject,
+            of_subject(connection, events, subjects.c.subject),
             events.c.kind == EventKind.PROPOSED,
             events.c.seq <= version.event_seq,
             events.c.occurred_at <= version.as_of,

@@ -157,23 +157,30 @@ def write_matches(connection: Connection, rows: Columns) -> None:
     """Insert match rows, or replace those of the same (match_key, subject).
 
     On PostgreSQL a row lies in the month of its day, and no index spans the months: a row whose
-    day has changed is taken out where it was stored. Whoever writes holds ``lock_sums`` and has
-    read the rows under it, so nobody else can have stored one meanwhile.
+    day has changed is taken out where it was stored. On SQLite a column that is written has its
+    indices written, changed or not: the day of most rows is left alone. Whoever writes holds
+    ``lock_sums`` and has read the rows under it, so nobody else can have stored one meanwhile.
 
     Args:
         connection: The transaction; it holds ``lock_sums``.
         rows: Rows as ``matches.merge`` returns them.
     """
-    keys = ["match_key", "subject"]
+    names, keys = list(_WRITE), ["match_key", "subject"]
+    fresh, moved = rows["stored_day"] == ABSENT, _moved(rows)
+    bulk.append_rows(connection, "matches", names, _lines(take(rows, fresh)))
     if is_postgres(connection):
-        keys.append("day")
-        _take_out(connection, take(rows, _moved(rows)))
-        # What is new goes straight to its month: an upsert would come by way of a draft.
-        fresh = rows["stored_day"] == ABSENT
-        bulk.append_rows(connection, "matches", list(_WRITE), _lines(take(rows, fresh)))
-        rows = take(rows, ~fresh)
+        _take_out(connection, take(rows, moved))
+        _replace(connection, [*keys, "day"], take(rows, ~fresh))
+    else:
+        _replace(connection, keys, take(rows, moved))
+        _replace(connection, keys, take(rows, ~fresh & ~moved), kept=("day",))
+
+
+def _replace(
+    connection: Connection, keys: list[str], rows: Columns, kept: Sequence[str] = ()
+) -> None:
     if len(rows["subject"]):
-        bulk.replace_rows(connection, "matches", list(_WRITE), keys, _lines(rows))
+        bulk.replace_rows(connection, "matches", list(_WRITE), keys, _lines(rows), kept=kept)
 
 
 def _lines(rows: Columns) -> Iterator[tuple[Any, ...]]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FIRST = "0001"
 """The schema of databases that were made before revisions were noted."""
 
-HEAD = "0006"
+HEAD = "0007"
 """The schema of this code: the newest file in ``migrations/versions``."""
 
 _TABLE = "alembic_version"

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from schemas.purposes import Purpose
+from schemas.tables import matches
 from warehouse import bulk
+from warehouse.by_subject import any_stretch
 from warehouse.contributions import change
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
 from warehouse.matches import take
@@ -198,7 +200,8 @@ def _recount_matches(connection: Connection, added: list[int], removed: list[int
     """Change the sums by what some subjects' being counted or not makes of their matches."""
     which = {"subjects": bulk.numbers(connection, [*added, *removed])}
     here = bulk.among(connection, "subject", "subjects")
-    wanted = f"m.match_key IN (SELECT match_key FROM matches WHERE {here})"
+    somewhere = any_stretch(connection, matches)
+    wanted = f"m.match_key IN (SELECT match_key FROM matches WHERE {here} AND {somewhere})"
     rows = read_matches(connection, Purpose.ANALYTICS, wanted, which)
     before, subject = rows["counted"], rows["subject"]
     after = (before | np.isin(subject, added)) & ~np.isin(subject, removed)

@@ -149,15 +149,19 @@ def partitions_of(engine: Engine) -> dict[str, tuple[Any, ...]]:
 
 
 def keys_of(engine: Engine) -> dict[str, tuple[list[str], list[str]]]:
-    """Return the key and the indices of each table."""
-    found = inspect(engine)
-    return {
-        name: (
-            found.get_pk_constraint(name)["constrained_columns"],
-            sorted(map(str, found.get_indexes(name))),
-        )
-        for name in found.get_table_names()
-    }
+    """Return the key of each table, and its indices as they are written in SQL."""
+    query, found = "SELECT indexdef FROM pg_indexes WHERE tablename = :name", inspect(engine)
+    if engine.dialect.name == "sqlite":
+        # What is indexed by an expression is not told by the inspector.
+        query = "SELECT sql FROM sqlite_master WHERE type = 'index' AND tbl_name = :name"
+    with reading(engine) as connection:
+        return {
+            name: (
+                found.get_pk_constraint(name)["constrained_columns"],
+                sorted(str(sql) for sql in connection.scalars(text(query), {"name": name})),
+            )
+            for name in found.get_table_names()
+        }
 
 
 def differences(engine: Engine) -> list[Any]:

@@ -1,11 +1,14 @@
 """Events of a market, laid into staging as the server would have lain them.
 
 A proposal is made to both parties of a match; each looks, decides, rates and completes with
-delays of minutes to days, so that the events of one match lie in several partitions.
+delays of minutes to days. All lie in order of arrival, so that the events of one match lie in
+several partitions.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,9 +21,12 @@ from warehouse.engine import writing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from typing import Any
 
     from numpy.typing import NDArray
     from sqlalchemy import Engine
+
+    _Row = tuple[Any, ...]
 
 NAMES = (
     "event_id", "kind", "subject", "match_key", "session_key", "occurred_at", "received_at",
@@ -35,6 +41,7 @@ _KINDS = (
     EventKind.COMPLETED,
 )
 _CHUNK_MATCHES = 20_000
+_OCCURRED_AT = itemgetter(NAMES.index("occurred_at"))
 _DELAYS_US = np.array([0, 0.002, 0.02, 0.2, 1.0]) * MICROS_PER_DAY
 
 
@@ -55,13 +62,23 @@ def fill(
     matches = events // 10
     subjects = max(200, matches // 5)
     _admit(engine, subjects, now)
+    later: list[_Row] = []
     for first in range(0, matches, _CHUNK_MATCHES):
-        count = min(_CHUNK_MATCHES, matches - first)
-        share = (first / matches, (first + count) / matches)
-        rows = _rows(draw, count, subjects, share, now=now, days=days, versions=versions)
+        until = min(first + _CHUNK_MATCHES, matches)
+        step = (days - 2) * MICROS_PER_DAY / matches
+        begin, end = (now - days * MICROS_PER_DAY + int(n * step) for n in (first, until))
+        made = _rows(draw, until - first, subjects, (begin, end), versions=versions)
+        ready, later = _until(end if until < matches else now, [*later, *made])
         with writing(engine) as connection:
-            bulk.append_rows(connection, "staged", NAMES, rows)
-            accounts.add(connection, {(accounts.STORED, ""): count * 10})
+            bulk.append_rows(connection, "staged", NAMES, ready)
+            accounts.add(connection, {(accounts.STORED, ""): len(ready)})
+
+
+def _until(end: int, rows: list[_Row]) -> tuple[list[_Row], list[_Row]]:
+    """Part rows in two, each in order of arrival: those from before a time, and the later ones."""
+    rows.sort(key=_OCCURRED_AT)
+    cut = bisect_left(rows, end, key=_OCCURRED_AT)
+    return rows[:cut], rows[cut:]
 
 
 def _admit(engine: Engine, count: int, now: int) -> None:
@@ -80,27 +97,23 @@ def _rows(
     draw: np.random.Generator,
     matches: int,
     subjects: int,
-    share: tuple[float, float],
+    span: tuple[int, int],
     *,
-    now: int,
-    days: int,
     versions: int,
-) -> Iterator[tuple[object, ...]]:
-    """Yield the events of some matches in order of arrival."""
+) -> Iterator[_Row]:
+    """Yield the events of some matches that are proposed between two times."""
     key = np.repeat(draw.integers(1, 2**62, matches), 2)
     subject = draw.integers(1, subjects + 1, matches * 2)
-    span = days * MICROS_PER_DAY
-    start = now - span + np.repeat(draw.uniform(*share, matches), 2) * (span - 2 * MICROS_PER_DAY)
+    start = np.repeat(draw.uniform(*span, matches), 2)
     score = draw.beta(4, 3, (matches * 2, 5)).round(4)
     accepted = draw.uniform(size=matches * 2) < score.mean(axis=1)
     delay = _DELAYS_US * draw.uniform(0.5, 1.5, (matches * 2, 5))
     at = (start[:, None] + delay).astype(np.int64)
-    order = np.argsort(at, axis=None, kind="stable")
     texts = _payloads(draw, score, versions)
     ids = draw.bytes(16 * at.size)
     kinds: NDArray[np.int64] = np.tile([0, 1, 3, 4, 5], (matches * 2, 1))
     kinds[accepted, 2] = 2
-    for place in order.tolist():
+    for place in range(at.size):
         row, step = divmod(place, 5)
         moment = int(at[row, step])
         yield (

@@ -38,7 +38,8 @@ def view(text: str) -> View:
     """Spell a text in NFKC, without invisible characters, with plain dashes, dots and spaces.
 
     Compatibility forms are folded cluster by cluster (a letter with its accents), so that
-    every offset can be carried back. Digits of other scripts become ASCII digits.
+    every offset can be carried back. Digits of other scripts become ASCII digits, and marks
+    that are part of no letter (strokes, underlines, variation selectors) are left out.
     Placeholders pass unchanged.
     """
     spelling = _Spelling()
@@ -77,7 +78,7 @@ class _Spelling:
         position = start
         while position < end:
             after = position + 1
-            while after < end and unicodedata.combining(text[after]):
+            while after < end and _is_mark(text[after]):
                 after += 1
             for letter in _plain(text[position:after]):
                 self.letters.append(letter)
@@ -96,7 +97,11 @@ def _plain(cluster: str) -> str:
         return "\ufffd"
     # The acute accent as an apostrophe is looked up first: NFKC makes it a space.
     folded = _ALIKE.get(cluster) or unicodedata.normalize("NFKC", cluster)
-    return "".join(_ALIKE.get(letter, _digit(letter)) for letter in folded)
+    return "".join(_ALIKE.get(letter, _digit(letter)) for letter in folded if not _is_mark(letter))
+
+
+def _is_mark(letter: str) -> bool:
+    return unicodedata.category(letter) in {"Mn", "Me"}
 
 
 def _digit(letter: str) -> str:

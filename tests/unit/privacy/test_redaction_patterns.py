@@ -170,6 +170,15 @@ def test_an_invisible_character_is_carried_back_with_its_neighbour() -> None:
     assert seen.original(Span(0, 2, "EMAIL")) == Span(0, 4, "EMAIL")
 
 
+@pytest.mark.parametrize("mark", ["\u0336", "\u0332", "\ufe0f", "\u20dd", "\U000e0100"])
+def test_marks_drawn_over_letters_hide_nothing(mark: str) -> None:
+    text = "écrire à " + "".join(letter + mark for letter in "marie@free.fr") + " ou pas"
+    read = view(text)
+    assert read.text == "écrire à marie@free.fr ou pas"
+    [span] = [read.original(span) for span in patterns.find_emails(read.text)]
+    assert replace(text, [span]) == "écrire à <EMAIL> ou pas"
+
+
 def test_placeholders_are_kept_from_every_span() -> None:
     text = "Karim <PERSON> Benali"
     seen = view(text)

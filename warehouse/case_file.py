@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from warehouse.keyfile import destroy_file, replace_file
+from warehouse.keyfile import changing, destroy_file, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,18 +57,19 @@ def read_case(directory: Path, request: str) -> CaseFile | None:
 
 def write_case(directory: Path, request: str, case: CaseFile) -> None:
     """Write the case file of a request in one step, durably."""
-    replace_file(_path(directory, request), msgspec.json.encode(case))
+    with changing(directory):
+        replace_file(_path(directory, request), msgspec.json.encode(case))
 
 
 def close_case(directory: Path, request: str) -> None:
     """Overwrite and delete the case file of a request; closed already, it is closed."""
-    # Nobody may read it half overwritten: it gives up its name first.
     path = _path(directory, request)
-    with suppress(FileNotFoundError):
-        path.replace(path.with_name(f"{path.name}.closed"))
-    # With it the drafts of writers that were killed.
-    for path in (directory / _FOLDER).glob(f"*{request}.json*"):
-        destroy_file(path)
+    with changing(directory):
+        # Nobody may read it half overwritten: it gives up its name first.
+        with suppress(FileNotFoundError):
+            path.replace(path.with_name(f"{path.name}.closed"))
+        for left in (directory / _FOLDER).glob(f"*{request}.json*"):
+            destroy_file(left)
 
 
 def merged(pseudonyms: Iterable[bytes], known: CaseFile | None) -> list[bytes]:

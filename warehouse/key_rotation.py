@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select
 
-from schemas.errors import InvalidInput
+from schemas.errors import InvalidInput, SmartMatchError
 from schemas.tables import subjects
 from warehouse.engine import reading
 from warehouse.keyfile import (
@@ -22,7 +22,8 @@ from warehouse.keyfile import (
     DestroyedKey,
     KeyRing,
     PseudonymKey,
-    locked,
+    changing,
+    copies_of,
     read_ring,
     replace_ring,
 )
@@ -36,6 +37,10 @@ LEAD_SECONDS = 60.0
 """A new key begins so much later; servers look at the key file several times a second."""
 
 _MICROS = 1_000_000
+
+
+class KeyCopied(SmartMatchError):
+    """A file beside the key file holds the key as well; nothing was destroyed."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def rotate(directory: Path, now: int, *, lead_seconds: float = LEAD_SECONDS) -> 
     Raises:
         KeyMissing: There is no key file.
     """
-    with locked(directory):
+    with changing(directory):
         ring = read_ring(directory)
         since = max(now + round(lead_seconds * _MICROS), ring.current.since + 1)
         key = PseudonymKey(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), since)
@@ -86,9 +91,10 @@ def destroy(directory: Path, key_id: str, now: int) -> DestroyedKey:
 
     Raises:
         InvalidInput: There is no such key, or new pseudonyms are still made by it.
+        KeyCopied: Another file of the directory holds it.
         KeyMissing: There is no key file.
     """
-    with locked(directory):
+    with changing(directory):
         ring = read_ring(directory)
         found = {key.key_id: key for key in ring.pseudonym_keys}.get(key_id)
         if found is None:
@@ -96,6 +102,9 @@ def destroy(directory: Path, key_id: str, now: int) -> DestroyedKey:
         left = [key for key in ring.pseudonym_keys if key is not found]
         if not any(key.since <= now for key in left if key.since >= found.since):
             raise InvalidInput("key_id", "must not be the key in use; rotate first")
+        if copies := copies_of(directory, found.secret):
+            names = ", ".join(str(path.relative_to(directory)) for path in copies)
+            raise KeyCopied(f"the key is in the key directory a second time: delete {names} first")
         gone = DestroyedKey(key_id, found.since, now)
         replace_ring(directory, KeyRing(left, ring.digest_key, [*ring.destroyed, gone]))
     return gone

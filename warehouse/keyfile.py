@@ -12,6 +12,7 @@ import base64
 import fcntl
 import hmac
 import os
+import re
 import secrets
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 KEY_BYTES = 32
 _RING = "ring.json"
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
+"""Name of what is not whole yet: the name of its file, hidden, and random digits."""
 
 
 class PseudonymKey(msgspec.Struct, frozen=True):
@@ -87,9 +90,12 @@ def has_ring(directory: Path) -> bool:
 def make_ring(directory: Path, now: int) -> KeyRing:
     """Make the key file unless there is one, and return its ring."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if has_ring(directory):
+        return read_ring(directory)
     key = PseudonymKey(secrets.token_hex(4), secrets.token_bytes(KEY_BYTES), now)
     ring = KeyRing([key], secrets.token_bytes(KEY_BYTES))
-    _create(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
+    with changing(directory):
+        _create(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
     return read_ring(directory)
 
 
@@ -122,7 +128,10 @@ def ring_stamp(directory: Path) -> tuple[int, int, int]:
 
 
 def replace_ring(directory: Path, ring: KeyRing) -> None:
-    """Replace the key file in one step, durably, and overwrite the bytes of the one before."""
+    """Replace the key file in one step, durably, and overwrite the bytes of the one before.
+
+    For who is ``changing`` the directory.
+    """
     with (directory / _RING).open("r+b") as before:
         replace_file(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
         _overwrite(before.fileno())
@@ -137,6 +146,31 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
+
+
+@contextmanager
+def changing(directory: Path) -> Iterator[None]:
+    """Lock the directory for who writes files of it, without what killed writers left there.
+
+    Whoever writes a file holds the lock, so that a draft that is found is a dead writer's.
+    """
+    with locked(directory):
+        for path in list(directory.rglob(".*")):
+            if _DRAFT.fullmatch(path.name):
+                _discard(path)
+        yield
+
+
+def copies_of(directory: Path, secret: bytes) -> list[Path]:
+    """List the files beside the key file that hold a secret of it."""
+    written = (secret, base64.b64encode(secret), secret.hex().encode())
+    return sorted(
+        path
+        for path in directory.rglob("*")
+        if path.is_file()
+        and path != directory / _RING
+        and any(form in path.read_bytes() for form in written)
+    )
 
 
 @contextmanager
@@ -162,7 +196,8 @@ def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
     path = directory / "days" / f"{day}.key"
     if make and not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _create(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+        with changing(directory):
+            _create(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)))
     try:
         return base64.b64decode(path.read_bytes(), validate=True)
     except (OSError, ValueError):
@@ -176,7 +211,8 @@ def days_with_keys(directory: Path) -> list[int]:
 
 def destroy_day_key(directory: Path, day: int) -> None:
     """Destroy the key of a day: overwrite its bytes, then delete its file."""
-    destroy_file(directory / "days" / f"{day}.key")
+    with changing(directory):
+        destroy_file(directory / "days" / f"{day}.key")
 
 
 def destroy_file(path: Path) -> None:
@@ -189,11 +225,12 @@ def destroy_file(path: Path) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, in one step, durably."""
+    """Write a file that only its owner may read, in one step, durably.
+
+    For who is ``changing`` the key directory.
+    """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    _create(fresh, content)
-    fresh.replace(path)
+    _draft(path, content).replace(path)
     _sync(path.parent)
 
 
@@ -204,16 +241,31 @@ def _overwrite(handle: int) -> None:
 
 def _create(path: Path, content: bytes) -> None:
     """Create a file that only its owner may read, whole or not at all; keep one that exists."""
+    draft = _draft(path, content)
+    with suppress(FileExistsError):
+        path.hardlink_to(draft)
+    draft.unlink()
+    _sync(path.parent)
+
+
+def _draft(path: Path, content: bytes) -> Path:
+    """Write what is to become a file beside it, durably, and return where."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        path.hardlink_to(draft)
-    draft.unlink()
-    _sync(path.parent)
+    return draft
+
+
+def _discard(draft: Path) -> None:
+    """Destroy a draft; one that is another name of its file already is only a name."""
+    if draft.stat().st_nlink == 1:
+        destroy_file(draft)
+    else:
+        draft.unlink()
+        _sync(draft.parent)
 
 
 def _sync(directory: Path) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -15,17 +19,16 @@ from schemas.consents import Options
 from schemas.errors import InvalidInput
 from schemas.events import MatchDecisionEvent, MatchProposedEvent
 from schemas.tables import staged, subjects
-from warehouse import consents
+from warehouse import consents, keyfile
 from warehouse.engine import reading, writing
-from warehouse.key_rotation import destroy, periods, rotate
+from warehouse.key_rotation import KeyCopied, destroy, periods, rotate
 from warehouse.keyfile import make_ring, read_ring
 from warehouse.notices import Notice
 from warehouse.staging import Outcome, stage
 from warehouse.watch import Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
@@ -155,7 +158,7 @@ def test_a_destroyed_key_makes_those_unlinkable_who_did_not_come_back(
 
 def test_the_bytes_of_a_destroyed_key_are_overwritten(engine: Engine, keys: Path) -> None:
     first = rotate(keys, START, lead_seconds=1)
-    held = keys / "still-open"
+    held = keys.parent / "still-open"
     held.hardlink_to(keys / "ring.json")
     before = held.read_bytes()
 
@@ -164,6 +167,84 @@ def test_the_bytes_of_a_destroyed_key_are_overwritten(engine: Engine, keys: Path
     assert len(held.read_bytes()) == len(before)
     assert b"secret" in before
     assert b"secret" not in held.read_bytes()
+
+
+def die(*_: Any, **__: Any) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def in_a_child(work: Callable[[], Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1] & 0x7F
+
+
+def written(keys: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in keys.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(os, "fsync"), (Path, "replace"), (keyfile, "_sync"), (keyfile, "_overwrite")],
+)
+def test_a_rotation_that_was_killed_leaves_no_copy_of_a_key_that_is_destroyed(
+    module: Any, name: str, keys: Path
+) -> None:
+    first = read_ring(keys).current
+
+    def killed() -> None:
+        setattr(module, name, die)
+        rotate(keys, START, lead_seconds=1)
+
+    assert in_a_child(killed) == signal.SIGKILL
+    fresh = read_ring(keys).current
+    # The draft goes with the next change of any file, and at the latest as the key does.
+    if fresh == first:
+        fresh = rotate(keys, START, lead_seconds=1)
+    destroy(keys, first.key_id, fresh.since + 1)
+
+    assert base64.b64encode(first.secret) not in written(keys)
+    assert [path.name for path in keys.iterdir()] == ["ring.json"]
+
+
+@pytest.mark.parametrize("name", ["hardlink_to", "unlink"])
+def test_a_first_key_file_that_was_killed_as_it_got_its_name_is_kept_whole(
+    name: str, tmp_path: Path
+) -> None:
+    def killed() -> None:
+        setattr(Path, name, die)
+        make_ring(tmp_path, START)
+
+    assert in_a_child(killed) == signal.SIGKILL
+    ring = make_ring(tmp_path, START)
+    fresh = rotate(tmp_path, START, lead_seconds=1)
+
+    assert read_ring(tmp_path).pseudonym_keys == [*ring.pseudonym_keys, fresh]
+    assert [path.name for path in tmp_path.iterdir()] == ["ring.json"]
+
+
+@pytest.mark.parametrize("form", [bytes, base64.b64encode, bytes.hex])
+def test_a_key_of_which_there_is_a_copy_beside_it_is_not_said_to_be_destroyed(
+    form: Callable[[bytes], Any], keys: Path
+) -> None:
+    first = read_ring(keys).current
+    fresh = rotate(keys, START, lead_seconds=1)
+    copy = keys / "days" / "ring.json.before"
+    copy.parent.mkdir()
+    content = form(first.secret)
+    copy.write_bytes(content if isinstance(content, bytes) else content.encode())
+
+    with pytest.raises(KeyCopied, match=r"delete days/ring\.json\.before first"):
+        destroy(keys, first.key_id, fresh.since + 1)
+
+    assert first in read_ring(keys).pseudonym_keys
+    copy.unlink()
+    destroy(keys, first.key_id, fresh.since + 1)
+    assert base64.b64encode(first.secret) not in written(keys)
 
 
 @pytest.mark.parametrize("later", [-1, 1])

@@ -49,9 +49,17 @@ class _Options(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What the server answers, as far as the client reads it."""
+    """What the server answers to a question, as far as the client reads it."""
 
     options: _Options
+
+
+class _Recorded(_Body, kw_only=True):
+    """What it answers when it has recorded a consent, and nothing else does."""
+
+    consent_id: str
+    notice_version: str
+    recorded_at: str
 
 
 @dataclass(frozen=True)
@@ -111,8 +119,9 @@ class PrivacyManager:
         Without ``analytics`` their events that wait in the spool are deleted.
 
         Raises:
-            ConsentNotRecorded: The server did not confirm it. What was refused is refused here
-                at once and until it is recorded; what was granted is not granted.
+            ConsentNotRecorded: The server did not confirm it, in its own form and purpose by
+                purpose. What was refused is refused here at once and until it is recorded;
+                what was granted is not granted.
             InvalidInput: The user id breaks its rule, or a purpose is neither True nor False.
         """
         user_id = _checked(user_id)
@@ -213,16 +222,17 @@ class PrivacyManager:
     def _post(self, user_id: str, consent: Consent) -> None:
         body = msgspec.json.encode({"user_id": user_id, **asdict(consent)})
         try:
-            confirmed = retrying.briefly(4 * self._timeout_seconds)(
+            reply = retrying.briefly(4 * self._timeout_seconds)(
                 self._ask, self._timeout_seconds, "POST", CONSENT_PATH, body
             )
+            confirmed = _confirmed(reply)
         except Unreachable as error:
             raise ConsentNotRecorded(f"consent was not recorded: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is recorded
             reason = type(error).__name__
             raise ConsentNotRecorded(f"consent was not recorded: {reason}") from None
-        if confirmed.status != HTTPStatus.OK:
-            raise ConsentNotRecorded(f"consent was not recorded: status {confirmed.status}")
+        if confirmed != consent:
+            raise ConsentNotRecorded("consent was not recorded: the reply states another one")
 
     def _ask(self, seconds: float, method: str, path: str, body: bytes | None = None) -> Reply:
         """Send a request; a server that is busy or broken counts as unreachable."""
@@ -299,6 +309,17 @@ def _checked(user_id: str) -> str:
         ) from None
 
 
+def _confirmed(reply: Reply) -> Consent:
+    """Read what the server says it recorded.
+
+    Raises:
+        Unreachable: It does not say so; a page of something in front of it says nothing.
+    """
+    if reply.status != HTTPStatus.OK:
+        raise Unreachable(f"status {reply.status}")
+    return _consent(decoded(reply.body, _Recorded))
+
+
 def _decoded(reply: Reply) -> Consent | None:
     """Read a reply; whatever is not clearly a consent or its absence is unreadable."""
     if reply.status == HTTPStatus.NOT_FOUND:
@@ -306,7 +327,11 @@ def _decoded(reply: Reply) -> Consent | None:
     if reply.status != HTTPStatus.OK:
         raise ConsentUnreadable(f"consent cannot be read: status {reply.status}")
     try:
-        options = decoded(reply.body, _Body).options
+        return _consent(decoded(reply.body, _Body))
     except Unreachable as error:
         raise ConsentUnreadable(f"consent cannot be read: {error}") from None
+
+
+def _consent(body: _Body) -> Consent:
+    options = body.options
     return Consent(options.analytics, options.preferences, options.improvement)

@@ -46,6 +46,17 @@ class State:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
 
+def confirmation(options: dict[str, bool]) -> dict[str, Any]:
+    """The reply to a consent that was recorded."""
+    return {
+        "status": "success",
+        "consent_id": "1",
+        "options": options,
+        "notice_version": "1",
+        "recorded_at": "2026-11-30T08:00:00+00:00",
+    }
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     state: State
@@ -77,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             user_id = body.pop("user_id")
             state.consents[user_id] = body
-            self._answer(200, {"status": "success", "consent_id": "1", "options": body})
+            self._answer(200, confirmation(body))
         elif self.path == "/api/tracking/events":
             self._events(state, body)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from schemas.errors import InvalidInput
-from tests.unit.tracking.plain_server import Fault
+from tests.unit.tracking.plain_server import Fault, confirmation
 from tracking.breaker import CircuitBreaker
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable, Unreachable
 from tracking.privacy import Consent, PrivacyManager
@@ -274,6 +275,38 @@ def test_grant_that_the_server_did_not_confirm_grants_nothing(server: PlainServe
 
     time.sleep(1.1)
     assert not privacy.has_consent("ana")
+
+
+NOTHING = {"analytics": False, "preferences": False, "improvement": False}
+NO_CONFIRMATION = {
+    "a page": b"<html>We will be back soon</html>",
+    "a blank": b" ",
+    "no UTF-8": b"\xff\xfe",
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "options alone": json.dumps({"status": "success", "options": NOTHING}).encode(),
+    "texts for options": json.dumps(confirmation(NOTHING)).replace("false", '"no"').encode(),
+    "an option less": json.dumps(confirmation({"analytics": False})).encode(),
+    "another answer": json.dumps(confirmation(NOTHING | {"improvement": True})).encode(),
+}
+
+
+@pytest.mark.parametrize("body", NO_CONFIRMATION.values(), ids=NO_CONFIRMATION)
+def test_ok_that_does_not_state_what_was_asked_confirms_nothing(
+    server: PlainServer, privacy: PrivacyManager, body: bytes
+) -> None:
+    server.grant("ana")
+    server.state.consent_faults = [Fault(status=200, body=body)] * 2
+
+    with pytest.raises(ConsentNotRecorded):
+        privacy.withdraw("ana")
+    with pytest.raises(ConsentNotRecorded):
+        privacy.record_consent("bob", analytics=True, preferences=True)
+
+    assert not privacy.has_consent("ana")
+    assert not privacy.has_consent("bob")
+    assert privacy.withdraw("ana") == Consent()
+    assert server.state.consents == {"ana": NOTHING}
 
 
 def test_recording_is_repeated_while_the_server_is_busy(

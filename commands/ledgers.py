@@ -62,10 +62,11 @@ def consent_show(user_id: str, at: str | None, *, as_json: bool) -> None:
     from warehouse.consents import options_at
 
     engine = ready_engine()
-    moment = _moment(at) if at else datetime.now(UTC)
+    moment = _moment(at) if at else None
     options = options_at(engine, find_person(engine, user_id), moment)
     told = msgspec.structs.asdict(options) if options else None
-    result({"at": moment.isoformat(), "options": told}, as_json=as_json)
+    shown = moment or datetime.now(UTC)
+    result({"at": shown.isoformat(), "options": told}, as_json=as_json)
 
 
 @click.command()

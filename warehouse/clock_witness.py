@@ -2,8 +2,10 @@
 
 A purge deletes by age, and age is told by the machine's clock: a clock that is years ahead would
 make all of it expired. So the time of a purge is held against the last one's, which it may follow
-by a few days only. The first purge is held against what the database has seen happen. A clock
-that is behind deletes less, and what is left goes later.
+by a few days only. The first purge is held against what the database has seen happen: from the
+oldest sign of time on, each that follows the one before it by a few days. One that lies further
+ahead was left by a clock that had jumped, and vouches for nothing. A clock that is behind deletes
+less, and what is left goes later.
 
 ClockJumped
 └── raised when the time is further ahead than a purge may believe
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
 MOST_DAYS = 3
 """A nightly purge that missed a weekend is believed; a longer silence needs a person's word."""
 
-_NEWEST_ROWS = 100
+_SIGNS = (
+    leases.c.expires_at,
+    runs.c.requested_at,
+    staged.c.received_at,
+    events.c.received_at,
+    consents.c.recorded_at,
+)
+"""What this machine's clock has told."""
 
 
 class ClockJumped(SmartMatchError):
@@ -62,16 +71,14 @@ def _last_purge(connection: Connection) -> int | None:
 
 @on_ground(Ground.COUNTING)
 def _last_seen(connection: Connection) -> int | None:
-    """Return the newest time that this machine has noted; None in an empty database."""
-    found = [
-        connection.execute(select(func.max(column))).scalar()
-        for column in (leases.c.expires_at, runs.c.requested_at)
-    ]
-    for table, column in (
-        (staged, staged.c.received_at),
-        (events, events.c.received_at),
-        (consents, consents.c.recorded_at),
-    ):
-        newest = select(column).order_by(table.c.seq.desc()).limit(_NEWEST_ROWS).subquery()
-        found.append(connection.execute(select(func.max(newest.c[column.name]))).scalar())
-    return max((at for at in found if at is not None), default=None)
+    """Return the newest time that no jump leads to; None in an empty database."""
+    signs: list[int] = []
+    for column in _SIGNS:
+        told = column > 0  # a lease that was given back has no time
+        newest_by_day = select(func.max(column)).where(told).group_by(column // MICROS_PER_DAY)
+        signs += connection.execute(newest_by_day).scalars()
+    seen = None
+    for at in sorted(signs):
+        if seen is None or at - seen <= MOST_DAYS * MICROS_PER_DAY:
+            seen = at
+    return seen

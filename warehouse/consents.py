@@ -125,30 +125,27 @@ def record(
         drift_days.forget(connection, known.subject, learned)
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
-    recorded_at = _append(connection, seq, ledger_id, entry)
+    _append(connection, seq, ledger_id, entry)
     values: dict[str, Any] = {
         **msgspec.structs.asdict(entry.options),
         "pseudonym": person.candidates[0],
         "key_id": person.key_id,
         "notice_version": entry.notice.version,
-        "updated_at": recorded_at,
+        "updated_at": entry.recorded_at,
     }
     if known:
         connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
     else:
         connection.execute(subjects.insert().values(subject=subject, ledger_id=ledger_id, **values))
     return State(
-        subject, ledger_id, entry.options, entry.notice.version, recorded_at, erasing=False
+        subject, ledger_id, entry.options, entry.notice.version, entry.recorded_at, erasing=False
     )
 
 
-def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> int:
-    """Append an entry and return when it was recorded."""
+def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> None:
     last = connection.execute(
-        select(consents.c.entry_hash, consents.c.recorded_at).where(consents.c.seq == seq - 1)
-    ).one_or_none()
-    # A clock that is set back must not put an answer before the one that it replaces.
-    recorded_at = max(entry.recorded_at, last.recorded_at if last else 0)
+        select(consents.c.entry_hash).where(consents.c.seq == seq - 1)
+    ).scalar()
     row = {
         "seq": seq,
         "consent_id": entry.consent_id.bytes,
@@ -158,11 +155,11 @@ def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) ->
         "notice_sha256": entry.notice.sha256,
         "channel": entry.channel,
         "address_hash": entry.address_hash,
-        "recorded_at": recorded_at,
-        "previous_hash": last.entry_hash if last else GENESIS,
+        # By this clock, right or wrong: the order of entries says which answer replaces which.
+        "recorded_at": entry.recorded_at,
+        "previous_hash": last or GENESIS,
     }
     connection.execute(consents.insert().values(**row, entry_hash=entry_hash(row)))
-    return recorded_at
 
 
 def entry_hash(row: dict[str, Any]) -> bytes:
@@ -241,16 +238,31 @@ def _move(connection: Connection, subject: int, pseudonym: bytes, key_id: str) -
         )
 
 
-def options_at(engine: Engine, subject: int, at: datetime) -> Options | None:
-    """Return what a subject allowed at a past instant, or None before their first answer."""
+def options_at(engine: Engine, subject: int, at: datetime | None = None) -> Options | None:
+    """Return what a subject allowed, by the order of their answers and not by their times.
+
+    A clock may have been ahead for one answer and right for the next: the later one counts.
+
+    Args:
+        engine: The database.
+        subject: Their number.
+        at: A past instant: answers that were recorded later, by the clock of then, are left out.
+            None for now: every answer counts, whatever its time.
+
+    Returns:
+        None before their first answer.
+    """
+    query = (
+        select(*(consents.c[name] for name in PURPOSES))
+        .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
+        .where(subjects.c.subject == subject)
+        .order_by(consents.c.seq.desc())
+        .limit(1)
+    )
+    if at is not None:
+        query = query.where(consents.c.recorded_at <= micros(at))
     with reading(engine) as connection:
-        row = connection.execute(
-            select(*(consents.c[name] for name in PURPOSES))
-            .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
-            .where(subjects.c.subject == subject, consents.c.recorded_at <= micros(at))
-            .order_by(consents.c.seq.desc())
-            .limit(1)
-        ).first()
+        row = connection.execute(query).first()
     return Options(*row) if row else None
 
 

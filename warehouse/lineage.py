@@ -46,6 +46,9 @@ UNBOOKED = (
     " put back or a training was cut short. Each may have learned from this person; the next"
     " retrain takes them out of use and deletes them."
 )
+_ANSWERS_BEHIND = 1_000
+"""How many later answers are asked whether the clock was right."""
+
 _MODULUS = 1 << 256
 _BOOKS_LOCK = 0x5341_4D34
 """PostgreSQL's advisory lock: shared by whoever leaves, alone for whoever keeps the books."""
@@ -316,12 +319,19 @@ def _learned(connection: Connection, subject: int) -> list[tuple[str, bytes]]:
 def purged_since(connection: Connection, subject: int) -> int | None:
     """Return the first answer of a subject of whom a purge may have deleted rows, else None.
 
-    A model that learned from a purged row is still named.
+    A model that learned from a purged row is still named. A clock that was ahead for the first
+    answer is found out by those behind it, which were recorded later by the order of the ledger.
     """
-    answered = connection.execute(
-        select(func.min(consents.c.recorded_at))
+    first = (
+        select(func.min(consents.c.seq))
         .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
         .where(subjects.c.subject == subject)
+        .scalar_subquery()
+    )
+    answered = connection.execute(
+        select(func.min(consents.c.recorded_at)).where(
+            consents.c.seq.between(first, first + _ANSWERS_BEHIND)
+        )
     ).scalar()
     purged = connection.execute(
         select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)

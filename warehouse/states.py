@@ -32,7 +32,19 @@ class _Known(NamedTuple):
     last: dict[str, Testimony]
     pseudonyms: dict[str, str]
     erased: frozenset[str]
-    restored: int
+    restores: tuple[_Restore, ...]
+
+    @property
+    def restored(self) -> int:
+        """Number of the testimony of the last restore, 0 where there was none."""
+        return max((one.testimony for one in self.restores), default=0)
+
+
+class _Restore(NamedTuple):
+    """A restore that was owned up to: its testimony, and the entry that the ledger ended at."""
+
+    testimony: int
+    head: int
 
 
 def check_states(
@@ -70,12 +82,15 @@ def check_states(
     gone = known.last.keys() - seen
     if any(known.last[mark].seq > known.restored for mark in gone):
         raise LedgerBroken("the row of somebody who withdrew is gone")
-    _check_widened(connection, widened, known.restored)
+    _check_widened(connection, widened, known.restores)
 
 
 def _known(testimonies: Sequence[Testimony], followed: int) -> _Known:
     erased = frozenset(one.body["subject"] for one in testimonies if one.kind == TOMBSTONE)
-    restored = max((one.seq for one in testimonies if one.kind == RESTORED), default=0)
+    restores = tuple(
+        _Restore(one.seq, one.body["seq"]) for one in testimonies if one.kind == RESTORED
+    )
+    restored = max((one.testimony for one in restores), default=0)
     last = {
         one.body["subject"]: one
         for one in testimonies
@@ -86,7 +101,7 @@ def _known(testimonies: Sequence[Testimony], followed: int) -> _Known:
         for mark, one in last.items()
         if one.seq > restored and "pseudonym" in one.body
     }
-    return _Known(last, pseudonyms, erased, restored)
+    return _Known(last, pseudonyms, erased, restores)
 
 
 def _check_number(connection: Connection, known: _Known) -> None:
@@ -100,13 +115,15 @@ def _check_number(connection: Connection, known: _Known) -> None:
 
 
 def _check_widened(
-    connection: Connection, widened: Iterable[tuple[bytes, Testimony]], restored: int
+    connection: Connection,
+    widened: Iterable[tuple[bytes, Testimony]],
+    restores: Sequence[_Restore],
 ) -> None:
     """Demand the withdrawal in the ledger of who allows again what they withdrew last."""
     wanted = dict(widened)
     for entry in _entries(connection, list(wanted)):
         withdrawal = wanted.get(entry.ledger_id)
-        if withdrawal is not None and _carries_out(entry, withdrawal, restored):
+        if withdrawal is not None and _carries_out(entry, withdrawal, restores):
             del wanted[entry.ledger_id]
     if wanted:
         raise LedgerBroken("somebody's state allows what they withdrew last")
@@ -115,7 +132,7 @@ def _check_widened(
 def _entries(connection: Connection, ledgers: Sequence[bytes]) -> Iterator[Row[Any]]:
     before = consents.alias()
     query = select(
-        *(consents.c[name] for name in ("ledger_id", "recorded_at", "channel", *PURPOSES)),
+        *(consents.c[name] for name in ("seq", "ledger_id", "recorded_at", "channel", *PURPOSES)),
         before.c.recorded_at.label("before"),
     ).select_from(consents.outerjoin(before, and_(before.c.seq == consents.c.seq - 1)))
     for start in range(0, len(ledgers), _CHUNK):
@@ -123,13 +140,13 @@ def _entries(connection: Connection, ledgers: Sequence[bytes]) -> Iterator[Row[A
         yield from connection.execute(query.where(consents.c.ledger_id.in_(chunk)))
 
 
-def _carries_out(entry: Row[Any], withdrawal: Testimony, restored: int) -> bool:
+def _carries_out(entry: Row[Any], withdrawal: Testimony, restores: Iterable[_Restore]) -> bool:
     """Tell whether an entry is a withdrawal, or repeats it, or was answered after a restore."""
-    if withdrawal.seq < restored:  # its own entry may be lost with the rest
-        return bool(entry.recorded_at > withdrawal.at)
+    if any(one.head < entry.seq for one in restores if one.testimony > withdrawal.seq):
+        return True  # its own entry may be lost with the rest
     if not _within(entry, withdrawal) or entry.recorded_at < withdrawal.at:
         return False
-    # A clock that was set back: the entry has the time of the one before.
+    # Where a clock was set back, entries of earlier versions have the time of the one before.
     return entry.channel == "restore" or entry.recorded_at in {withdrawal.at, entry.before}
 
 

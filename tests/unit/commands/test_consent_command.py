@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from click.testing import CliRunner
 
 from cli import main
+from ingest import people
 from schemas.settings import Settings
 from tests.serving import client_of
 from warehouse.setup import set_up_database
@@ -54,6 +57,31 @@ def test_the_state_before_and_after_a_withdrawal_is_shown(
         *(dict(zip(purposes, answer, strict=True)) for answer in allowed),
     ]
     assert (code, json.loads(now)["options"]) == (0, told[-1]["options"])
+
+
+def test_a_withdrawal_counts_though_the_clock_was_ahead_for_the_answer_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
+    settings = Settings()
+    set_up_database(settings)
+    ahead = SimpleNamespace(time_ns=lambda: time.time_ns() + 300 * 86_400 * 10**9)
+    with client_of(settings) as client:
+        for user, clock, allowed in (
+            (PERSON, time, True),
+            ("someone else", ahead, True),
+            (PERSON, time, False),
+        ):
+            monkeypatch.setattr(people, "time", clock)
+            body = {"user_id": user, "analytics": allowed}
+            assert client.post("/api/tracking/consent", json=body).status_code == 200
+
+    allowed_now = [
+        json.loads(shown("--json", person=person)[1])["options"]["analytics"]
+        for person in (PERSON, "someone else")
+    ]
+
+    assert allowed_now == [False, True]
 
 
 def test_a_moment_without_offset_and_an_unknown_person_are_refused(

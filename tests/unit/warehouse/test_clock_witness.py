@@ -67,6 +67,20 @@ def test_the_first_purge_is_held_against_what_arrived(engine: Engine) -> None:
         check_clock(engine, NOW + 5 * YEAR)
 
 
+def test_what_came_by_a_clock_that_jumped_does_not_vouch_for_it_at_the_first_purge(
+    engine: Engine,
+) -> None:
+    answer(engine, "before", "analytics", at=NOW - 5 * MICROS_PER_DAY)
+    answer(engine, "later", "analytics", at=NOW - 3 * MICROS_PER_DAY)
+    for number in range(150):
+        subject = answer(engine, f"ahead {number}", "analytics", at=NOW + YEAR)
+    arrive(engine, [event(EventKind.PROPOSED, subject, 1, received_at=NOW + YEAR)])
+
+    with lease(engine, "purge_expired", 60.0), pytest.raises(ClockJumped):
+        check_clock(engine, NOW + YEAR)
+    check_clock(engine, NOW)
+
+
 def test_summer_time_moves_no_cutoff() -> None:
     paris = ZoneInfo("Europe/Paris")
     for year, month, day in ((2026, 3, 29), (2026, 10, 25)):

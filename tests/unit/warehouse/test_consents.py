@@ -80,6 +80,29 @@ def test_clock_that_is_set_back_does_not_reorder_answers(engine: Engine) -> None
     assert consents.options_at(engine, subject, NOW) == Options(False, False, False)
 
 
+def test_answer_by_a_clock_that_was_ahead_hides_none_that_follows(engine: Engine) -> None:
+    ahead = NOW + timedelta(days=300)
+    alice = answer(engine, at=NOW, improvement=True).subject
+    bob = answer(engine, BOB, at=ahead).subject
+    withdrawn = answer(engine, at=NOW + timedelta(hours=1), analytics=False)
+    answer(engine, BOB, at=NOW + timedelta(hours=2), analytics=False)
+
+    off = Options(False, False, False)
+    assert withdrawn.updated_at == micros(NOW + timedelta(hours=1))
+    for subject in (alice, bob):
+        for at in (NOW + timedelta(hours=2), ahead, None):
+            assert consents.options_at(engine, subject, at) == off
+    assert consents.options_at(engine, alice, NOW) == Options(True, False, True)
+    assert consents.verify(engine) == 4
+
+
+def test_what_is_allowed_now_is_the_last_answer_whatever_its_time(engine: Engine) -> None:
+    subject = answer(engine, at=NOW + timedelta(days=300)).subject
+
+    assert consents.options_at(engine, subject) == Options(True, False, False)
+    assert consents.options_at(engine, subject, NOW) is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [

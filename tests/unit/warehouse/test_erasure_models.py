@@ -54,6 +54,17 @@ def test_a_model_that_learned_from_a_purged_row_is_named(engine: Engine) -> None
     assert erase(engine, person).models == ["old"]
 
 
+def test_a_model_that_learned_from_a_purged_row_is_named_though_the_clock_was_ahead_for_the_answer(
+    engine: Engine,
+) -> None:
+    person = answer(engine, "a", "analytics", "improvement", at=days_before(100))
+    answer(engine, "b", "analytics", at=days_before(500))
+    learn(engine, "old", days_before(200))
+    begin_evidence(engine, "run", [OLD_MATCHES], RUN)
+
+    assert erase(engine, person).models == ["old"]
+
+
 def test_a_purge_of_before_the_first_answer_names_no_model(engine: Engine) -> None:
     person = answer(engine, "a", "analytics", "improvement", at=days_before(300))
     learn(engine, "old", days_before(200))

@@ -169,6 +169,19 @@ def test_a_withdrawal_that_is_not_carried_out_yet_is_no_breach_and_is_one_when_p
     assert verify_ledgers(engine, keys).entries == 7
 
 
+def test_who_allows_again_after_a_restore_is_sound_though_the_lost_withdrawal_was_by_a_clock_ahead(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    nothing = {"analytics": False, "preferences": False, "improvement": False}
+    body = {"subject": Witness(keys).of_subject(people["a"]), "options": nothing}
+    Witness(keys).append("withdrawal", body, NOW + 300 * 24 * 60 * MINUTE)
+    accept_restored(engine, keys)
+
+    answer(engine, keys, "a", "analytics", at=NOW + 5 * MINUTE)
+
+    assert verify_ledgers(engine, keys).entries == 6
+
+
 def test_a_restore_that_was_owned_up_to_explains_what_is_lost(
     engine: Engine, keys: Path, people: dict[str, int]
 ) -> None:

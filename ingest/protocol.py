@@ -4,12 +4,18 @@ uvicorn's protocol makes a scope, a task and two writes of each request, which c
 the rest of it. Here a POST to one of the five event routes with a short, announced body is
 answered by callbacks, in one write; every other request, and every odd one, takes uvicorn's
 way to the same code.
+
+The parser is given one request at a time. What a client sends without waiting for its answers
+stays as bytes until those before are answered and the client reads them, and is not read from
+the network meanwhile; and a connection has one turn between two looks of the loop at the others.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from ingest.bodies import SHORT_BYTES
@@ -26,11 +32,13 @@ MOST_HEADERS = 100
 MOST_HEAD_BYTES = 65_536
 """Length of a URL with all headers. A text of the greatest length fits into a query."""
 
-_READ_BYTES = 65_536
-"""So much comes at once: at the end of requests that do not wait for their replies the next one
-may have begun, nobody knows where."""
+_TURN_BYTES = 4_096
+"""So much of a body in chunks is parsed in one turn; each of its bytes may be a chunk."""
 
-_ODD = frozenset({b"origin", b"expect", b"transfer-encoding", b"upgrade"})
+_BLANK = b"\r\n\r\n"
+"""Ends a head, and a body in chunks; the parser takes nothing else for it."""
+
+_ODD = frozenset({b"origin", b"expect", b"transfer-encoding"})
 """Headers of requests that take the other way."""
 
 
@@ -38,8 +46,35 @@ class _HeadTooLarge(Exception):
     """A request has more headers, or longer ones, than it may have."""
 
 
-_NONE, _HEAD, _BODY, _TRAILERS = range(4)
-"""What has begun and is not whole; what is of none of these is accounted for by who reads it."""
+class _OutOfTurn(Exception):
+    """A request ended where none was expected to, and the next began."""
+
+
+class _Flow(FlowControl):
+    """Reads from the network when uvicorn wants to and nothing waits that was read before."""
+
+    _is_held = False
+
+    def hold(self) -> None:
+        """Read nothing until the release."""
+        self._is_held = True
+        self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read on, unless uvicorn does not want to."""
+        self._is_held = False
+        if not self.read_paused:
+            self._transport.resume_reading()
+
+    def resume_reading(self) -> None:
+        if self._is_held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
+
+
+_BETWEEN, _ELSEWHERE, _HEAD, _BODY, _TRAILERS = range(5)
+"""What has begun and is not whole. Bodies read elsewhere are accounted for there."""
 
 
 class EventProtocol(HttpToolsProtocol):
@@ -49,38 +84,136 @@ class EventProtocol(HttpToolsProtocol):
     routes: ClassVar[dict[bytes, tuple[str, EventRoute]]]
     _common: ClassVar[tuple[Any, bytes]] = (None, b"")
     cycle: Any
+    flow: _Flow
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
         self.turn = Turn()
         self._most_at_once, self.limit_concurrency = self.limit_concurrency, None
         self._whole_app = self.app
-        self._running: Any = None
-        self._stage = _NONE
+        self._stage = _BETWEEN
+        self._may_begin = False
         self._is_held = False
         # Bytes of a head or of trailers that came before those that are being read.
         self._head = 0
         self._reading = 0
+        # Bytes of an announced body that are still to come.
+        self._left = 0
+        # What came and waits for its turn.
+        self._waiting = b""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin with a client."""
+        super().connection_made(transport)
+        self.flow = _Flow(transport)
 
     def data_received(self, data: bytes) -> None:
-        """Read on, and account for what is not whole afterwards."""
-        self._reading = len(data)
-        super().data_received(data)
-        if self._stage:
-            self._hold(len(data))
+        """Read on, or keep what came for later."""
+        self._unset_keepalive_if_required()
+        if self._waiting or self._is_busy():
+            self._keep(self._waiting + data)
+        else:
+            self._read(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the request under way, and forget everything, so that nothing refers in a circle."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._waiting = b""
+        self._let_go()
+        self.cycle = None
+
+    def resume_writing(self) -> None:
+        """Go on when the client has read what it was sent."""
+        super().resume_writing()
+        if self._waiting:
+            self.loop.call_soon(self._go_on)
+
+    def _is_busy(self) -> bool:
+        """Tell whether the next request has to wait for an answer, or for its being read."""
+        if self._stage is not _BETWEEN:
+            return False
+        cycle = self.cycle
+        return (cycle is not None and not cycle.response_complete) or self.flow.write_paused
+
+    def _keep(self, data: bytes) -> None:
+        """Let what came wait for its turn."""
+        self._waiting = data
+        self._is_held = True
+        self.flow.hold()
+        self.door.unfinished.let_go(self)
+        self.door.unfinished.hold(self, self._head + len(data))
+
+    def _go_on(self) -> None:
+        """Take a turn with what waited for it."""
+        data = self._waiting
+        if not data or self._is_busy():
+            return
+        self._waiting = b""
+        self._let_go()
+        if self.transport.is_closing():
+            return
+        self._read(data)
+        if not (self._waiting or self.transport.is_closing()):
+            self.flow.release()
+
+    def _read(self, data: bytes) -> None:
+        """Parse up to the end of a request or of a turn, and account for what is not whole."""
+        at = 0
+        self._may_begin = self._stage is _BETWEEN
+        if self._may_begin and data[0] in _BLANK:
+            data = data.lstrip(_BLANK)
+        while at < len(data):
+            end = self._end(data, at)
+            self._feed(data[at:end])
+            at = end
+            if self.parser is None:
+                return
+            if self._stage is _BETWEEN or (at >= _TURN_BYTES and not self._left):
+                break
+        if at < len(data):
+            self._keep(data[at:])
+            if not self._is_busy():
+                self.loop.call_soon(self._go_on)
+        elif self._stage > _ELSEWHERE:
+            self._hold()
         elif self._is_held:
             self._let_go()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget what had come, and tell the request under way, which need not be the newest."""
-        if self._running is not None:
-            self._running.disconnected = True
-            self._running.message_event.set()
-        super().connection_lost(exc)
-        self._let_go()
+    def _end(self, data: bytes, at: int) -> int:
+        """Return where to pause at the latest, so that no request is read beyond its end."""
+        if self._left:
+            end = min(len(data), at + self._left)
+            self._left -= end - at
+            return end
+        if at < len(_BLANK) - 1 and self._stage is not _BETWEEN:
+            # The first bytes of what ends it may have come before.
+            return at + 1
+        found = data.find(_BLANK, at)
+        end = len(data) if found < 0 else found + len(_BLANK)
+        return end if self._stage in (_BETWEEN, _HEAD) else min(end, at + _TURN_BYTES)
+
+    def _feed(self, data: bytes) -> None:
+        """Hand a piece to the parser."""
+        self._reading = len(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._unsupported_upgrade_warning()
+            if rest := data[upgrade.args[0] :]:
+                self._feed(rest)
+            return
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        if self._stage in (_HEAD, _TRAILERS):
+            self._head += len(data)
 
     def on_message_begin(self) -> None:
         """Begin with a request."""
+        if not self._may_begin:
+            raise _OutOfTurn
+        self._may_begin = False
         super().on_message_begin()
         self._stage = _HEAD
         self._head = 0
@@ -101,12 +234,11 @@ class EventProtocol(HttpToolsProtocol):
         """Choose the way that a request takes."""
         if self._head + self._reading > MOST_HEAD_BYTES and self._head_bytes() > MOST_HEAD_BYTES:
             raise _HeadTooLarge
-        self._stage = _NONE
+        self._stage = _ELSEWHERE
         path, _, query = self.url.partition(b"?")
         found = self.routes.get(path)
-        waits = self.cycle is not None and not self.cycle.response_complete
         is_full = self._is_full()
-        if found is None or waits or is_full or not self._is_plain():
+        if not self._is_plain() or found is None or is_full:
             self.app = self.door.shed if is_full else self._whole_app
             super().on_headers_complete()
             # The rest is read when there is room for it.
@@ -128,12 +260,12 @@ class EventProtocol(HttpToolsProtocol):
             if cycle.is_admitted and not cycle.response_complete:
                 cycle.body += body
         else:
-            self._stage = _NONE
+            self._stage = _ELSEWHERE
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Begin with a request that has arrived as a whole."""
-        self._stage = _NONE
+        self._stage = _BETWEEN
         cycle = self.cycle
         if type(cycle) is not Exchange:
             super().on_message_complete()
@@ -145,35 +277,39 @@ class EventProtocol(HttpToolsProtocol):
         if self._stage is _HEAD and self._has_too_much():
             self._refuse(HEAD_TOO_LARGE)
         else:
-            super().send_400_response(msg)
-        self._stage = _NONE
+            is_due = not self._is_busy()
+            self.parser = None  # type: ignore[assignment]
+            if is_due:
+                super().send_400_response(msg)
+            else:
+                self.transport.close()
 
     def turn_out(self) -> None:
-        """Close the connection of a request that does not get whole, for others to have room."""
+        """Make room for others: close the connection, at the latest after the next answer."""
         self._is_held = False
-        self._refuse(TOO_SLOW)
+        if self._stage is _BETWEEN:
+            self._waiting = b""
+            self.shutdown()
+        else:
+            self._refuse(TOO_SLOW)
 
     def on_response_complete(self) -> None:
         """Drop what came of a body that was not read, and go on."""
-        if self._running is not None:
-            self._running.body = bytearray()
-            self._running = None
+        if self.cycle is not None:
+            self.cycle.body = bytearray()
         super().on_response_complete()
+        if self._waiting and not self.transport.is_closing():
+            self._unset_keepalive_if_required()
+            self.loop.call_soon(self._go_on)
 
-    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        self._running = cycle
-        super()._start_asgi_task(cycle, app)
-
-    def _hold(self, size: int) -> None:
+    def _hold(self) -> None:
         """Account for what has come of a request that is not whole."""
         if self._stage is _BODY:
             self._head = len(self.cycle.body)
-        else:
-            self._head += size
-            if self._head > MOST_HEAD_BYTES + _READ_BYTES:
-                self._let_go()
-                self._refuse(HEAD_TOO_LARGE)
-                return
+        elif self._head > MOST_HEAD_BYTES + _TURN_BYTES:
+            self._let_go()
+            self._refuse(HEAD_TOO_LARGE)
+            return
         self._is_held = True
         self.door.unfinished.hold(self, self._head)
 
@@ -189,7 +325,7 @@ class EventProtocol(HttpToolsProtocol):
 
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse a request that is not whole and will not be read on, if a reply is due."""
-        self._stage = _NONE
+        self._waiting = b""
         # With what it holds of a header that is not whole.
         self.parser = None  # type: ignore[assignment]
         cycle = self.cycle
@@ -222,15 +358,16 @@ class EventProtocol(HttpToolsProtocol):
 
     def _is_plain(self) -> bool:
         """Tell whether a request is a POST like most, with a short body."""
-        if self.parser.get_method() != b"POST" or self.parser.get_http_version() != "1.1":
-            return False
-        length = 0
+        is_odd, length = False, 0
         for name, value in self.headers:
             if name == b"content-length":
                 length = int(value)
             elif name in _ODD:
-                return False
-        return length <= SHORT_BYTES
+                is_odd = True
+        self._left = length
+        if is_odd or self.parser.get_method() != b"POST":
+            return False
+        return length <= SHORT_BYTES and self.parser.get_http_version() == "1.1"
 
     def common_headers(self) -> bytes:
         """Return the headers of every reply; uvicorn renews the date among them."""

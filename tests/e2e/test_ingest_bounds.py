@@ -142,6 +142,26 @@ def test_requests_in_one_breath_are_not_taken_for_a_head_that_is_too_large(
     assert received.count(b"HTTP/1.1 200 ") == count
 
 
+def test_floods_of_requests_ahead_keep_nobody_waiting_and_leave_nothing_behind(
+    server: Server,
+) -> None:
+    before, slowest = _resident_mib(server), 0.0
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        for _ in range(3):
+            with ExitStack() as held:
+                for connection in [held.enter_context(_connect(server)) for _ in range(71)]:
+                    connection.setblocking(False)
+                    with suppress(OSError):
+                        connection.send(b"GET / HTTP/1.1\r\n\r\n" * 3_600)
+                for _ in range(20):
+                    begun = time.monotonic()
+                    assert client.post(PROPOSED, json=proposed()).status_code == 200
+                    slowest = max(slowest, time.monotonic() - begun)
+
+    assert slowest < 2
+    assert _resident_mib(server) < before + FEW_MIB
+
+
 def test_trailers_are_no_headers(server: Server) -> None:
     body = json.dumps(proposed()).encode()
     chunk = CHUNKED + b"%x\r\n%b\r\n0\r\n" % (len(body), body)

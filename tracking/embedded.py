@@ -161,7 +161,8 @@ class _Server:
                 self._ready.set_exception(NoServer(reason))
 
     async def _serve(self, application: Callable[..., Any]) -> None:
-        import httpx  # doubles the time to import this package
+        with forking.imports:
+            import httpx  # doubles the time to import this package
 
         self._stopping = asyncio.Event()
 

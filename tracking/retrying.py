@@ -8,6 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+from tracking import forking
 from tracking.errors import NoServer, Unreachable
 
 if TYPE_CHECKING:
@@ -27,7 +28,8 @@ def is_temporary(status: int) -> bool:
 
 def briefly(seconds: float) -> Retrying:
     """Repeat a request up to three times, while the caller waits for it."""
-    import tenacity
+    with forking.imports:
+        import tenacity
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception(
@@ -49,7 +51,8 @@ def until(stopped: Callable[[], bool], sleep: Callable[[float], None]) -> Retryi
         stopped: Whether to give up.
         sleep: Waits so many seconds, or less when there is a reason to.
     """
-    import tenacity
+    with forking.imports:
+        import tenacity
 
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type(Unreachable),
@@ -61,7 +64,8 @@ def until(stopped: Callable[[], bool], sleep: Callable[[float], None]) -> Retryi
 
 
 def _wait(first: float, longest: float) -> Callable[[RetryCallState], float]:
-    import tenacity
+    with forking.imports:
+        import tenacity
 
     backoff = tenacity.wait_random_exponential(multiplier=first, max=longest)
 

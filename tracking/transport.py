@@ -109,9 +109,8 @@ class HttpTransport:
     ) -> Reply:
         """Send one request and read the whole reply."""
         try:
-            import httpx  # see the module's docstring
-
-            timeout = httpx.Timeout(timeout_seconds, connect=min(timeout_seconds, CONNECT_SECONDS))
+            connect = min(timeout_seconds, CONNECT_SECONDS)
+            timeout = connect, timeout_seconds, timeout_seconds, timeout_seconds
             with self._open().stream(
                 method, self._url + path, content=content, timeout=timeout
             ) as response:
@@ -145,7 +144,10 @@ class HttpTransport:
         self._lock = threading.Lock()
 
     def _open(self) -> httpx.Client:
-        import httpx  # see the module's docstring
+        with forking.imports:
+            import encodings.idna  # noqa: F401 - the first connection would import it
+
+            import httpx  # see the module's docstring
 
         with self._lock:
             if self._client is None:

@@ -8,7 +8,7 @@ import pytest
 
 from schemas import tables
 from schemas.clock import MICROS_PER_DAY, moment
-from schemas.retention import rules
+from schemas.retention import beside_the_database, rules
 from schemas.settings import Settings
 
 NOW = datetime(2026, 9, 4, 15, 30, tzinfo=UTC)
@@ -68,6 +68,15 @@ def test_nothing_is_kept_longer_than_its_retention_and_one_day() -> None:
 
     for name, at in cutoffs(settings).items():
         assert timedelta(days=allowed[name]) <= NOW - at < timedelta(days=allowed[name] + 1), name
+
+
+def test_what_is_kept_beside_the_database_goes_with_the_logs_of_its_day() -> None:
+    settings = Settings(logs_retention_days=50)
+
+    found = {one.data_class: moment(one.cutoff) for one in beside_the_database(settings, NOW)}
+
+    assert list(found) == ["log_files", "orchestration", "deleted_runs"]
+    assert set(found.values()) == {cutoffs(settings)["runs"]}
 
 
 def test_days_are_compared_as_days_and_moments_as_moments() -> None:

@@ -246,6 +246,26 @@ def test_state_that_no_entry_explains_is_found(engine: Engine, changed: dict[str
         consents.verify(engine)
 
 
+@pytest.mark.parametrize("name", ["ledger_id", "pseudonym"])
+def test_person_who_goes_by_the_answers_of_another_is_found(engine: Engine, name: str) -> None:
+    alice, bob = answer(engine), answer(engine, BOB)
+    with writing(engine) as connection:
+        # As somebody does who changes the database's files: the copy has no constraint.
+        for statement in (
+            "CREATE TABLE copied AS SELECT * FROM subjects",
+            "DROP TABLE subjects",
+            "ALTER TABLE copied RENAME TO subjects",
+        ):
+            connection.execute(text(statement))
+        both = subjects.alias()
+        hers = select(both.c[name]).where(both.c.subject == alice.subject).scalar_subquery()
+        his = update(subjects).where(subjects.c.subject == bob.subject)
+        connection.execute(his.values({name: hers}))
+
+    with pytest.raises(LedgerBroken, match="last entry"):
+        consents.verify(engine)
+
+
 def test_deleted_subject_leaves_the_chain_whole(engine: Engine) -> None:
     answer(engine)
     answer(engine, BOB)

@@ -55,9 +55,8 @@ def test_lease_changes_hands_only_after_a_write_that_looked_at_it_is_committed(
             old.check(connection)
             with pytest.raises(NotReady), lease(impatient, FLOW, 60):
                 pass
-        with lease(impatient, FLOW, 60), writing(engine) as connection:
-            with pytest.raises(LeaseLost):
-                old.check(connection)
+        with lease(impatient, FLOW, 60), pytest.raises(LeaseLost), writing(engine) as connection:
+            old.check(connection)
 
 
 def test_of_two_runs_that_ask_for_a_lease_at_once_one_gets_it(

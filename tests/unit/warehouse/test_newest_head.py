@@ -104,8 +104,9 @@ def test_a_cut_that_calls_itself_a_backup_is_none_until_somebody_says_so(
     assert NewestHead(settings.keys).read() == consents.head(engine)
 
 
-def test_an_answer_that_could_not_be_noted_is_not_acknowledged(
-    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("step", [("write", "pwrite"), ("fsync", "fdatasync")], ids=lambda s: s[0])
+def test_an_answer_that_could_not_be_noted_durably_is_not_acknowledged(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, step: tuple[str, ...]
 ) -> None:
     def fail(*_: object) -> None:
         raise OSError
@@ -113,7 +114,8 @@ def test_an_answer_that_could_not_be_noted_is_not_acknowledged(
     with client_of(settings) as client:
         allow(client, "u1")
         with monkeypatch.context() as patched:
-            patched.setattr("os.pwrite", fail)
+            for name in step:
+                patched.setattr(f"os.{name}", fail)
             refused = client.post(CONSENT, params={"user_id": "u2", "analytics": True})
         allow(client, "u3")
 

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from schemas.errors import KeyMissing, NotReady
+from warehouse.whole_writes import sync_directory, write_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,11 +176,11 @@ def copies_of(directory: Path, secret: bytes) -> list[Path]:
 
 @contextmanager
 def noting() -> Iterator[None]:
-    """Raise what the disk says about a note in the key directory as ``NotReady``."""
+    """Raise what the disk says about a file in the key directory as ``NotReady``."""
     try:
         yield
     except OSError as error:
-        raise NotReady(f"the key directory took no note ({type(error).__name__})") from None
+        raise NotReady(f"the key directory does not answer ({type(error).__name__})") from None
 
 
 def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
@@ -192,16 +193,20 @@ def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
 
     Raises:
         KeyMissing: There is none: it was destroyed, or never made.
+        NotReady: It cannot be made or read now; what it sealed is not lost.
     """
     path = directory / "days" / f"{day}.key"
-    if make and not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with changing(directory):
-            _create(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)))
     try:
-        return base64.b64decode(path.read_bytes(), validate=True)
-    except (OSError, ValueError):
-        raise KeyMissing("the key of that day is gone") from None
+        with noting():
+            if make and not path.exists():
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with changing(directory):
+                    _create(path, base64.b64encode(secrets.token_bytes(KEY_BYTES)))
+            with suppress(FileNotFoundError):
+                return base64.b64decode(path.read_bytes(), validate=True)
+    except ValueError:
+        pass
+    raise KeyMissing("the key of that day is gone")
 
 
 def days_with_keys(directory: Path) -> list[int]:
@@ -221,7 +226,7 @@ def destroy_file(path: Path) -> None:
         with path.open("r+b") as file:
             _overwrite(file.fileno())
         path.unlink()
-        _sync(path.parent)
+        sync_directory(path.parent)
 
 
 def replace_file(path: Path, content: bytes) -> None:
@@ -230,33 +235,50 @@ def replace_file(path: Path, content: bytes) -> None:
     For who is ``changing`` the key directory.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _draft(path, content).replace(path)
-    _sync(path.parent)
+    draft = _draft(path, content)
+    try:
+        draft.replace(path)
+    except OSError:
+        _drop(draft)
+        raise
+    sync_directory(path.parent)
 
 
 def _overwrite(handle: int) -> None:
-    os.pwrite(handle, os.urandom(os.fstat(handle).st_size), 0)
+    write_at(handle, os.urandom(os.fstat(handle).st_size), 0)
     os.fsync(handle)
 
 
 def _create(path: Path, content: bytes) -> None:
     """Create a file that only its owner may read, whole or not at all; keep one that exists."""
     draft = _draft(path, content)
-    with suppress(FileExistsError):
-        path.hardlink_to(draft)
-    draft.unlink()
-    _sync(path.parent)
+    try:
+        with suppress(FileExistsError):
+            path.hardlink_to(draft)
+    finally:
+        draft.unlink()
+    sync_directory(path.parent)
 
 
 def _draft(path: Path, content: bytes) -> Path:
     """Write what is to become a file beside it, durably, and return where."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        write_at(handle, content, 0)
+        os.fsync(handle)
+    except OSError:
+        _drop(draft)
+        raise
+    finally:
+        os.close(handle)
     return draft
+
+
+def _drop(draft: Path) -> None:
+    """Delete a draft that came to nothing; where even that fails the next writer does."""
+    with suppress(OSError):
+        draft.unlink()
 
 
 def _discard(draft: Path) -> None:
@@ -265,12 +287,4 @@ def _discard(draft: Path) -> None:
         destroy_file(draft)
     else:
         draft.unlink()
-        _sync(draft.parent)
-
-
-def _sync(directory: Path) -> None:
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        sync_directory(draft.parent)

@@ -6,17 +6,17 @@ nothing else of a row gets here.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
 import msgspec
 
 from schemas.clock import moment
+from warehouse.keyfile import replace_file
 from warehouse.overview import Unit
+from warehouse.whole_writes import append_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -106,21 +106,14 @@ def record_unusable(where: Path, at: int, suite: str, rule: str) -> None:
 def _append(folder: Path, line: _Line) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{moment(line.at).date()}.jsonl"
-    # One write at the end: runs of two processes do not mix.
-    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    try:
-        os.write(file, msgspec.json.encode(line) + b"\n")
-    finally:
-        os.close(file)
+    append_line(path, msgspec.json.encode(line))
 
 
 def _keep_rules(path: Path, rules: tuple[str, ...]) -> None:
     """Keep the rules of a suite as they are now, so that those that always held are named too."""
     if _read_rules(path) == rules:
         return
-    fresh = path.with_name(f".{path.name}.{uuid4().hex}")
-    fresh.write_bytes(msgspec.json.encode(rules))
-    fresh.replace(path)
+    replace_file(path, msgspec.json.encode(rules))
 
 
 def _read_rules(path: Path) -> tuple[str, ...]:

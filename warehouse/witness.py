@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.errors import SmartMatchError
 from warehouse.keyfile import locked, noting, read_ring
+from warehouse.whole_writes import append_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -125,7 +126,6 @@ class Witness:
             WitnessBroken: The last entry cannot be read.
         """
         with noting(), locked(self._directory):
-            self._drop_torn_line()
             last = self.last()
             draft = {
                 "seq": last.seq + 1 if last else 1,
@@ -138,12 +138,7 @@ class Witness:
             digest = _digest(draft)
             signature = self._signer.sign(bytes.fromhex(digest)).hex()
             entry = msgspec.convert(draft | {"hash": digest, "signature": signature}, Testimony)
-            handle = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            try:
-                os.write(handle, msgspec.json.encode(entry) + b"\n")
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            append_line(self._path, msgspec.json.encode(entry))
         return entry
 
     def entries(self) -> Iterator[Testimony]:
@@ -195,21 +190,6 @@ class Witness:
             previous = entry.hash
             found.append(entry)
         return found
-
-    def _drop_torn_line(self) -> None:
-        """Cut off what a killed writer left of a line; it was acknowledged to nobody."""
-        try:
-            content = self._path.read_bytes() if self._ends_torn() else b"\n"
-        except FileNotFoundError:
-            return
-        if not content.endswith(b"\n"):
-            os.truncate(self._path, content.rfind(b"\n") + 1)
-
-    def _ends_torn(self) -> bool:
-        with self._path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - 1))
-            return file.read(1) not in (b"\n", b"")
 
 
 def _digest(fields: Mapping[str, Any]) -> str:

@@ -103,7 +103,7 @@ def test_an_entry_that_the_disk_does_not_take_is_not_acknowledged(
         raise OSError
 
     monkeypatch.setattr("os.fsync", fail)
-    with pytest.raises(NotReady, match="no note"):
+    with pytest.raises(NotReady, match="key directory"):
         witness.append(HEAD, {"seq": 1}, 1)
 
 

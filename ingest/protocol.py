@@ -189,7 +189,7 @@ class EventProtocol(HttpToolsProtocol):
         if at < len(_BLANK) - 1 and self._stage is not _BETWEEN:
             # The first bytes of what ends it may have come before.
             return at + 1
-        found = data.find(_BLANK, at)
+        found = data.find(_BLANK, max(0, at - len(_BLANK) + 1))
         end = len(data) if found < 0 else found + len(_BLANK)
         return end if self._stage in (_BETWEEN, _HEAD) else min(end, at + _TURN_BYTES)
 
@@ -199,15 +199,29 @@ class EventProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            self._unsupported_upgrade_warning()
-            if rest := data[upgrade.args[0] :]:
-                self._feed(rest)
+            self._read_plain(data[upgrade.args[0] :])
             return
         except httptools.HttpParserError:
             self.send_400_response("Invalid HTTP request received.")
             return
         if self._stage in (_HEAD, _TRAILERS):
             self._head += len(data)
+
+    def _read_plain(self, rest: bytes) -> None:
+        """Read a head again without the wish for another protocol, and what follows it.
+
+        This is for whoever does not speak that protocol to ignore; the parser would take the body
+        for the other protocol's, and then for requests.
+        """
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("Invalid HTTP request received.")
+            return
+        lines = [b"%b %b HTTP/%b" % (method, self.url, self.parser.get_http_version().encode())]
+        lines += [b"%b: %b" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self._may_begin = True
+        self._feed(b"\r\n".join([*lines, b"", rest]))
 
     def on_message_begin(self) -> None:
         """Begin with a request."""
@@ -234,6 +248,8 @@ class EventProtocol(HttpToolsProtocol):
         """Choose the way that a request takes."""
         if self._head + self._reading > MOST_HEAD_BYTES and self._head_bytes() > MOST_HEAD_BYTES:
             raise _HeadTooLarge
+        if self.parser.should_upgrade():
+            return
         self._stage = _ELSEWHERE
         path, _, query = self.url.partition(b"?")
         found = self.routes.get(path)
@@ -265,6 +281,9 @@ class EventProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Begin with a request that has arrived as a whole."""
+        if self._stage is _HEAD:
+            # It is read again.
+            return
         self._stage = _BETWEEN
         cycle = self.cycle
         if type(cycle) is not Exchange:

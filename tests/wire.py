@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from schemas.settings import Settings
 
-_PATIENCE_SECONDS = 30.0
+_PATIENCE_SECONDS = 15.0
 
 
 class Wire(asyncio.Transport):

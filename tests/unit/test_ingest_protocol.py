@@ -6,7 +6,9 @@ import asyncio
 import gc
 import json
 import random
+import re
 from collections import Counter
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -28,6 +30,7 @@ ROUTE = b"/api/tracking/event/match-proposed"
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
 FLOOD = b"GET /api/tracking/events HTTP/1.1\r\n\r\n" * 1_500
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARA\r\n"
 BLANKS = b'{"a":"\r\n\r\n\r\n\r\n"}'
 
 
@@ -36,8 +39,8 @@ def post(body: bytes, *, path: bytes = ROUTE, more: bytes = b"") -> bytes:
     return head % (path, HOST, more, len(body)) + body
 
 
-def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
-    head = b"POST %b HTTP/1.1\r\n%bTransfer-Encoding: chunked\r\n\r\n" % (ROUTE, HOST)
+def chunked(*chunks: bytes, trailers: bytes = b"", more: bytes = b"") -> bytes:
+    head = b"POST %b HTTP/1.1\r\n%b%bTransfer-Encoding: chunked\r\n\r\n" % (ROUTE, HOST, more)
     parts = [b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks]
     return head + b"".join(parts) + b"0\r\n" + trailers + b"\r\n"
 
@@ -146,6 +149,11 @@ def mixed() -> list[tuple[bytes, int]]:
         (b"GET /health HTTP/1.1\r\n\r\n", 200),
         (post(b"[" + b" " * 20_000 + b"]", path=b"/api/tracking/events"), 200),
         (post(b""), 422),
+        (post(event(), more=UPGRADE), 200),
+        (post(GET * 3, more=UPGRADE), 422),
+        (chunked(event(), more=UPGRADE), 200),
+        (chunked(GET, b"\r\n\r\n", more=UPGRADE, trailers=b"Upgrade: x\r\n"), 422),
+        (GET.replace(b"\r\n\r\n", b"\r\n" + UPGRADE + b"\r\n"), 200),
     ]
 
 
@@ -158,11 +166,22 @@ def bytewise(sent: bytes) -> list[bytes]:
 
 
 def at_random(sent: bytes) -> list[bytes]:
-    cuts = sorted(random.Random(len(sent)).choices(range(1, len(sent)), k=200))
-    return [sent[a:b] for a, b in zip([0, *cuts], [*cuts, len(sent)], strict=True) if a < b]
+    return cut(sent, random.Random(len(sent)).choices(range(1, len(sent)), k=200))
 
 
-@pytest.mark.parametrize("split", [whole, bytewise, at_random])
+def around_blanks(sent: bytes) -> list[bytes]:
+    """Cut before, within and after what ends heads and bodies in chunks."""
+    ends = [match.start() for match in re.finditer(b"\r\n\r\n", sent)]
+    drawn = random.Random(len(sent))
+    return cut(sent, [end + drawn.randrange(-1, 6) for end in ends])
+
+
+def cut(sent: bytes, places: list[int]) -> list[bytes]:
+    found = sorted(place for place in {0, *places, len(sent)} if 0 <= place <= len(sent))
+    return [sent[a:b] for a, b in pairwise(found)]
+
+
+@pytest.mark.parametrize("split", [whole, bytewise, at_random, around_blanks])
 @pytest.mark.parametrize("seed", range(3))
 def test_requests_are_answered_in_their_order_however_they_are_split(
     settings: Settings, parsed: Counter[Any], split: Callable[[bytes], list[bytes]], seed: int
@@ -182,7 +201,8 @@ def test_requests_are_answered_in_their_order_however_they_are_split(
         allow(client)
     wire = asyncio.run(trial())
     assert wire.statuses == [status for _, status in requests]
-    assert parsed.total() == len(requests)
+    read_again = sum(UPGRADE in sent for sent, _ in requests)
+    assert parsed.total() == len(requests) + read_again
 
 
 def test_chunks_are_parsed_in_turns(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,3 +246,65 @@ def test_request_out_of_turn_closes_the_connection(
 
     asyncio.run(trial())
     assert parsed.total() == 1
+
+
+DECIDED = b"/api/tracking/event/match-decision"
+SMUGGLED = post(b"", path=b"/api/tracking/consent?user_id=u1&improvement=true")
+
+
+@pytest.mark.parametrize("protocol", [b"h2c", b"websocket", b"TLS/1.0, anything"])
+@pytest.mark.parametrize("at_once", [True, False])
+def test_wish_for_another_protocol_is_ignored_and_the_body_counts(
+    settings: Settings, parsed: Counter[Any], *, protocol: bytes, at_once: bool
+) -> None:
+    upgrade = UPGRADE.replace(b"h2c", protocol)
+    known = proposed()
+    batch = [json.dumps({**proposed(), "type": "match_proposed"}).encode() for _ in range(3)]
+    consent = b"/api/tracking/consent?user_id=u2&analytics=true"
+    events = b"/api/tracking/events"
+    requests = [
+        post(json.dumps(known).encode(), more=upgrade),
+        post(json.dumps(known).encode(), path=ROUTE + b"?match_score=0.9"),
+        post(json.dumps(known).encode(), path=ROUTE + b"?match_score=0.9", more=upgrade),
+        post(b"\n".join(batch), path=events, more=upgrade).replace(b"/json", b"/x-ndjson"),
+        post(b"[" + b",".join(batch) + b"]", path=events, more=upgrade),
+        post(b'{"analytics":false}', path=consent, more=upgrade),
+        post(SMUGGLED, more=upgrade),
+        post(GET[:20], more=upgrade),
+        GET,
+    ]
+
+    async def trial() -> Wire:
+        async with wires(settings) as connect:
+            wire = connect()
+            for count, sent in enumerate(requests, 1):
+                head, _, body = sent.partition(b"\r\n\r\n")
+                await wire.receive(*([sent] if at_once else [head + b"\r\n\r\n", body or b"\r\n"]))
+                await until(lambda count=count: len(wire.statuses) == count)  # type: ignore[misc]
+            return wire
+
+    with client_of(settings) as client:
+        allow(client)
+    wire = asyncio.run(trial())
+
+    assert wire.statuses == [200, 200, 200, 200, 200, 200, 422, 422, 200]
+    assert [json.loads(wire.answers[n].partition(b"\r\n\r\n")[2])["stored"] for n in (3, 4)] == [
+        3,
+        0,
+    ]
+    assert b'"analytics":false' in wire.answers[5]
+    with client_of(settings) as client:
+        options = client.get("/api/tracking/consent/u1").json()["options"]
+    assert options == {"analytics": True, "preferences": False, "improvement": False}
+
+
+@pytest.mark.parametrize("target", [b"a.example:80", b"/health"])
+def test_tunnel_is_refused_and_nothing_of_it_is_read(settings: Settings, target: bytes) -> None:
+    async def trial() -> list[int]:
+        async with wires(settings) as connect:
+            wire = connect()
+            await wire.receive(b"CONNECT %b HTTP/1.1\r\n%b" % (target, HOST) + b"\r\n" + GET, GET)
+            await until(wire.is_closing)
+            return wire.statuses
+
+    assert asyncio.run(trial()) == [400]

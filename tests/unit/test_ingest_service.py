@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import func, select
+from sqlalchemy.exc import OperationalError
 
 from ingest.launcher import Launcher
 from ingest.service import Service
@@ -27,7 +29,7 @@ from warehouse.keyfile import PseudonymKey, day_key, read_ring, replace_ring
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 PROPOSED = "/api/tracking/event/match-proposed"
 FEEDBACK = "/api/tracking/event/match-feedback"
@@ -243,6 +245,32 @@ def test_refused_events_are_counted_by_the_next_commit_when_one_fails(
     committer.close()
 
     assert balance(engine).refused == {"a rule": 3}
+
+
+def test_work_is_not_done_again_where_its_commit_may_have_happened(engine: Engine) -> None:
+    """Else an answer to the notice would be recorded twice."""
+    settled = threading.Event()
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=100,
+        settled=lambda *_: settled.set(),
+        observed=lambda *_: None,
+    )
+    done = []
+
+    def lose_the_connection(_connection: Connection) -> None:
+        done.append(1)
+        raise OperationalError("COMMIT", {}, Exception("connection lost"))
+
+    ticket = Ticket(work=lose_the_connection)
+    committer.submit(ticket)
+    assert settled.wait(10)
+    committer.close()
+
+    assert isinstance(ticket.error, NotReady)
+    assert len(done) == 1
 
 
 def test_who_allows_it_at_another_server_is_heard_by_one_that_hears_no_changes(

@@ -32,21 +32,20 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     subject answers to the id. Run again after a stop it goes on; --pending does, too, and cannot
     search for the id, which it does not know.
     """
-    from flows.erase_subject import erase_subject
-    from warehouse.erasure_requests import pending_erasures
+    from flows.erase_subject import erase_person, erase_subject
+    from warehouse.erasure_requests import close_left_cases, pending_erasures
 
     if pending == (user_id is not None):
         raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
+    if pending:
+        close_left_cases(engine, read_settings().keys)
     requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
     if not requests:
         say("No request is pending.")
     for request in requests:
         with working("erasing"):
-            done = erase_subject(request)
-        if user_id is not None:
-            with working("searching for the identifier"):
-                done = _search_for_identifier(engine, request, user_id)
+            done = erase_person(request, user_id) if user_id else erase_subject(request)
         result(plain(done), as_json=as_json)
 
 
@@ -59,16 +58,6 @@ def _begin(engine: Any, user_id: str, key_id: str | None) -> str:
     known_as = pseudonyms_of(user_id, key_id)
     with writing(engine) as connection:
         return begin_for(connection, read_settings().keys, known_as, datetime.now(UTC))
-
-
-def _search_for_identifier(engine: Any, request: str, user_id: str) -> Any:
-    """Search every store for the identifier itself, in the one process that knows it."""
-    from datetime import UTC, datetime
-
-    from warehouse.proof import add_identifier
-
-    swept = _swept(engine, user_id)
-    return add_identifier(engine, read_settings().keys, request, swept, datetime.now(UTC))
 
 
 def _swept(engine: Any, user_id: str) -> Any:

@@ -64,6 +64,21 @@ def erase_subject(request: Request) -> Erasure:
     return done
 
 
+def erase_person(request: str, identifier: str) -> Erasure:
+    """Run the flow in the process that was asked, and search for the identifier as well.
+
+    Args:
+        request: Number of the request.
+        identifier: The person, as the platform names them; no parameter of the flow, because
+            Prefect would store it.
+
+    Returns:
+        As the flow.
+    """
+    with erasure.asked_for(request, identifier):
+        return erase_subject(request)
+
+
 def _report(done: Erasure) -> str:
     rows = "\n".join(f"| {table} | {count} |" for table, count in done.deleted.items())
     models = ", ".join(done.models) or "none"

@@ -41,7 +41,8 @@ def verify_ledgers() -> Verified:
     """Check the ledger and the witness, and note the ledger's head.
 
     The head goes into the witness beside the keys, into the run's log as one JSON line, and into
-    an artifact: whoever cuts the ledger's tail would have to cut all three.
+    an artifact: whoever cuts the ledger's tail would have to cut all three. Case files of erasures
+    that are over are closed.
 
     Returns:
         What was checked, and the head.
@@ -58,6 +59,7 @@ def verify_ledgers() -> Verified:
 
     engine = connect(settings.url)
     with lease(engine, "verify_ledgers", settings.lease_seconds):
+        ledgers.close_cases(settings.url, settings.keys)
         checked = ledgers.verify(settings.url, settings.keys)
         head = ledgers.note_head(settings.url, settings.keys, micros(now))
     engine.dispose()

@@ -22,7 +22,7 @@ from schemas.errors import NotReady, SmartMatchError
 from schemas.settings import CHECKOUT
 from warehouse import runs
 from warehouse.engine import writing
-from warehouse.erasure_requests import pending_erasures
+from warehouse.erasure_requests import close_left_cases, pending_erasures
 
 if TYPE_CHECKING:
     from ingest.service import Service
@@ -92,10 +92,14 @@ class Launcher:
     async def resume_erasures(self) -> None:
         """Start the erasures that were asked for, are not done and are not under way here.
 
+        What is left of those that are done, or that were never committed, is closed.
+
         Raises:
             NotReady: The database does not answer, or a run could not be started.
         """
-        for request in await run_in_threadpool(pending_erasures, self._service.engine):
+        engine, keys = self._service.engine, self._service.settings.keys
+        await run_in_threadpool(close_left_cases, engine, keys)
+        for request in await run_in_threadpool(pending_erasures, engine):
             await self.launch("erase_subject", request)
 
     def read(self, run: str) -> runs.Run | None:

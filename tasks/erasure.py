@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,27 @@ from tasks.policies import io_task
 from warehouse import burial, erasure, proof, residue, stores
 from warehouse.case_file import CaseFile, read_case
 from warehouse.engine import is_postgres
+from warehouse.erasure_requests import close_left_cases
 from warehouse.leases import Lease
 from warehouse.rewriting import overwrite
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
+
+_identifiers: dict[str, str] = {}
+"""By request, whom this process was asked to erase: never a parameter, which would be stored."""
+
+
+@contextmanager
+def asked_for(request: str, identifier: str) -> Iterator[None]:
+    """Let ``prove`` search for the identifier as well, of a request that runs in this process."""
+    _identifiers[request] = identifier
+    try:
+        yield
+    finally:
+        del _identifiers[request]
 
 
 @io_task
@@ -68,18 +85,26 @@ def prove(request: str, now: int) -> None:
     """
     settings = Settings()
     with opened(settings.url) as engine:
-        swept = _swept(settings, request)
-        if not is_postgres(engine) and any(one.found for one in swept if one.store == "database"):
-            raise NotReady("deleted bytes are left in the database: see the runbook")
-        proof.sign(engine, settings.keys, request, swept, moment(now))
+        if erasure.read_erasure(engine, request).state != erasure.DONE:
+            swept = _swept(settings, request)
+            if not is_postgres(engine) and any(
+                one.found for one in swept if one.store == "database"
+            ):
+                raise NotReady("deleted bytes are left in the database: see the runbook")
+            proof.sign(engine, settings.keys, request, swept, moment(now))
+        identifier = _identifiers.get(request)
+        if identifier and erasure.read_erasure(engine, request).report.get("identifier") is None:
+            look = traces.looker(traces.of_identifier(identifier))
+            found = stores.sweep(engine, settings, look)
+            proof.add_identifier(engine, settings.keys, request, found, moment(now))
 
 
 @io_task
 def finish(url: SecretStr, keys: Path, request: str, now: int) -> erasure.Erasure:
-    """Queue the retrain where one is due, close the request, and then its case file."""
+    """Queue the retrain where one is due, close the request, and then every case that is over."""
     with opened(url) as engine:
         done = erasure.finish_erasure(engine, request, moment(now))
-        proof.close(engine, keys, request)
+        close_left_cases(engine, keys)
         return done
 
 

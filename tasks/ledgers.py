@@ -11,6 +11,7 @@ from tasks.opening import opened
 from tasks.policies import io_task
 from warehouse import ledgers, tombstones
 from warehouse.consents import Head
+from warehouse.erasure_requests import close_left_cases
 from warehouse.ledgers import Checked
 
 
@@ -26,3 +27,10 @@ def note_head(url: SecretStr, keys: Path, now: int) -> Head | None:
     """Let the witness know the newest entry of the consent ledger."""
     with opened(url) as engine:
         return tombstones.note_head(engine, keys, moment(now))
+
+
+@io_task
+def close_cases(url: SecretStr, keys: Path) -> int:
+    """Close what killed erasures left beside the keys."""
+    with opened(url) as engine:
+        return close_left_cases(engine, keys)

@@ -72,6 +72,12 @@ def close_case(directory: Path, request: str) -> None:
             destroy_file(left)
 
 
+def open_cases(directory: Path) -> list[str]:
+    """List the requests of which a case file, or what a kill left of one, is there."""
+    names = (path.name.lstrip(".") for path in (directory / _FOLDER).glob("*"))
+    return sorted({name.partition(".json")[0] for name in names})
+
+
 def merged(pseudonyms: Iterable[bytes], known: CaseFile | None) -> list[bytes]:
     """Return pseudonyms with those that a case file knows already, each once."""
     return sorted({*pseudonyms, *(known.pseudonyms if known else ())})

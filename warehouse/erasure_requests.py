@@ -13,7 +13,14 @@ from schemas.clock import micros
 from schemas.errors import SmartMatchError
 from schemas.tables import erasures, subjects, versions
 from warehouse import withdrawals
-from warehouse.case_file import CaseFile, merged, read_case, write_case
+from warehouse.case_file import (
+    CaseFile,
+    close_case,
+    merged,
+    open_cases,
+    read_case,
+    write_case,
+)
 from warehouse.consents import CHANGES, NoSuchPerson
 from warehouse.engine import add_to, reading, writing
 
@@ -76,12 +83,51 @@ def begin_for(
 
 
 def _stopped(connection: Connection, directory: Path, pseudonyms: Collection[bytes]) -> str:
-    """Find the oldest request that is not done and whose case file is about these pseudonyms."""
-    for request in _pending(connection):
+    """Find the oldest request whose case file is open and about these pseudonyms."""
+    request: str
+    for request in connection.execute(
+        select(erasures.c.request)
+        .where(erasures.c.request.in_(open_cases(directory)))
+        .order_by(erasures.c.requested_at, erasures.c.request)
+    ).scalars():
         case = read_case(directory, request)
         if case is not None and not set(pseudonyms).isdisjoint(case.pseudonyms):
             return request
     raise NoSuchPerson("nobody of this id ever answered the notice")
+
+
+def close_left_cases(engine: Engine, directory: Path) -> int:
+    """Close the case files of requests that are done, or that were never committed.
+
+    A killed process leaves such a file: it is written before its request is committed, and closed
+    after the request is done.
+
+    Returns:
+        How many were closed.
+
+    Raises:
+        NotReady: The database cannot be read, or is locked.
+    """
+    opened = open_cases(directory)
+    if not opened:
+        return 0
+    with writing(engine) as connection:
+        # Whoever wrote one of these files has committed by now, or never will.
+        _in_turn(connection, 0)
+        query = select(erasures.c.request).where(
+            erasures.c.request.in_(opened), erasures.c.state != DONE
+        )
+        needed = set(connection.execute(query).scalars())
+    left = [request for request in opened if request not in needed]
+    for request in left:
+        close_case(directory, request)
+    return len(left)
+
+
+def _in_turn(connection: Connection, changes: int) -> None:
+    """Wait until no other transaction that begins a request is open, and let none begin."""
+    row = {"name": CHANGES, "value": changes}
+    connection.execute(add_to(connection, versions, ["name"]), [row])
 
 
 def begin(engine: Engine, subject: int, now: datetime) -> str:
@@ -93,7 +139,7 @@ def begin(engine: Engine, subject: int, now: datetime) -> str:
 def open_request(connection: Connection, subject: int, now: datetime) -> str:
     """Do what ``begin`` does, in a transaction that others write in as well."""
     # First of all, as answers do: a second call waits here and finds the first.
-    connection.execute(add_to(connection, versions, ["name"]), [{"name": CHANGES, "value": 1}])
+    _in_turn(connection, 1)
     withdrawals.count_up(connection)
     connection.execute(update(subjects).where(subjects.c.subject == subject).values(erasing=true()))
     opened = connection.execute(
@@ -130,14 +176,10 @@ def read(engine: Engine, request: str) -> Request | None:
 def pending_erasures(engine: Engine) -> list[str]:
     """List the requests that are not done, oldest first."""
     with reading(engine) as connection:
-        return _pending(connection)
-
-
-def _pending(connection: Connection) -> list[str]:
-    return list(
-        connection.execute(
-            select(erasures.c.request)
-            .where(erasures.c.state != DONE)
-            .order_by(erasures.c.requested_at, erasures.c.request)
-        ).scalars()
-    )
+        return list(
+            connection.execute(
+                select(erasures.c.request)
+                .where(erasures.c.state != DONE)
+                .order_by(erasures.c.requested_at, erasures.c.request)
+            ).scalars()
+        )

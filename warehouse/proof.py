@@ -2,7 +2,8 @@
 
 The pseudonyms and the number are searched for by the flow, which knows them from the case file.
 The identifier as the platform names the person is known to the process alone that was asked, and
-only while it was: that process searches for it when the flow is done, and adds what it found.
+only while it was: where the flow runs in that process, it searches before the request is done;
+else that process does when the flow is done, and adds what it found.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import msgspec
 
 from schemas.clock import micros
 from warehouse import erasure
-from warehouse.case_file import close_case, read_case, write_case
+from warehouse.case_file import read_case, write_case
 from warehouse.engine import is_postgres
 from warehouse.witness import REPORT, Witness
 
@@ -109,12 +110,6 @@ def add_identifier(
     limits = [limit for limit in report.get("limits", []) if limit != NO_IDENTIFIER]
     parts = {"identifier": part, "limits": limits}
     return _signed(engine, directory, request, report | parts, now)
-
-
-def close(engine: Engine, directory: Path, request: str) -> None:
-    """Overwrite the case file of a request that is done."""
-    if erasure.read_erasure(engine, request).state == erasure.DONE:
-        close_case(directory, request)
 
 
 def report_digest(report: dict[str, Any]) -> str:

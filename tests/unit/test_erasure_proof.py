@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
-import os
 import signal
-import tempfile
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -15,30 +13,34 @@ import pytest
 from sqlalchemy import select, text
 
 from ingest import proving
-from privacy.pseudonyms import subject_pseudonym
 from privacy.traces import looker, of_bytes, of_identifier, of_number
-from schemas.clock import micros
 from schemas.errors import NotReady
 from schemas.tables import erasures, subjects
-from tasks import erasure as steps
 from tests.engines import on_postgresql, on_sqlite
-from tests.histories import process
+from tests.erasing import (
+    LEAVING,
+    STAYING,
+    a_client_of,
+    ask,
+    die,
+    in_a_child,
+    known_as,
+    let_people_in,
+    run,
+)
 from tests.population import RUN
-from tests.serving import client_of
-from warehouse import case_file, erasure, marks, proof, residue, tombstones
+from warehouse import erasure, erasure_requests, marks, proof, residue, tombstones
 from warehouse.audit import stored_event_ids
 from warehouse.consents import NoSuchPerson
-from warehouse.engine import connect, is_postgres, reading, writing
+from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure_requests import OverMatch, begin_for
-from warehouse.keyfile import read_ring
-from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
 from warehouse.stores import sweep
 from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from sqlalchemy import Engine
@@ -46,99 +48,19 @@ if TYPE_CHECKING:
 
     from schemas.settings import Settings
 
-LEAVING, STAYING = "candidate/Zoé+4711@exemple.fr", "candidate-staying-1"
-NOW = micros(RUN)
-
 
 @pytest.fixture
 def client(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[TestClient]:
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "data" / "prefect"))
-    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
-    with client_of(settings) as called:
+    with a_client_of(settings, tmp_path, monkeypatch) as called:
         yield called
 
 
 @pytest.fixture
 def known(client: TestClient, engine: Engine) -> TestClient:
-    """Two people with processed, waiting and sealed events."""
-    for name in (LEAVING, STAYING):
-        allowed = {"user_id": name, "analytics": True, "improvement": True}
-        assert client.post("/api/tracking/consent", json=allowed).status_code == 200
-        happen(client, name, "m-1")
-    process(engine, validate=False)
-    for name in (LEAVING, STAYING):
-        happen(client, name, "m-2")
+    let_people_in(client, engine, LEAVING, STAYING)
     return client
-
-
-def happen(client: TestClient, name: str, match: str) -> None:
-    for path, fields in (
-        (
-            "match-proposed",
-            {
-                "match_score": 0.5,
-                "match_parameters": {},
-                "alternatives_count": 1,
-                "constraint_satisfaction": {},
-            },
-        ),
-        (
-            "match-decision",
-            {"decision": True, "decision_time_seconds": 1, "reasons": [f"I am {name}"]},
-        ),
-    ):
-        body = {"user_id": name, "match_id": match, **fields}
-        reply = client.post(f"/api/tracking/event/{path}", json=body)
-        assert reply.status_code == 200, reply.text
-
-
-def known_as(settings: Settings, name: str) -> list[bytes]:
-    keys = read_ring(settings.keys).pseudonym_keys
-    return [subject_pseudonym(key.secret, name) for key in keys]
-
-
-def ask(engine: Engine, settings: Settings, name: str = LEAVING) -> str:
-    with writing(engine) as connection:
-        return begin_for(connection, settings.keys, known_as(settings, name), RUN)
-
-
-def run(settings: Settings, request: str, kill_after: int | None = None) -> None:
-    """Take the steps of the flow; die behind one of them, as if somebody pulled the plug."""
-    engine = connect(settings.url)
-    with lease(engine, "erase_subject", 60.0, wait_seconds=5.0) as held:
-        marked = [0]
-        order: list[Callable[[], Any]] = [
-            lambda: marked.append(steps.remember.fn(settings.url, settings.keys, request, NOW)),
-            lambda: steps.look_before.fn(request),
-            lambda: steps.delete.fn(settings.url, request, held, marked[-1]),
-            lambda: steps.forget.fn(settings.url, request),
-            lambda: steps.prove.fn(request, NOW),
-            lambda: steps.finish.fn(settings.url, settings.keys, request, NOW),
-        ]
-        for number, step in enumerate(order):
-            step()
-            if number == kill_after:
-                os.kill(os.getpid(), signal.SIGKILL)
-    engine.dispose()
-
-
-def in_a_child(work: Callable[[], None]) -> int:
-    """Do work in a process of its own; return the signal that ended it, or 0."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1] & 0x7F
-
-
-def die(*_: Any, **__: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 WITHIN: dict[str, tuple[Any, str]] = {
@@ -146,7 +68,7 @@ WITHIN: dict[str, tuple[Any, str]] = {
     "the tombstone is written and nothing is deleted": (marks, "follow"),
     "everything is deleted and not committed": (erasure, "_set"),
     "the report is signed and not stored": (proof.erasure, "add_to_report"),
-    "the request is closed and its case file is not": (case_file, "destroy_file"),
+    "the request is closed and its case file is not": (erasure_requests, "close_case"),
 }
 
 
@@ -208,8 +130,6 @@ def test_killed_within_a_step_it_completes_when_run_again(
         setattr(module, name, die)
         if module is marks:
             erasure.follow = die
-        if module is case_file:
-            proof.close_case = die
         run(settings, request)
 
     assert in_a_child(killed) == signal.SIGKILL

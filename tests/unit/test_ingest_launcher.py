@@ -15,6 +15,7 @@ from schemas.clock import moment
 from schemas.errors import NotReady
 from tests.histories import NOW
 from tests.population import answer
+from warehouse.case_file import CaseFile, write_case
 from warehouse.erasure_requests import begin
 from warehouse.keyfile import make_ring
 
@@ -128,6 +129,16 @@ def test_erasures_that_are_not_done_are_taken_up_again(
 
     assert processes.begun == [getattr(asked, "request", asked)]
     processes.end_one()
+
+
+def test_what_a_killed_erasure_left_beside_the_keys_is_closed_as_others_are_taken_up(
+    settings: Settings, launcher: Launcher
+) -> None:
+    write_case(settings.keys, "4b1f", CaseFile(7, [b"pseudonym"], b"ledger"))
+
+    asyncio.run(launcher.resume_erasures())
+
+    assert list((settings.keys / "erasures").iterdir()) == []
 
 
 def test_an_erasure_that_ended_undone_is_taken_up_again_without_a_restart(

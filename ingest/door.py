@@ -130,6 +130,14 @@ class Door:
         self._inspect(scope)
         return caller
 
+    def confirm(self, caller: Caller) -> None:
+        """Check that a sender who was let in may still send.
+
+        Raises:
+            Refused: Not any more.
+        """
+        self._gate.confirm(caller)
+
     def ways(self) -> Ways:
         """Return the ways in of the running event loop."""
         loop = asyncio.get_running_loop()
@@ -203,6 +211,7 @@ class Door:
                 self._bodies.read(receive, length) as body,
                 self._pass(route, caller, scope["client"], len(body)),
             ):
+                self._gate.confirm(caller)
                 answer = await route.handle(scope["query_string"], body, content_type)
             status = 200
         except Refused as refused:
@@ -269,6 +278,7 @@ class Door:
                 reading = self._bodies.read(receive, length, SHORT_BYTES)
                 body = await held.enter_async_context(reading)
                 await held.enter_async_context(passing(way, line, turn))
+                self._gate.confirm(caller)
                 await self.cold(scope, _replay(body, receive), send_noted)
         except QueueFull:
             await reply(send_noted, *NOT_READY)

@@ -113,6 +113,7 @@ class Exchange:
             self._reply(GONE, b"")
             return
         try:
+            protocol.door.confirm(self._caller)
             _, arrival = self._route.prepare(self._query, bytes(self.body))
             self.ticket = Ticket((arrival,), waiter=self, since=self._begun)
             protocol.door.service.submit(protocol.loop, self.ticket)

@@ -49,12 +49,29 @@ class Caller:
 
     A bucket of tokens is refilled continuously and holds one second's worth. Its requests have
     lines of their own at the turnstiles.
+
+    Attributes:
+        digest: Of its key; empty without one.
+        seen_in: The valid keys as they were when it was last found among them.
     """
 
-    __slots__ = ("_at", "_rate", "_tokens", "batches", "others", "pages", "scopes", "singles")
+    __slots__ = (
+        "_at",
+        "_rate",
+        "_tokens",
+        "batches",
+        "digest",
+        "others",
+        "pages",
+        "scopes",
+        "seen_in",
+        "singles",
+    )
 
-    def __init__(self, scopes: frozenset[Scope], rate: int) -> None:
+    def __init__(self, scopes: frozenset[Scope], rate: int, digest: bytes = b"") -> None:
         self.scopes = scopes
+        self.digest = digest
+        self.seen_in: Mapping[bytes, KeyHash] | None = None
         self.singles = Line()
         self.batches = Line()
         self.pages = Line()
@@ -91,7 +108,7 @@ class Gate:
         self._rate = rate
         self._origins = frozenset(origin.encode() for origin in origins)
         self._loopback = Caller(EVERYTHING, rate)
-        self._callers: dict[bytes, tuple[KeyHash, Caller]] = {}
+        self._callers: dict[bytes, Caller] = {}
 
     def admit(self, scope: Mapping[str, Any], *, page: bool = False) -> Caller:
         """Return who sent a request, and count it.
@@ -116,6 +133,21 @@ class Gate:
         caller.spend()
         return caller
 
+    def confirm(self, caller: Caller) -> None:
+        """Check that who was let in may still come in: a body may have taken its time.
+
+        Raises:
+            Refused: Its key was revoked, or the first key was made.
+        """
+        if not self._watch.has_fresh_keys():
+            raise Refused(NOT_READY)
+        keys = self._watch.api_keys
+        if keys is caller.seen_in:
+            return
+        if keys is None or all(key.digest != caller.digest for key in keys.values()):
+            raise Refused(UNAUTHORIZED)
+        caller.seen_in = keys
+
     def _allows(self, origin: bytes) -> bool:
         return origin in self._origins or b"*" in self._origins
 
@@ -123,13 +155,14 @@ class Gate:
         found = match(keys, presented)
         if found is None:
             return None
-        held = self._callers.get(found.digest)
-        if held is None or held[0] is not found:
-            if len(self._callers) > len(keys):
-                self._callers.clear()
-            held = (found, Caller(found.scopes, self._rate))
-            self._callers[found.digest] = held
-        return held[1]
+        caller = self._callers.get(found.digest)
+        if caller is None or caller.scopes != found.scopes:
+            if len(self._callers) >= len(keys):
+                valid = {key.digest for key in keys.values()}
+                self._callers = {key: held for key, held in self._callers.items() if key in valid}
+            caller = self._callers[found.digest] = Caller(found.scopes, self._rate, found.digest)
+        caller.seen_in = keys
+        return caller
 
     def _is_direct(self, scope: Mapping[str, Any]) -> bool:
         """Tell whether a program on this machine calls, not a proxy and no foreign page."""

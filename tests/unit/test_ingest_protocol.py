@@ -8,6 +8,7 @@ import json
 import random
 import re
 from collections import Counter
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,15 @@ from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ingest.exchange import Exchange
 from ingest.protocol import EventProtocol
-from tests.serving import allow, client_of, proposed
+from tests.serving import allow, client_of, count_stored, proposed
 from tests.wire import Wire, until, wires
+from warehouse import api_keys
+from warehouse.api_keys import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sqlalchemy import Engine
 
     from schemas.settings import Settings
 
@@ -308,3 +313,41 @@ def test_tunnel_is_refused_and_nothing_of_it_is_read(settings: Settings, target:
             return wire.statuses
 
     assert asyncio.run(trial()) == [400]
+
+
+def test_key_that_is_revoked_while_a_body_comes_stores_nothing(
+    settings: Settings, engine: Engine
+) -> None:
+    batch = json.dumps([{**proposed(), "type": "match_proposed"}]).encode()
+    grant = b'{"user_id":"u1","improvement":true}'
+    bodies = {
+        ROUTE: event(),
+        b"/api/tracking/events": batch,
+        b"/api/tracking/consent": grant,
+    }
+    with client_of(settings) as client:
+        allow(client)
+    key, secret = api_keys.create(engine, "one", {Scope.INGEST}, datetime.now(UTC))
+    header = b"X-API-Key: %b\r\n" % secret.encode()
+
+    async def trial() -> None:
+        async with wires(settings) as connect:
+            begun = []
+            for path, body in bodies.items():
+                begun.append(connect())
+                await begun[-1].receive(post(body, path=path, more=header)[:-1])
+            known = connect()
+            await known.receive(post(event(), more=header))
+            await until(lambda: known.statuses == [200])
+            api_keys.revoke(engine, key.key_id, datetime.now(UTC))
+            while known.statuses[-1] != 401:
+                asked = len(known.statuses)
+                await known.receive(post(b"{}", more=header))
+                await until(lambda: len(known.statuses) > asked)  # noqa: B023
+            for wire, body in zip(begun, bodies.values(), strict=True):
+                await wire.receive(body[-1:])
+            await until(lambda: all(wire.statuses for wire in begun))
+            assert [wire.statuses for wire in begun] == [[401]] * 3
+
+    asyncio.run(trial())
+    assert count_stored(engine) == (1, 1)

@@ -154,10 +154,11 @@ def duckdb_limit(url: str, events: int) -> dict[str, Any]:
     engine = connect(SecretStr(url))
     names = ["kind", "subject", "match_key", "occurred_at", "payload"]
     with reading(engine) as connection:
-        columns = bulk.columns(connection, f"SELECT {', '.join(names)} FROM staged", {}, 5)
-    assert len(columns[0]) == events
+        rows = bulk.fetch(connection, f"SELECT {', '.join(names)} FROM staged")
+    assert len(rows) == events
     path = Path(tempfile.mkdtemp()) / "staged.parquet"
-    pq.write_table(pa.table(dict(zip(names, columns, strict=True))), path)
+    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
+    pq.write_table(pa.table(columns), path)
     begun = time.perf_counter()
     with duckdb.connect() as database:
         database.execute("SET threads = 2")

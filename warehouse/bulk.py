@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Engine
 
-_CACHE_KIB = 128 * 1024
+_CACHE_KIB = 32 * 1024
+_STRETCH = 10_000
 _NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")
 
 
@@ -63,10 +64,18 @@ def fetch(
 
 def columns(
     connection: Connection, statement: str, parameters: Mapping[str, Any] | None, width: int
-) -> list[tuple[Any, ...]]:
-    """Run a query and return its columns; ``width`` empty ones when it has no row."""
-    rows = fetch(connection, statement, parameters)
-    return list(zip(*rows, strict=True)) if rows else [()] * width
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Run a query and yield its columns, a stretch of rows at a time.
+
+    A value takes many times as much memory as a Python object as it does in an array, so who
+    makes arrays of them makes them of a stretch. Without a row there is one stretch of ``width``
+    empty columns.
+    """
+    cursor = _execute(connection, statement, parameters)
+    rows = cursor.fetchmany(_STRETCH)
+    yield list(zip(*rows, strict=True)) if rows else [()] * width
+    while rows := cursor.fetchmany(_STRETCH):
+        yield list(zip(*rows, strict=True))
 
 
 def fetch_packed(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from schemas.purposes import Purpose
 
 _NO_EVENT = bytes(16)
+_STRETCH = 10_000
 _SUMS_LOCK = 0x5341_4D31
 _FACETS = ("proposed", "decided", "rated", "completed")
 
@@ -83,13 +84,14 @@ def read_matches(
     # A number, so that the engine looks for the match first and not for everybody who allows it.
     readable = f"{_READ['counted']} + {allowed} > 0"
     read = _READ | {"allowed": allowed}
-    values = bulk.columns(
+    stretches = bulk.columns(
         connection,
         f"SELECT {', '.join(read.values())}{_FROM} WHERE ({condition}) AND {readable}",
         {**parameters, "absent": ABSENT, "no_event": _NO_EVENT},
         len(read),
     )
-    return _arrays(dict(zip(read, values, strict=True)))
+    parts = [_arrays(dict(zip(read, values, strict=True))) for values in stretches]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _arrays(values: dict[str, tuple[Any, ...]]) -> Columns:
@@ -184,8 +186,10 @@ def _replace(
 
 
 def _lines(rows: Columns) -> Iterator[tuple[Any, ...]]:
-    columns = [column(rows, name) for name, column in _WRITE.items()]
-    return zip(*columns, strict=True)
+    """Yield rows as they are stored; their objects are made a stretch at a time."""
+    for first in range(0, len(rows["subject"]), _STRETCH):
+        stretch = {name: values[first : first + _STRETCH] for name, values in rows.items()}
+        yield from zip(*(column(stretch, name) for name, column in _WRITE.items()), strict=True)
 
 
 def _moved(rows: Columns) -> NDArray[np.bool_]:

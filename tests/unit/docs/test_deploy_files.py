@@ -121,6 +121,34 @@ def test_nginx_allows_a_little_more_than_the_server() -> None:
     assert "X-Forwarded-For" in NGINX
 
 
+def logged_by_nginx(uri: str) -> str:
+    """Return what nginx' log says of a path: it takes the first expression that matches."""
+    for pattern, value in re.findall(r'^    "~(\S+)" +"?([^";]+)"?;', NGINX, flags=re.MULTILINE):
+        if re.search(pattern, uri):
+            return str(value).replace("$uri", uri)
+    return "-"
+
+
+def test_nginx_logs_the_route_and_nothing_that_a_client_may_choose() -> None:
+    assert logged_by_nginx("/api/tracking/consent/anna") == "/api/tracking/consent/{user_id}"
+    for route in paths():
+        assert logged_by_nginx(re.sub(r"\{\w+\}", "anna", route)) == route
+        assert "anna" not in logged_by_nginx(f"{route}anna")
+        assert "anna" not in logged_by_nginx(f"{route}/anna")
+        assert "anna" not in logged_by_nginx(f"/anna{route}")
+    (layout,) = re.findall(r"log_format (\w+ '[^']*')", NGINX)
+    assert re.findall(r"\$\w+", layout) == [
+        "$time_iso8601",
+        "$request_method",
+        "$route",
+        "$status",
+        "$body_bytes_sent",
+        "$request_time",
+    ]
+    assert re.findall(r"access_log \S+ (\w+);", NGINX) == [layout.split()[0]]
+    assert re.findall(r"error_log \S+ (\w+);", NGINX) == ["crit"]
+
+
 def test_every_metric_of_an_alert_exists() -> None:
     known = metrics()
 

@@ -187,10 +187,10 @@ class Sweep:
 
 def stage_of(connection: Any) -> str | None:
     """Return what a connection of uvicorn waits for from its client; None when for nothing."""
+    if connection.flow.write_paused or connection.transport.is_closing():
+        return "reply"
     cycle = connection.cycle
     if cycle is None or cycle.response_complete:
         # Between requests uvicorn's own timer runs until the first byte of the next.
         return "headers" if connection.timeout_keep_alive_task is None else None
-    if cycle.more_body:
-        return "body"
-    return "reply" if connection.flow.write_paused else None
+    return "body" if cycle.more_body else None

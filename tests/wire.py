@@ -29,6 +29,7 @@ class Wire(asyncio.Transport):
         self.protocol = protocol
         self.sent = b""
         self.is_paused = False
+        self.is_aborted = False
         self._closed = False
         protocol.connection_made(self)
 
@@ -65,7 +66,9 @@ class Wire(asyncio.Transport):
         protocol, self.protocol = self.protocol, None
         protocol.connection_lost(None)
 
-    abort = close
+    def abort(self) -> None:
+        self.is_aborted = True
+        self.close()
 
     def pause_reading(self) -> None:
         self.is_paused = True

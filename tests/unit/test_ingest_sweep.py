@@ -1,0 +1,62 @@
+"""Connections whose client does not say what it wants, or does not listen, are closed in time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ingest.server import Sweep
+from tests.wire import until, wires
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from schemas.settings import Settings
+    from tests.wire import Wire
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+GET = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+VIEWED = b"/api/tracking/event/match-viewed"
+POST = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n" % VIEWED
+
+
+def nothing(_wire: Wire) -> None:
+    """Leave a client that reads as it is."""
+
+
+def unread(wire: Wire) -> None:
+    wire.protocol.pause_writing()
+
+
+@pytest.mark.parametrize(
+    ("sent", "then", "closed_after"),
+    [
+        (b"", nothing, 1.0),
+        (GET[:20], nothing, 1.0),
+        (POST + b"{", nothing, 5.0),
+        (GET, nothing, None),
+        (GET, unread, 5.0),
+        (POST + b"{}", unread, 5.0),
+        (GET, lambda wire: wire.close(), 5.0),
+    ],
+)
+def test_each_stage_has_its_time(
+    settings: Settings, sent: bytes, then: Callable[[Wire], None], closed_after: float | None
+) -> None:
+    async def trial() -> None:
+        async with wires(settings) as connect:
+            wire, sweep = connect(), Sweep(1.0, 5.0)
+            if sent:
+                await wire.receive(sent)
+            if sent in (GET, POST + b"{}"):
+                await until(lambda: bool(wire.statuses))
+            then(wire)
+            protocol = wire.protocol
+            for now in (0.0, 0.9, 1.1, 4.9, 5.1):
+                sweep.look([protocol], now)
+                assert wire.is_aborted is (closed_after is not None and now > closed_after)
+
+    asyncio.run(trial())

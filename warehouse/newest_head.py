@@ -20,7 +20,7 @@ from schemas.tables import consents as ledger
 from warehouse import consents
 from warehouse.consents import Head
 from warehouse.engine import reading
-from warehouse.keyfile import locked, noting, read_ring
+from warehouse.keyfile import locked, noting, read_ring, replace_file
 from warehouse.witness import WitnessBroken
 
 if TYPE_CHECKING:
@@ -72,12 +72,12 @@ class NewestHead:
             return True
         with noting(), locked(self._directory):
             # Read again: another process may have noted a newer one meanwhile.
-            newest, noted = consents.head(engine), self.read()
-            if newest is None or not _holds(engine, noted):
+            newest = consents.head(engine)
+            if newest is None or not _holds(engine, self.read()):
                 _logger.error("The consent ledger lacks an entry that was noted")
                 return False
-            if noted != newest:
-                self._write(newest)
+            # Even where it can be read already: whoever wrote it may have failed to make it last.
+            self._write(newest)
         self._known = newest
         return True
 
@@ -88,9 +88,13 @@ class NewestHead:
             WitnessBroken: It is not what was written.
         """
         try:
-            noted = msgspec.json.decode(self._path.read_bytes(), type=_Noted)
+            content = self._path.read_bytes()
         except FileNotFoundError:
             return None
+        if not content:  # as a writer left it that made the file before it had anything to write
+            return None
+        try:
+            noted = msgspec.json.decode(content, type=_Noted)
         except msgspec.MsgspecError:
             raise WitnessBroken("the newest head of the ledger cannot be read") from None
         if not hmac.compare_digest(noted.mac.encode(), self._mac(noted.seq, noted.hash).encode()):
@@ -109,12 +113,25 @@ class NewestHead:
     def _write(self, head: Head) -> None:
         digest = head.entry_hash.hex()
         noted = _Noted(head.seq, digest, self._mac(head.seq, digest))
-        handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
+        content = msgspec.json.encode(noted).ljust(_BYTES)
+        if not self._overwrite(content):
+            replace_file(self._path, content)
+
+    def _overwrite(self, content: bytes) -> bool:
+        """Write over a note of the same size, in one step; tell whether there was one."""
         try:
-            os.pwrite(handle, msgspec.json.encode(noted).ljust(_BYTES), 0)
+            handle = os.open(self._path, os.O_WRONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            if os.fstat(handle).st_size != len(content):
+                return False
+            if os.pwrite(handle, content, 0) != len(content):
+                return False
             os.fdatasync(handle)
         finally:
             os.close(handle)
+        return True
 
     def _mac(self, seq: int, digest: str) -> str:
         return hmac.digest(self._key, f"{seq} {digest}".encode(), "sha256").hex()

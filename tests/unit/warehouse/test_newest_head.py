@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import delete, select, text, update
 
+from schemas.errors import NotReady
 from schemas.tables import consents as ledger
 from schemas.tables import subjects, versions
 from tests.serving import allow, client_of
@@ -121,6 +123,60 @@ def test_an_answer_that_could_not_be_noted_durably_is_not_acknowledged(
 
     assert refused.status_code == 503
     assert NewestHead(settings.keys).read() == consents.head(engine)
+
+
+@pytest.mark.parametrize("call", ["pwrite", "fsync", "replace"])
+@pytest.mark.parametrize("left", [None, b""])
+def test_a_first_note_that_fails_hinders_no_later_one(
+    settings: Settings,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    call: str,
+    left: bytes | None,
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError
+
+    path = settings.keys / FILE_NAME
+    with client_of(settings) as client:
+        if left is not None:
+            path.write_bytes(left)
+        with monkeypatch.context() as patched:
+            patched.setattr(f"os.{call}", fail)
+            refused = client.post(CONSENT, params={"user_id": "u1", "analytics": True})
+        kept = path.read_bytes() if path.exists() else None
+        allow(client, "u2")
+
+    assert (refused.status_code, kept) == (503, left)
+    assert verify_ledgers(engine, settings.keys).heads == 1
+    assert NewestHead(settings.keys).read() == consents.head(engine)
+
+
+def test_a_note_that_the_disk_takes_a_part_of_is_written_whole(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(settings, 1)
+    pwrite = os.pwrite
+    monkeypatch.setattr("os.pwrite", lambda handle, content, at: pwrite(handle, content[:99], at))
+
+    answer(settings, 1, first=1)
+
+    assert NewestHead(settings.keys).read() == consents.head(engine)
+
+
+def test_a_note_that_may_not_last_is_written_again(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError
+
+    answer(settings, 1)
+    head = NewestHead(settings.keys)
+    monkeypatch.setattr("os.fdatasync", fail)
+
+    for _ in range(2):  # the second finds it as it should be, and it may be gone all the same
+        with pytest.raises(NotReady):
+            head.note(engine)
 
 
 def test_a_process_that_is_behind_does_not_set_the_note_back(

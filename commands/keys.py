@@ -38,7 +38,13 @@ def keys_create(name: str, scopes: tuple[str, ...]) -> None:
 
     from warehouse.api_keys import Scope, create
 
-    key, text = create(ready_engine(), name, [Scope(scope) for scope in scopes], datetime.now(UTC))
+    key, text = create(
+        ready_engine(),
+        read_settings().keys,
+        name,
+        [Scope(scope) for scope in scopes],
+        datetime.now(UTC),
+    )
     say(f"Key {key.key_id}; it is shown this once:")
     click.echo(text)
 
@@ -84,7 +90,7 @@ def keys_revoke(key_id: str) -> None:
 
     from warehouse.api_keys import revoke
 
-    revoke(ready_engine(), key_id, datetime.now(UTC))
+    revoke(ready_engine(), read_settings().keys, key_id, datetime.now(UTC))
     say(f"Key {key_id} is revoked.")
 
 
@@ -96,7 +102,7 @@ def keys_rotate(key_id: str) -> None:
 
     from warehouse.api_keys import rotate
 
-    key, text = rotate(ready_engine(), key_id, datetime.now(UTC))
+    key, text = rotate(ready_engine(), read_settings().keys, key_id, datetime.now(UTC))
     say(f"Key {key.key_id} beside {key_id}; revoke that one when callers have changed over:")
     click.echo(text)
 

@@ -91,9 +91,11 @@ def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
     """Put a backup back, and forget in it whom the witness knows to be erased.
 
     Stop the servers first. What was answered to the notice since the backup is lost, but for
-    withdrawals, which are repeated. A model that was learned since then goes out of use.
+    withdrawals, which are repeated. A model that was learned since then goes out of use. API keys
+    that were made or revoked since are so again.
     """
     from installation import step_back
+    from warehouse.api_keys import read_keys
     from warehouse.backups import accept_restored, put_back
     from warehouse.engine import connect
 
@@ -105,10 +107,21 @@ def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
         if not yes:
             click.confirm("The database is replaced by the backup. Go on?", abort=True)
         put_back(engine, file, settings.keys)
+    known = {key.key_id: key for key in read_keys(engine)}
     with working("following the witness"):
         carried = accept_restored(engine, settings.keys)
         champion = step_back(settings)
     say(f"Restored; {carried} erasures and withdrawals since the backup were carried out.")
+    keys = read_keys(engine)
+    changed = [key for key in keys if known.get(key.key_id) != key]
+    if changed:
+        revoked = sum(key.revoked_at is not None for key in changed)
+        say(
+            f"{len(changed) - revoked} API keys that were made since are valid again, and {revoked}"
+            " that were revoked since are revoked again; `smartmatch keys list` shows them."
+        )
+    if not keys:
+        say("No API key was ever made: a server then serves this machine alone.")
     if champion is not None:
         say(f"The champion is version {champion}: of the newer one there are no books any more.")
 

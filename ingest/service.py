@@ -7,13 +7,14 @@ import logging
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
-from warehouse import queue
+from warehouse import api_keys, queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect
@@ -69,6 +70,8 @@ class Service:
             _logger.warning("%s", note)
         # A restored backup forgets again whom the witness knows to be erased, before it serves.
         catch_up(self.engine, settings.keys)
+        with suppress(NotReady):  # it is busy: the next start makes up for it
+            api_keys.testify(self.engine, settings.keys)
         # Connections of its own: a flood of readers must not keep it from knowing who may.
         self._watched = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
         self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)

@@ -1,8 +1,8 @@
 """How far a database follows the witness: the number of marks that were carried out in it.
 
-A mark is an erasure, a withdrawal or a version's books that the witness knows of as well. A
-backup that is put back follows fewer marks than there are, and whoever opens it carries the others
-out first.
+A mark is an erasure, a withdrawal, a version's books or an API key that was made or revoked, which
+the witness knows of as well. A backup that is put back follows fewer marks than there are, and
+whoever opens it carries the others out first.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from warehouse.engine import insert_ignore
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-MARKS, BACKUP, SEALED, UNBOOKED = "marks", "backup", "sealed", "unbooked"
+MARKS, BACKUP, SEALED, UNBOOKED, KEYS = "marks", "backup", "sealed", "unbooked", "keys-witnessed"
 """Rows of ``versions``: marks that were carried out, 1 in a copy that is a backup, the day before
-which everything was sealed, or may have been, and 1 while the registry may hold versions of the
-model of which there are no books here."""
+which everything was sealed, or may have been, 1 while the registry may hold versions of the
+model of which there are no books here, and 1 where the witness knows every API key."""
 
 
 def follow(connection: Connection, marks: int) -> None:
@@ -52,6 +52,16 @@ def may_be_unbooked(connection: Connection) -> bool:
 def set_unbooked(connection: Connection, *, unbooked: bool) -> None:
     """Say whether the registry may hold versions that the books do not know."""
     _set(connection, UNBOOKED, unbooked)
+
+
+def keys_are_witnessed(connection: Connection) -> bool:
+    """Tell whether the witness knows every API key that was made or revoked here."""
+    return bool(_value(connection, KEYS))
+
+
+def set_keys_witnessed(connection: Connection) -> None:
+    """Say that the witness knows every API key."""
+    _set(connection, KEYS, value=True)
 
 
 def seal_until(connection: Connection, day: int) -> None:

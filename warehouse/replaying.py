@@ -1,6 +1,7 @@
 """Carry out in a database what the witness knows and it does not.
 
-Erasures and withdrawals, what noisy releases have cost, and that books of versions are missing.
+Erasures and withdrawals, what noisy releases have cost, that books of versions are missing, and
+API keys that were made or revoked.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from schemas.clock import micros
 from schemas.consents import Options
 from schemas.tables import consents as ledger
 from schemas.tables import subjects, training_sets
-from warehouse import consents, erasure, lineage, marks, releases, runs
+from warehouse import api_keys, consents, erasure, lineage, marks, releases, runs
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import open_request
 from warehouse.leases import lease
@@ -59,6 +60,7 @@ def replay(engine: Engine, witness: Witness) -> int:
             held.check(connection)
             releases.agree(connection, witness)
             _miss_books(connection, missing)
+            api_keys.follow(connection, missing)
             marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
             marks.set_backup(connection, backup=False)
     return carried

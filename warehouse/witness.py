@@ -3,10 +3,11 @@
 A file beside the keys, one JSON line an entry, chained by SHA-256 and signed with Ed25519. It
 holds the heads of the consent ledger, by which a cut tail shows; a tombstone of everybody who was
 erased, so that a restored backup forgets them again; the report of each erasure; each noisy
-release, so that a restore refunds none; and of which versions of the model books were kept, so that
-a restored backup knows what it does not know. A tombstone is a keyed digest of a subject's random
-number or of a pseudonym: it can be held against a row that is there, and, by who has the keys
-beside it, against an identifier that is guessed.
+release, so that a restore refunds none; of which versions of the model books were kept, so that
+a restored backup knows what it does not know; and each API key that was made or revoked, so that a
+restore neither opens a door nor makes a revoked key valid. A tombstone is a keyed digest of a
+subject's random number or of a pseudonym: it can be held against a row that is there, and, by who
+has the keys beside it, against an identifier that is guessed.
 
 WitnessBroken
 └── raised when an entry was changed, moved or removed
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 FILE_NAME = "witness.jsonl"
 GENESIS = "0" * 64
-HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, ADOPTED, BOOKS = (
+HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, ADOPTED, BOOKS, KEY_MADE, KEY_REVOKED = (
     "consent-head",
     "tombstone",
     "erasure-report",
@@ -42,8 +43,10 @@ HEAD, TOMBSTONE, REPORT, RESTORED, WITHDRAWAL, RELEASE, ADOPTED, BOOKS = (
     "noisy-release",
     "releases-adopted",
     "version-books",
+    "api-key-made",
+    "api-key-revoked",
 )
-MARKS = (TOMBSTONE, WITHDRAWAL, BOOKS)
+MARKS = (TOMBSTONE, WITHDRAWAL, BOOKS, KEY_MADE, KEY_REVOKED)
 """Kinds that are numbered, and that a database has to follow."""
 _TOMBSTONE_BYTES = 16
 _TAIL_BYTES = 1 << 16
@@ -60,7 +63,7 @@ class Testimony(msgspec.Struct, frozen=True):
         seq: Its number, from 1.
         kind: What it is about.
         at: When, microseconds since 1970.
-        marks: How many tombstones, withdrawals and books there are up to and with it.
+        marks: How many entries of numbered kinds (MARKS) there are up to and with it.
         body: What is testified; nothing that leads to a person without the row it is about.
         previous: Hash of the entry before.
         hash: SHA-256 of all of this, hexadecimal.

@@ -19,6 +19,7 @@ from tests.furnished import HOSTILE, Size, furnish
 from tests.serving import server_of
 from warehouse.api_keys import Scope, create
 from warehouse.engine import connect, create_tables
+from warehouse.keyfile import make_ring
 from warehouse.validations import Checked, directory, record
 
 if TYPE_CHECKING:
@@ -77,12 +78,13 @@ def shown(page: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
     settings = Settings(home=home)
     engine = connect(settings.url)
     create_tables(engine)
+    make_ring(settings.keys, 0)
     furnish(engine, SIZE)
     now = datetime.now(UTC)
     looked = Checked("staged_events", 4_321, (HOSTILE, "rating: must be there"), {HOSTILE: 4_017})
     record(directory(settings), micros(now), [looked])
     keys = {
-        scope.value: create(engine, scope, {scope}, now)[1]
+        scope.value: create(engine, settings.keys, scope, {scope}, now)[1]
         for scope in (Scope.ADMIN, Scope.METRICS)
     }
     engine.dispose()

@@ -18,6 +18,7 @@ from tests.serving import Server, allow, proposed, server_of
 from warehouse import api_keys
 from warehouse.api_keys import Scope
 from warehouse.engine import connect, create_tables
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,7 +234,8 @@ def test_body_of_a_stranger_is_not_kept_and_a_key_in_a_trailer_opens_nothing(
 ) -> None:
     settings = _settings(tmp_path)
     engine = connect(settings.url)
-    _, key = api_keys.create(engine, "one", {Scope.INGEST}, datetime.now(UTC))
+    make_ring(settings.keys, 0)
+    _, key = api_keys.create(engine, settings.keys, "one", {Scope.INGEST}, datetime.now(UTC))
     engine.dispose()
     body = json.dumps(proposed()).encode()
     chunk = CHUNKED + b"%x\r\n%b\r\n0\r\n" % (len(body), body)

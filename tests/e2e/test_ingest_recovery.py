@@ -87,11 +87,11 @@ def test_consent_and_keys_changed_at_one_server_hold_at_another_within_a_second(
         allow(here, analytics=False)
         time.sleep(1)
         withdrawn = there.post(PROPOSED, json=proposed()).status_code
-        made, key = api_keys.create(engine, "a", {Scope.METRICS}, datetime.now(UTC))
+        made, key = api_keys.create(engine, settings.keys, "a", {Scope.METRICS}, datetime.now(UTC))
         time.sleep(1)
         headers = {"x-api-key": key}
         before = [c.get("/metrics", headers=headers).status_code for c in (here, there)]
-        api_keys.revoke(engine, made.key_id, datetime.now(UTC))
+        api_keys.revoke(engine, settings.keys, made.key_id, datetime.now(UTC))
         time.sleep(1)
         after = [c.get("/metrics", headers=headers).status_code for c in (here, there)]
 

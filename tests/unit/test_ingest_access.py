@@ -16,6 +16,7 @@ from schemas.events import ROUTES as EVENTS
 from tests.serving import LOOPBACK, Ended, allow, client_of, proposed
 from warehouse import api_keys
 from warehouse.api_keys import Scope
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,11 +60,15 @@ def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def keys(engine: Engine) -> dict[str, str]:
+def keys(settings: Settings, engine: Engine) -> dict[str, str]:
     """One key of each scope, and one that is revoked."""
-    made = {scope.value: api_keys.create(engine, scope, {scope}, NOW)[1] for scope in Scope}
-    revoked, made["revoked"] = api_keys.create(engine, "old", set(Scope), NOW)
-    api_keys.revoke(engine, revoked.key_id, NOW)
+    make_ring(settings.keys, 0)
+    made = {
+        scope.value: api_keys.create(engine, settings.keys, scope, {scope}, NOW)[1]
+        for scope in Scope
+    }
+    revoked, made["revoked"] = api_keys.create(engine, settings.keys, "old", set(Scope), NOW)
+    api_keys.revoke(engine, settings.keys, revoked.key_id, NOW)
     return made
 
 
@@ -221,8 +226,9 @@ def test_metrics_scope_sees_published_figures_and_admin_exact_ones(
 
 
 def test_last_key_revoked_does_not_open_the_door(settings: Settings, engine: Engine) -> None:
-    only, _ = api_keys.create(engine, "only", {INGEST}, NOW)
-    api_keys.revoke(engine, only.key_id, NOW)
+    make_ring(settings.keys, 0)
+    only, _ = api_keys.create(engine, settings.keys, "only", {INGEST}, NOW)
+    api_keys.revoke(engine, settings.keys, only.key_id, NOW)
 
     with client_of(settings) as client:
         assert client.get("/metrics").status_code == 401
@@ -341,9 +347,11 @@ def test_without_keys_only_this_machine_is_served(
 def test_flood_of_one_key_is_answered_429_and_leaves_others_alone(
     settings: Settings, engine: Engine
 ) -> None:
+    make_ring(settings.keys, 0)
     slow = settings.model_copy(update={"rate_limit_per_second": 5})
     flooding, quiet = (
-        bearer(api_keys.create(engine, name, {METRICS}, NOW)[1]) for name in ("flooding", "quiet")
+        bearer(api_keys.create(engine, settings.keys, name, {METRICS}, NOW)[1])
+        for name in ("flooding", "quiet")
     )
     with client_of(slow) as client:
         answers = [client.get("/metrics", headers=flooding) for _ in range(12)]

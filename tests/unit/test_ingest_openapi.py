@@ -112,7 +112,7 @@ def test_security_is_optional_only_while_no_key_was_ever_made(
 
     with client_of(settings) as client:
         before = client.get("/openapi.json").json()
-    _, key = api_keys.create(engine, "a", {Scope.INGEST}, datetime.now(UTC))
+    _, key = api_keys.create(engine, settings.keys, "a", {Scope.INGEST}, datetime.now(UTC))
     with client_of(settings) as client:
         after = client.get("/openapi.json", headers={"x-api-key": key}).json()
 

@@ -13,11 +13,20 @@ from schemas.tables import api_keys as table
 from warehouse import api_keys
 from warehouse.api_keys import NoSuchKey, Scope
 from warehouse.engine import reading
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    make_ring(tmp_path / "keys", 1)
+    return tmp_path / "keys"
 
 
 def opens(engine: Engine, key: str) -> bool:
@@ -26,8 +35,8 @@ def opens(engine: Engine, key: str) -> bool:
     return hashes is not None and api_keys.match(hashes, key.encode()) is not None
 
 
-def test_key_itself_is_not_in_the_database(engine: Engine) -> None:
-    _, key = api_keys.create(engine, "shop", {Scope.INGEST}, NOW)
+def test_key_itself_is_not_in_the_database(engine: Engine, directory: Path) -> None:
+    _, key = api_keys.create(engine, directory, "shop", {Scope.INGEST}, NOW)
 
     with reading(engine) as connection:
         (row,) = connection.execute(select(table)).all()
@@ -36,10 +45,12 @@ def test_key_itself_is_not_in_the_database(engine: Engine) -> None:
     assert not any(secret.encode() in (v if isinstance(v, bytes) else str(v).encode()) for v in row)
 
 
-def test_list_shows_what_a_key_opens_and_when_it_was_revoked(engine: Engine) -> None:
-    first, _ = api_keys.create(engine, "shop", {Scope.INGEST}, NOW)
-    second, _ = api_keys.create(engine, "office", {Scope.ADMIN, Scope.PRIVACY}, NOW)
-    api_keys.revoke(engine, first.key_id, NOW + timedelta(hours=1))
+def test_list_shows_what_a_key_opens_and_when_it_was_revoked(
+    engine: Engine, directory: Path
+) -> None:
+    first, _ = api_keys.create(engine, directory, "shop", {Scope.INGEST}, NOW)
+    second, _ = api_keys.create(engine, directory, "office", {Scope.ADMIN, Scope.PRIVACY}, NOW)
+    api_keys.revoke(engine, directory, first.key_id, NOW + timedelta(hours=1))
 
     listed = {key.name: key for key in api_keys.read_keys(engine)}
 
@@ -48,32 +59,34 @@ def test_list_shows_what_a_key_opens_and_when_it_was_revoked(engine: Engine) -> 
     assert listed["office"].scopes == {Scope.ADMIN, Scope.PRIVACY}
 
 
-def test_rotation_keeps_two_keys_valid_and_never_three(engine: Engine) -> None:
-    made, key = api_keys.create(engine, "shop", {Scope.INGEST}, NOW)
+def test_rotation_keeps_two_keys_valid_and_never_three(engine: Engine, directory: Path) -> None:
+    made, key = api_keys.create(engine, directory, "shop", {Scope.INGEST}, NOW)
     keys = [key]
     for hour in (1, 2):
-        made, key = api_keys.rotate(engine, made.key_id, NOW + timedelta(hours=hour))
+        made, key = api_keys.rotate(engine, directory, made.key_id, NOW + timedelta(hours=hour))
         keys.append(key)
 
     assert [opens(engine, key) for key in keys] == [False, True, True]
     assert made.scopes == {Scope.INGEST}
 
 
-def test_revoked_or_unknown_key_cannot_be_revoked_or_rotated(engine: Engine) -> None:
-    made, _ = api_keys.create(engine, "shop", {Scope.INGEST}, NOW)
-    api_keys.revoke(engine, made.key_id, NOW)
+def test_revoked_or_unknown_key_cannot_be_revoked_or_rotated(
+    engine: Engine, directory: Path
+) -> None:
+    made, _ = api_keys.create(engine, directory, "shop", {Scope.INGEST}, NOW)
+    api_keys.revoke(engine, directory, made.key_id, NOW)
 
     for act in (api_keys.revoke, api_keys.rotate):
         for key_id in (made.key_id, "unknown"):
             with pytest.raises(NoSuchKey):
-                act(engine, key_id, NOW)
+                act(engine, directory, key_id, NOW)
 
 
-def test_no_key_ever_is_not_the_same_as_no_valid_key(engine: Engine) -> None:
+def test_no_key_ever_is_not_the_same_as_no_valid_key(engine: Engine, directory: Path) -> None:
     with reading(engine) as connection:
         before = api_keys.read_hashes(connection)
-    made, _ = api_keys.create(engine, "shop", {Scope.INGEST}, NOW)
-    api_keys.revoke(engine, made.key_id, NOW)
+    made, _ = api_keys.create(engine, directory, "shop", {Scope.INGEST}, NOW)
+    api_keys.revoke(engine, directory, made.key_id, NOW)
     with reading(engine) as connection:
         after = api_keys.read_hashes(connection)
 
@@ -85,7 +98,7 @@ def test_no_key_ever_is_not_the_same_as_no_valid_key(engine: Engine) -> None:
     ("name", "scopes"), [("", {Scope.INGEST}), ("a\nb", {Scope.INGEST}), ("a", ())]
 )
 def test_key_without_a_name_or_a_scope_is_refused(
-    engine: Engine, name: str, scopes: set[Scope]
+    engine: Engine, directory: Path, name: str, scopes: set[Scope]
 ) -> None:
     with pytest.raises(InvalidInput):
-        api_keys.create(engine, name, scopes, NOW)
+        api_keys.create(engine, directory, name, scopes, NOW)

@@ -44,15 +44,15 @@ def starve(watch: Watch) -> None:
 
 
 def test_keys_that_are_too_old_are_read_before_anybody_is_refused(
-    watch: Watch, engine: Engine
+    watch: Watch, engine: Engine, settings: Settings
 ) -> None:
     starve(watch)
-    made, _ = api_keys.create(engine, "late", {Scope.INGEST}, NOW)
+    made, _ = api_keys.create(engine, settings.keys, "late", {Scope.INGEST}, NOW)
 
     assert watch.has_fresh_keys()
     assert watch.api_keys is not None
     assert [key.digest for key in watch.api_keys.values()]
-    api_keys.revoke(engine, made.key_id, NOW)
+    api_keys.revoke(engine, settings.keys, made.key_id, NOW)
     watch.api_keys_until = 0.0
     assert watch.has_fresh_keys()
     assert watch.api_keys == {}

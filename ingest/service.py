@@ -18,6 +18,7 @@ from warehouse import api_keys, queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect
+from warehouse.keyfile import open_to_others
 from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
 from warehouse.staging import RULE_CONSENT, Outcome
@@ -68,6 +69,8 @@ class Service:
         check_ready(self.engine)
         if (note := checkpoint_note(self.engine)) is not None:
             _logger.warning("%s", note)
+        if open_to_others(settings.keys):
+            _logger.warning("Other users may read or change keys; see `smartmatch status`")
         # A restored backup forgets again whom the witness knows to be erased, before it serves.
         catch_up(self.engine, settings.keys)
         with suppress(NotReady):  # it is busy: the next start makes up for it

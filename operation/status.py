@@ -12,7 +12,7 @@ from schemas.clock import moment
 from warehouse import lineage, overview
 from warehouse.engine import check_ready, connect
 from warehouse.erasure_requests import pending_erasures
-from warehouse.keyfile import read_ring
+from warehouse.keyfile import open_to_others, read_ring
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -72,6 +72,7 @@ class Status:
         champion: Version that serves, since when; None before the first.
         key: The key that makes new pseudonyms.
         pending_erasures: Requests that are not done.
+        open_keys: What of the key directory other users may read or change.
         retrain_owed_hours: Age of the oldest retrain that is owed to somebody who left, from
             whom a version had learned; None where none is.
         problems: What wants a person's eye, a sentence each.
@@ -86,6 +87,7 @@ class Status:
     key: KeyState
     pending_erasures: int
     retrain_owed_hours: float | None = None
+    open_keys: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -110,6 +112,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         key=_key(settings, now),
         pending_erasures=_pending(engine),
         retrain_owed_hours=_owed_hours(engine, now),
+        open_keys=[str(path) for path in open_to_others(settings.keys)],
     )
     engine.dispose()
     found.problems.extend(problems(found, settings))
@@ -132,6 +135,11 @@ def problems(found: Status, settings: Settings) -> list[str]:
     if found.key.due_at < found.at:
         due = found.key.due_at.date().isoformat()
         said.append(f"the pseudonym key was due on {due}; `smartmatch pseudonym-keys rotate`")
+    if found.open_keys:
+        said.append(
+            f"other users may read or change {found.open_keys[0]} and {len(found.open_keys) - 1}"
+            " more; `chmod -R go=` the key directory"
+        )
     owed = found.retrain_owed_hours
     if owed is not None and owed > settings.retrain_within_hours:
         said.append(

@@ -104,15 +104,36 @@ def read_ring(directory: Path) -> KeyRing:
     """Read the key file.
 
     Raises:
-        KeyMissing: There is none, or it cannot be read; ``smartmatch init`` makes one.
+        KeyMissing: There is none, which ``smartmatch init`` makes, or it cannot be read or is
+            broken, which only a copy of it mends.
     """
     try:
         ring = msgspec.json.decode((directory / _RING).read_bytes(), type=KeyRing)
-    except (OSError, msgspec.MsgspecError):
-        raise KeyMissing("the key file is absent or unreadable; run `smartmatch init`") from None
+    except FileNotFoundError:
+        raise KeyMissing("the key file is absent; run `smartmatch init`") from None
+    except OSError as error:
+        raise KeyMissing(f"the key file cannot be read ({type(error).__name__})") from None
+    except msgspec.MsgspecError:
+        ring = KeyRing([], b"")
     if not ring.pseudonym_keys:
-        raise KeyMissing("the key file holds no pseudonym key")
+        raise KeyMissing("the key file is broken; put a copy of the key directory back")
     return ring
+
+
+def open_to_others(directory: Path) -> list[Path]:
+    """List what of the key directory other users may read or change, the directory first."""
+
+    def allows(path: Path, bits: int) -> bool:
+        return path.stat().st_mode & bits != 0
+
+    found = [directory] if allows(directory, 0o022) else []
+    if allows(directory, 0o011):  # else nobody else gets at what lies in it
+        found += [
+            path
+            for path in sorted(directory.rglob("*"))
+            if allows(path, 0o022 if path.is_dir() else 0o066)
+        ]
+    return found
 
 
 def ring_stamp(directory: Path) -> tuple[int, int, int]:

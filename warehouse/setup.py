@@ -23,7 +23,7 @@ def set_up_database(settings: Settings) -> None:
 
     Raises:
         KeyMissing: There are people in the database but the key that made their pseudonyms is
-            gone; a new key would silently know none of them.
+            gone; a new key would silently know none of them. Or the key file is broken.
         UnsafeEngine: The database would lose what it acknowledged.
     """
     engine = connect(settings.url)
@@ -34,5 +34,5 @@ def set_up_database(settings: Settings) -> None:
         with reading(engine) as connection:
             if connection.execute(select(subjects.c.subject).limit(1)).first():
                 raise KeyMissing("the database has subjects, but its key file is gone; restore it")
-        make_ring(settings.keys, micros(datetime.now(UTC)))
+    make_ring(settings.keys, micros(datetime.now(UTC)))
     engine.dispose()

@@ -74,6 +74,10 @@ def test_an_installation_at_work_has_no_problem() -> None:
             changed(retrain_owed_hours=31.0),
             "a retrain is owed for 31 hours to somebody who left; run `smartmatch retrain`",
         ),
+        (
+            changed(open_keys=["/keys/a", "/keys/b"]),
+            "other users may read or change /keys/a and 1 more; `chmod -R go=` the key directory",
+        ),
         (changed(champion=None), "no champion is published; `smartmatch init` makes the first"),
     ],
 )

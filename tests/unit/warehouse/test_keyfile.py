@@ -18,6 +18,7 @@ from warehouse.keyfile import (
     destroy_day_key,
     has_ring,
     make_ring,
+    open_to_others,
     read_ring,
     replace_ring,
     ring_stamp,
@@ -78,11 +79,48 @@ def test_many_who_make_the_ring_at_once_have_the_same_one(tmp_path: Path) -> Non
 def test_a_ring_that_cannot_be_used_is_missing_and_not_quoted(content: str, tmp_path: Path) -> None:
     (tmp_path / "ring.json").write_text(content, encoding="utf-8")
 
-    with pytest.raises(KeyMissing) as caught:
-        read_ring(tmp_path)
+    for use in (read_ring, lambda directory: make_ring(directory, NOW)):
+        with pytest.raises(KeyMissing, match="is broken; put a copy") as caught:
+            use(tmp_path)
 
     assert "c2VjcmV0" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_ring_that_was_cut_is_broken_and_left_as_it_is(share: float, tmp_path: Path) -> None:
+    make_ring(tmp_path, NOW)
+    file = tmp_path / "ring.json"
+    os.truncate(file, int(file.stat().st_size * share))
+    before = file.read_bytes()
+
+    with pytest.raises(KeyMissing, match="is broken; put a copy"):
+        make_ring(tmp_path, NOW)
+
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({}, []),
+        ({".": 0o755}, []),
+        ({".": 0o755, "ring.json": 0o640}, ["ring.json"]),
+        ({".": 0o711, "days": 0o711, "days/20700.key": 0o604}, ["days/20700.key"]),
+        ({".": 0o777, "days": 0o770, "ring.json": 0o666}, [".", "days", "ring.json"]),
+        ({"ring.json": 0o666}, []),
+    ],
+)
+def test_what_other_users_may_read_or_change_is_listed(
+    changed: dict[str, int], found: list[str], tmp_path: Path
+) -> None:
+    keys = tmp_path / "keys"
+    make_ring(keys, NOW)
+    day_key(keys, 20_700, make=True)
+    for name, mode_ in changed.items():
+        (keys / name).chmod(mode_)
+
+    assert open_to_others(keys) == [keys / name for name in found]
 
 
 def test_without_a_ring_nothing_is_read_and_nothing_is_made(tmp_path: Path) -> None:

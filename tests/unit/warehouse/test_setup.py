@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import inspect, select
 
+from ingest.service import Service
 from schemas.errors import KeyMissing, NotReady
 from schemas.settings import Settings
 from schemas.tables import metadata, subjects
@@ -80,3 +81,29 @@ def test_a_database_without_tables_is_not_ready(tmp_path: Path) -> None:
     with pytest.raises(NotReady, match="smartmatch init"):
         check_ready(engine)
     engine.dispose()
+
+
+def test_a_broken_key_file_is_said_and_not_replaced(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    set_up_database(settings)
+    file = settings.keys / "ring.json"
+    file.write_bytes(file.read_bytes()[:100])
+
+    with pytest.raises(KeyMissing, match="is broken"):
+        set_up_database(settings)
+
+    assert file.stat().st_size == 100
+
+
+def test_a_server_says_at_its_start_that_others_may_read_its_keys(
+    settings: Settings, engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    set_up_database(settings)
+    Service(settings).engine.dispose()
+    assert "Other users" not in caplog.text
+    settings.keys.chmod(0o755)
+    (settings.keys / "ring.json").chmod(0o644)
+
+    Service(settings).engine.dispose()
+
+    assert "Other users may read or change keys" in caplog.text

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -58,8 +59,9 @@ class AccessLog:
         lines, self._lines = self._lines, []
         if not lines or self._stream is None:
             return
-        self._stream.write("".join(map(_line, lines)))
-        self._stream.flush()
+        with suppress(OSError):  # a full disk costs lines, and never the thread that writes them
+            self._stream.write("".join(map(_line, lines)))
+            self._stream.flush()
 
 
 def _line(entry: tuple[float, str, str, int, float]) -> str:

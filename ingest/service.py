@@ -113,13 +113,15 @@ class Service:
         return committer.alive and queued and self.has_disk
 
     async def check_ready(self) -> None:
-        """Check that the database takes writes and the queue is not nearly full.
+        """Check that the database takes writes, consents can be read and the queue has room.
 
         Raises:
             NotReady: One of them is not so.
         """
         if not self.has_room:
             raise NotReady("there is no room for events")
+        if not self.watch.sees:
+            raise NotReady("consents and keys cannot be read")
         await self.write(queue.probe)
 
     @property

@@ -61,7 +61,7 @@ class Ticket:
     ``waiter`` belongs to whoever submitted it, and waits since a monotonic time, now if not given.
     """
 
-    __slots__ = ("arrivals", "error", "outcomes", "result", "since", "waiter", "work")
+    __slots__ = ("arrivals", "error", "outcomes", "result", "settled", "since", "waiter", "work")
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class Ticket:
         self.outcomes: Sequence[Outcome] = ()
         self.result: Any = None
         self.error: SmartMatchError | None = None
+        self.settled = False
 
 
 class _Failure(NamedTuple):
@@ -182,15 +183,8 @@ class Committer:
 
     def _run(self) -> None:
         try:
-            while True:
-                tickets = self._next()
-                if tickets:
-                    self._write(tickets)
-                    continue
-                if self._refused:
-                    self._try([])
-                if self._closing:
-                    return
+            while self._goes_on():
+                pass
         finally:
             self._drop_connection()
             with self._lock:
@@ -199,6 +193,22 @@ class Committer:
                 self._short.clear()
                 self._long.clear()
             self._settle(left, NotReady("the server is stopping"))
+
+    def _goes_on(self) -> bool:
+        """Do one round, which ends no other, however it ends; tell whether there is another."""
+        tickets: list[Ticket] = []
+        try:
+            tickets = self._next()
+            if tickets:
+                self._write(tickets)
+            elif self._refused:
+                self._try([])
+        except Exception:
+            _logger.exception("A round of the writer failed")
+            left = [ticket for ticket in tickets if not ticket.settled]
+            self._settle(left, NotReady("the writer failed"))
+            time.sleep(_PAUSE_SECONDS)
+        return bool(tickets) or not self._closing
 
     def _next(self) -> list[Ticket]:
         """Wait for tickets and take what is there, oldest first, short ones before long ones."""
@@ -252,12 +262,12 @@ class Committer:
                 outcomes = stage(connection, arrivals, time.time_ns() // 1_000, lookup)
                 entries = books + Counter(counts(outcomes))
                 accounts.add(connection, entries)
-        except (NotReady, SQLAlchemyError) as error:
+        except Exception as error:  # noqa: BLE001  # of this commit; the next may do
             with self._lock:
                 self._refused += books
             self._drop_connection()
             _logger.warning("A commit failed: %s", type(error).__name__)
-            return _Failure(begun=begun, passes=isinstance(error, NotReady))
+            return _Failure(begun=begun, passes=isinstance(error, NotReady | OSError))
         self._conclude([one for one in tickets if one.work is not None and one.error is None])
         lookup.teach(self._known)
         self._observed(entries, len(arrivals), time.perf_counter() - started)
@@ -272,8 +282,8 @@ class Committer:
             return
         try:
             self._worked()
-        except SmartMatchError as error:
-            _logger.warning("What was committed could not be noted: %s", error)
+        except Exception as error:  # noqa: BLE001  # whatever it is, nobody may be told of it
+            _logger.warning("What was committed could not be noted: %s", type(error).__name__)
             for ticket in worked:
                 ticket.error = NotReady("what was committed could not be noted")
 
@@ -289,6 +299,8 @@ class Committer:
         if error is not None:
             for ticket in tickets:
                 ticket.error = error
+        for ticket in tickets:
+            ticket.settled = True
         self._settled(tickets)
 
     @contextmanager
@@ -301,7 +313,7 @@ class Committer:
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(SQLAlchemyError):
+            with suppress(SQLAlchemyError, OSError):
                 connection.invalidate()
                 connection.close()
 
@@ -350,6 +362,11 @@ def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:
                 ticket.result = ticket.work(connection)
         except SmartMatchError as error:
             ticket.error = error
+        except SQLAlchemyError:
+            raise  # of the transaction, not of this one
+        except Exception:
+            _logger.exception("Work failed")
+            ticket.error = NotReady("the work failed")
 
 
 class _Lookup:

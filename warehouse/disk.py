@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from schemas.errors import NotReady
 from warehouse.engine import is_postgres, translated
 
 if TYPE_CHECKING:
@@ -41,11 +42,14 @@ class DiskReserve:
         """Tell whether so many events leave the reserve as it is.
 
         Raises:
-            NotReady: The database does not answer.
+            NotReady: The database or its disk does not answer.
         """
         if self._directory is None:
             return True
-        disk = os.statvfs(self._directory)
+        try:
+            disk = os.statvfs(self._directory)
+        except OSError as error:
+            raise NotReady(f"the disk did not answer ({type(error).__name__})") from None
         reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _LARGEST_SHARE)
         short = reserve + events * _EVENT_BYTES - disk.f_bavail * disk.f_frsize
         return short < 0 or short < self._free_inside()

@@ -7,16 +7,15 @@ it. When the counters cannot be read in time nothing held here is used any more.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from schemas.errors import KeyMissing, NotReady
 from warehouse import api_keys, consents, withdrawals
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
-from warehouse.witness import TOMBSTONE, Witness, WitnessBroken
+from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,6 +32,9 @@ _GENERATION = 200_000
 _KEYS_STALE_SECONDS = 0.9
 _PATIENCE_SECONDS = 0.25
 _VAIN_SECONDS = 0.5
+_BLIND_SECONDS = 3.0
+
+_logger = logging.getLogger("smartmatch.watch")
 
 
 class KnownConsents:
@@ -96,7 +98,7 @@ class Watch:
         self._interval = max(0.02, min(staleness_seconds / 2 or 0.2, 0.2))
         self._counters: dict[str, int] | None = None
         self._stamp = ring_stamp(keys)
-        self._witnessed = -1
+        self._witnessed = (-1, -1)
         self.witness = Witness(keys)
         self.erased_at: dict[str, int] = {}
         """When whoever is behind a pseudonym was erased, by tombstone."""
@@ -104,6 +106,8 @@ class Watch:
         self._polled = threading.Condition()
         self._closing = False
         self._vain_until = 0.0
+        self._seen_at = 0.0
+        self._error = ""
         self.ring: KeyRing = read_ring(keys)
         self.consents = KnownConsents()
         self.withdrawals = 0
@@ -123,6 +127,11 @@ class Watch:
         self._closing = True
         self._due.set()
         self._thread.join()
+
+    @property
+    def sees(self) -> bool:
+        """Whether a round succeeded in the last seconds, so that events can be taken."""
+        return time.monotonic() <= self._seen_at + _BLIND_SECONDS
 
     def has_fresh_keys(self) -> bool:
         """Tell whether ``api_keys`` may be used; when they are too old, have them read first.
@@ -150,11 +159,21 @@ class Watch:
             self._due.clear()
             if self._closing:
                 return
-            # Unreadable: what is held runs out of its time by itself, and the door closes.
-            with suppress(NotReady, KeyMissing, WitnessBroken):
+            try:
                 self._poll()
-                with self._polled:
-                    self._polled.notify_all()
+            except Exception as error:  # noqa: BLE001  # the next round may do
+                # What is held runs out of its time by itself, and the door closes.
+                self._note(type(error).__name__)
+                continue
+            self._note("")
+            with self._polled:
+                self._polled.notify_all()
+
+    def _note(self, error: str) -> None:
+        """Log by what error a round failed, once, as long as it goes on."""
+        if error and error != self._error:
+            _logger.warning("Consents and keys could not be read: %s", error)
+        self._error = error
 
     def _poll(self) -> None:
         begun = time.monotonic()
@@ -176,10 +195,11 @@ class Watch:
         self._counters = counters
         self.api_keys_until = begun + _KEYS_STALE_SECONDS
         self.consents_until = begun + self._staleness
+        self._seen_at = begun
 
     def _poll_witness(self) -> None:
-        size = self.witness.size
-        if size != self._witnessed:
+        stamp = self.witness.stamp()
+        if stamp != self._witnessed:
             # Replaced and not changed: others read it meanwhile.
             self.erased_at = {
                 tombstone: entry.at
@@ -187,7 +207,7 @@ class Watch:
                 if entry.kind == TOMBSTONE
                 for tombstone in entry.body["pseudonyms"]
             }
-            self._witnessed = size
+            self._witnessed = stamp
 
     def _poll_ring(self) -> None:
         stamp = ring_stamp(self._directory)

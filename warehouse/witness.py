@@ -97,13 +97,13 @@ class Witness:
         self._signer = Ed25519PrivateKey.from_private_bytes(ring.derived("witness"))
         self._tombstones = ring.derived("tombstones")
 
-    @property
-    def size(self) -> int:
-        """Bytes that have been written so far: it changes with every entry."""
+    def stamp(self) -> tuple[int, int]:
+        """Return what changes with every entry: the size of the file and its time."""
         try:
-            return self._path.stat().st_size
+            found = self._path.stat()
         except FileNotFoundError:
-            return 0
+            return (0, 0)
+        return (found.st_size, found.st_mtime_ns)
 
     def of_subject(self, subject: int) -> str:
         """Return the tombstone of a subject's number."""

@@ -77,13 +77,13 @@ def test_an_entry_that_does_not_fit_the_witness_is_refused_and_leaves_nothing(
     make_ring(tmp_path, 1)
     witness = Witness(tmp_path)
     witness.append(HEAD, {"seq": 1}, 1)
-    size = witness.size
+    size, _ = witness.stamp()
     nearly_full.setattr("os.pwrite", lambda handle, content, at: _part(handle, content, at, size))
 
     with pytest.raises(NotReady):
         witness.append(HEAD, {"seq": 2}, 2)
 
-    assert witness.size == size
+    assert witness.stamp()[0] == size
     nearly_full.undo()
     assert witness.append(HEAD, {"seq": 3}, 3).seq == 2
     assert len(witness.verify()) == 2

@@ -1,0 +1,176 @@
+"""No error of one round ends a thread that the server stands on: what comes later goes on."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from ingest.access_log import AccessLog
+from tests.serving import allow, client_of, proposed
+from warehouse import watch as watching
+from warehouse.committer import Committer, Ticket
+from warehouse.disk import DiskReserve
+from warehouse.watch import KnownConsents
+from warehouse.witness import Witness
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+PROPOSED = "/api/tracking/event/match-proposed"
+
+
+class Told:
+    """Tickets whose fate is known; telling the first ones fails, if so wanted."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.tickets: list[Ticket] = []
+        self.changed = threading.Condition()
+
+    def __call__(self, tickets: list[Ticket]) -> None:
+        with self.changed:
+            self.tickets += tickets
+            self.changed.notify()
+            if self.failures:
+                self.failures -= 1
+                raise RuntimeError
+
+    def wait(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.tickets) >= count, 10)
+
+
+def raising(error: Exception, times: int = 1) -> Callable[..., Any]:
+    """Return a function that raises an error so many times, and then does nothing."""
+    left = [error] * times
+
+    def fail(*_: object) -> int:
+        if left:
+            raise left.pop()
+        return 0
+
+    return fail
+
+
+def writer(engine: Engine, told: Told, **given: Any) -> Committer:
+    calls = {"observed": lambda *_: None} | given
+    reserve = DiskReserve(engine, 0)
+    return Committer(engine, KnownConsents(), reserve, queue_events=100, settled=told, **calls)
+
+
+ERRORS = [OSError(errno.EMFILE, "Too many open files"), KeyError("x"), MemoryError()]
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("where", ["work", "observed", "worked"])
+def test_no_error_ends_the_writer(engine: Engine, error: Exception, where: str) -> None:
+    told = Told()
+    fail = raising(error)
+    committer = writer(engine, told, **({} if where == "work" else {where: fail}))
+    committer.submit(Ticket(work=fail if where == "work" else lambda _connection: 1))
+    told.wait(1)
+    committer.submit(Ticket(work=lambda _connection: 2))
+    told.wait(2)
+    alive, waiting = committer.alive, committer.waiting
+    committer.close()
+
+    assert alive
+    assert waiting == 0
+    assert [type(ticket.error).__name__ for ticket in told.tickets] == ["NotReady", "NoneType"]
+    assert told.tickets[1].result == 2
+
+
+def test_a_writer_that_can_tell_nobody_goes_on(engine: Engine) -> None:
+    told = Told(failures=1)
+    committer = writer(engine, told)
+    committer.submit(Ticket(work=lambda _connection: 1))
+    told.wait(1)
+    committer.submit(Ticket(work=lambda _connection: 2))
+    told.wait(2)
+    waiting = committer.waiting
+    committer.close()
+
+    assert waiting == 0
+    assert [ticket.result for ticket in told.tickets] == [1, 2]
+
+
+def test_a_disk_that_does_not_answer_once_costs_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statvfs, calls = os.statvfs, []
+
+    def fail_once(path: Any) -> os.statvfs_result:
+        calls.append(path)
+        if len(calls) == 1:
+            raise OSError(errno.EIO, "Input/output error")
+        return statvfs(path)
+
+    with client_of(settings) as client:
+        allow(client)
+        monkeypatch.setattr("os.statvfs", fail_once)
+        answers = [client.post(PROPOSED, json=proposed()).status_code for _ in range(2)]
+
+    assert answers == [200, 200]
+
+
+def test_a_watch_that_cannot_read_says_so_and_goes_on(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_witness: Witness) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(watching, "_BLIND_SECONDS", 1.0)
+    with client_of(settings) as client:
+        allow(client)
+        before = client.get("/ready").status_code
+        with monkeypatch.context() as patched:
+            patched.setattr(Witness, "stamp", fail)
+            time.sleep(1.5)
+            blind = client.get("/ready").status_code, client.post(PROPOSED, json=proposed())
+        allow(client)
+        after = client.get("/ready").status_code, client.post(PROPOSED, json=proposed())
+
+    assert (before, blind[0], blind[1].status_code) == (200, 503, 503)
+    assert (after[0], after[1].status_code) == (200, 200)
+    said = [record.getMessage() for record in caplog.records if record.name == "smartmatch.watch"]
+    assert said == ["Consents and keys could not be read: OSError"]
+
+
+class FullOnce(io.StringIO):
+    """A stream whose disk is full when first written to."""
+
+    full = True
+
+    def flush(self) -> None:
+        if self.full:
+            self.full = False
+            self.truncate(0)
+            self.seek(0)
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_log_that_takes_no_line_once_takes_the_next() -> None:
+    stream = FullOnce()
+    log = AccessLog(stream)
+    log.note("GET", "/lost", 200, 0.001)
+    deadline = time.monotonic() + 10
+    while stream.full and time.monotonic() < deadline:
+        time.sleep(0.05)
+    log.note("GET", "/kept", 200, 0.001)
+    while "/kept" not in stream.getvalue() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    kept = stream.getvalue()
+    log.close()
+
+    assert '"route":"/kept"' in kept
+    assert "/lost" not in kept

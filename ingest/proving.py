@@ -11,11 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from privacy.traces import looker, of_identifier
-from schemas.errors import SmartMatchError
+from schemas.errors import NotReady, SmartMatchError
 from warehouse import erasure_requests, stores
 
 if TYPE_CHECKING:
@@ -54,8 +55,9 @@ def _waited(service: Service, request: str) -> bool:
     """Wait until the erasure is done; tell whether it is."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        found = erasure_requests.read(service.engine, request)
-        if found is None or found.state == erasure_requests.DONE:
-            return found is not None
+        with suppress(NotReady):  # it may answer the next time
+            found = erasure_requests.read(service.engine, request)
+            if found is None or found.state == erasure_requests.DONE:
+                return found is not None
         time.sleep(_PAUSE_SECONDS)
     return False

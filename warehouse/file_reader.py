@@ -13,6 +13,7 @@ References:
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -42,7 +43,8 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Iterator[bytes]]]:
         paths: The files.
 
     Raises:
-        OSError: No process could be started, or it ended before a file did.
+        OSError: No process could be started, it ended before a file did, or a file that is there
+            could not be read to its end.
     """
     listed = list(paths)
     if not listed:
@@ -59,15 +61,17 @@ def read_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Iterator[bytes]]]:
         for path in listed:
             _put(asked, os.fsencode(path))
             asked.flush()
-            blocks = _blocks(answered)
+            blocks = _blocks(answered, path)
             yield path, blocks
             for _ in blocks:
                 pass
 
 
-def _blocks(answered: IO[bytes]) -> Iterator[bytes]:
+def _blocks(answered: IO[bytes], path: Path) -> Iterator[bytes]:
     while block := _take(answered):
         yield block
+    if error := int(_take(answered) or 0):
+        raise OSError(error, os.strerror(error), path.name)
 
 
 def _put(stream: IO[bytes], block: bytes) -> None:
@@ -91,11 +95,23 @@ def _serve() -> None:
     asked, answer = sys.stdin.buffer, sys.stdout.buffer
     with suppress(ReaderEnded):
         while path := _take(asked):
-            with suppress(OSError), open(os.fsdecode(path), "rb", buffering=0) as file:  # noqa: PTH123  # pathlib would double its start
-                while block := file.read(BLOCK_BYTES):
-                    _put(answer, block)
+            error = _answer(answer, path)
             _put(answer, b"")
+            _put(answer, str(error).encode() if error else b"")
             answer.flush()
+
+
+def _answer(answer: IO[bytes], path: bytes) -> int | None:
+    """Answer with a file as far as it can be read; return what went wrong."""
+    try:
+        with open(os.fsdecode(path), "rb", buffering=0) as file:  # noqa: PTH123  # pathlib would double its start
+            while block := file.read(BLOCK_BYTES):
+                _put(answer, block)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None  # no file, or none any more
+    except OSError as error:
+        return error.errno or errno.EIO
+    return None
 
 
 if __name__ == "__main__":

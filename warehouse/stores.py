@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
     from schemas.settings import Settings
 
+_GONE = (FileNotFoundError, NotADirectoryError, PermissionError)
+"""What is not there any more, or lies in a directory of others: nothing of ours."""
+
 _STATISTICS = "SELECT * FROM pg_stats WHERE schemaname = current_schema()"
 
 Look: TypeAlias = Callable[[Iterable[bytes]], tuple[int, Mapping[str, int]]]
@@ -99,7 +102,7 @@ def key_files(settings: Settings) -> set[Path]:
 
 def _unseen(store: Store, seen: set[Path]) -> Iterator[Path]:
     for path in _files(store.paths):
-        with suppress(OSError):
+        with suppress(*_GONE, RuntimeError):  # a link to itself is no file
             real = path.resolve()
             if real not in seen and _is_ours(real, store.since):
                 seen.add(real)
@@ -111,8 +114,18 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
         if path.is_file():
             yield path
         elif path.is_dir():
-            for folder, _, names in os.walk(path, onerror=None):
+            for folder, _, names in os.walk(path, onerror=_check_missed):
                 yield from (Path(folder) / name for name in sorted(names))
+
+
+def _check_missed(error: OSError) -> None:
+    """Raise that a directory cannot be listed, unless it went or is one of others."""
+    try:
+        ours = Path(error.filename).stat().st_uid == os.geteuid()
+    except _GONE:
+        return
+    if ours or not isinstance(error, _GONE):
+        raise error
 
 
 def _is_ours(path: Path, since: float) -> bool:
@@ -173,12 +186,14 @@ def sweep(engine: Engine, settings: Settings, look: Look) -> list[Swept]:
         look: Reads a stream of blocks; returns how many bytes it read, and places by name.
 
     Raises:
-        NotReady: They could not be read to the end.
+        NotReady: They could not be read to the end: one file that is there and cannot be read
+            is enough, for nobody could say what is in it.
     """
     try:
         return _sweep(engine, settings, look)
     except OSError as error:
-        reason = f"the stores could not be searched ({type(error).__name__})"
+        name = f": {Path(error.filename).name}" if error.filename else ""
+        reason = f"the stores could not be searched ({type(error).__name__}{name})"
         raise NotReady(reason) from None
 
 

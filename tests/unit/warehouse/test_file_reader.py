@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -17,7 +18,6 @@ from warehouse.file_reader import BLOCK_BYTES, ReaderEnded, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _VISIT = """
 import sqlite3, sys
@@ -78,6 +78,20 @@ def test_who_leaves_a_file_early_gets_the_next_one_whole(tmp_path: Path) -> None
     short.write_bytes(b"short")
 
     assert [next(blocks)[:5] for _, blocks in read_files([long, short])] == [bytes(5), b"short"]
+
+
+def test_a_file_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    short = tmp_path / "short"
+    short.write_bytes(b"short")
+    unreadable = Path("/proc/self/mem")  # whose first bytes nobody can read
+
+    with pytest.raises(OSError, match="mem"):
+        list(read_files([unreadable]))
+    found = []
+    for path, blocks in read_files([short, unreadable, short]):
+        with suppress(OSError):
+            found.append((path.name, b"".join(blocks)))
+    assert found == [("short", b"short"), ("short", b"short")]
 
 
 def test_a_reader_that_is_killed_is_no_end_of_a_file(tmp_path: Path) -> None:

@@ -1,0 +1,66 @@
+"""What cannot be searched is never taken for empty."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from privacy.traces import looker, of_identifier
+from schemas.errors import NotReady
+from tests.engines import on_sqlite
+from warehouse.stores import Store, blocks, sweep
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+
+@pytest.fixture
+def logs(settings: Settings) -> Path:
+    logs = settings.data / "logs"
+    (logs / "older").mkdir(parents=True)
+    (logs / "a.log").write_bytes(b"some lines")
+    return logs
+
+
+@on_sqlite
+def test_a_file_that_cannot_be_read_ends_the_search(
+    settings: Settings, engine: Engine, logs: Path
+) -> None:
+    (logs / "b.log").symlink_to("/proc/self/mem")
+
+    with pytest.raises(NotReady, match=r"OSError: b\.log|PermissionError: b\.log"):
+        sweep(engine, settings, looker(of_identifier("a-person-of-the-logs")))
+
+
+@on_sqlite
+def test_a_directory_that_cannot_be_listed_ends_the_search(
+    settings: Settings, engine: Engine, logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def fail(path: Any) -> Any:
+        if Path(path).name == "older":
+            raise OSError(errno.EIO, "Input/output error", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("os.scandir", fail)
+
+    with pytest.raises(NotReady, match="OSError: older"):
+        sweep(engine, settings, looker(of_identifier("a-person-of-the-logs")))
+
+
+@on_sqlite
+def test_what_is_gone_or_no_file_ends_nothing(engine: Engine, logs: Path) -> None:
+    (logs / "loop").symlink_to("loop")
+    (logs / "gone").symlink_to("nowhere")
+    os.mkfifo(logs / "fifo")
+
+    found = list(blocks(engine, Store("log files", (logs, logs / "no directory")), set()))
+
+    assert [name for name, _ in found] == ["a.log"]

@@ -226,12 +226,14 @@ class EventCollector:
 
     def _resume(self, pace: Pace) -> None:
         """Send what an earlier process left, if it left anything."""
-        self._tally.add("dropped_for_age", self._spool.expire(pace.retention_seconds))
-        self._spool.tidy()  # perhaps after a process that died before it did
-        left = self._spool.count()
-        if left:
-            _logger.info("An earlier process left %d events to send", left)
-            self._sender.wake()
+        try:
+            self._tally.add("dropped_for_age", self._spool.expire(pace.retention_seconds))
+            self._spool.tidy()  # perhaps after a process that died before it did
+        finally:
+            left = self._spool.count()
+            if left:
+                _logger.info("An earlier process left %d events to send", left)
+                self._sender.wake()
 
     def _drop(self, user_id: str) -> None:
         """Delete what waits of a person who withdrew."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from schemas.errors import NotReady
 from tracking import forking, retrying
-from tracking.errors import Unreachable
+from tracking.errors import SpoolFull, Unreachable
 from tracking.spool import Refusal
 from tracking.transport import EVENTS_PATH
 from tracking.verdicts import BatchRefused, Verdict, judge
@@ -251,7 +251,7 @@ class Sender:
         """Wait before the next attempt; a flush shortens it unless the server named the time."""
         deadline = time.monotonic() + seconds
         self._progress.set()
-        with suppress(NotReady):  # then after the pause
+        with suppress(NotReady, SpoolFull):  # then after the pause
             self._spool.tidy()
         self._closing.wait(seconds if self._told_until else min(seconds, SHORTEST_PAUSE))
         self._hurry.clear()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tracking import owners
 from tracking.clock import Clock
 from tracking.errors import SpoolFull
-from tracking.spoolfile import SpoolFile
+from tracking.spoolfile import SpoolFile, emptying
 
 if TYPE_CHECKING:
     import sqlite3
@@ -68,92 +68,93 @@ class Spool(SpoolFile):
         """Keep an event; when this returns, the death of the process does not lose it.
 
         Raises:
-            SpoolFull: The file has reached its size, or the disk its end.
+            SpoolFull: The file has reached its size, or the disk its end but for the reserve.
             SpoolUnusable: The file cannot be opened, locked or written.
         """
         with self._transaction() as connection:
             if self._used_bytes(connection) + len(body) > self._max_bytes:
                 raise SpoolFull("the spool has reached its size")
+            self._reserve.keep()
             connection.execute(
                 "INSERT INTO waiting (target, user_id, spooled_at, body) VALUES (?, ?, ?, ?)",
                 (self.target, user_id, self._now(), body),
             )
 
-    def claim(self, *, limit: int, max_bytes: int, lease_seconds: float) -> list[Waiting]:
+    @emptying
+    def claim(
+        self, connection: sqlite3.Connection, *, limit: int, max_bytes: int, lease_seconds: float
+    ) -> list[Waiting]:
         """Take the oldest events for sending, so that no other process sends them meanwhile.
 
         A claim ends when it is settled or released, its process dies, or its lease ends.
         """
-        with self._transaction() as connection:
-            self._end_claims(connection)
-            found = connection.execute(
-                "SELECT seq, body FROM waiting WHERE target = ? AND owner IS NULL"
-                " ORDER BY seq LIMIT ?",
-                (self.target, limit),
-            )
-            with closing(found) as rows:
-                taken = list(_at_most(max_bytes, (Waiting(*row) for row in rows)))
-            connection.executemany(
-                "UPDATE waiting SET owner = ?, lease_until = ? WHERE seq = ?",
-                ((self.owner, self._now() + lease_seconds, row.seq) for row in taken),
-            )
+        self._end_claims(connection)
+        found = connection.execute(
+            "SELECT seq, body FROM waiting WHERE target = ? AND owner IS NULL ORDER BY seq LIMIT ?",
+            (self.target, limit),
+        )
+        with closing(found) as rows:
+            most = min(max_bytes, self._reserve.most_claimed_bytes)
+            taken = list(_at_most(most, (Waiting(*row) for row in rows)))
+        connection.executemany(
+            "UPDATE waiting SET owner = ?, lease_until = ? WHERE seq = ?",
+            ((self.owner, self._now() + lease_seconds, row.seq) for row in taken),
+        )
         return taken
 
-    def settle(self, refused: Iterable[Refusal]) -> int:
+    @emptying
+    def settle(self, connection: sqlite3.Connection, refused: Iterable[Refusal]) -> int:
         """Delete what was claimed, and keep the refused ones of it apart.
 
         Returns:
             How many refused events were deleted because newer ones took their room.
         """
-        with self._transaction() as connection:
-            connection.executemany(
-                "INSERT INTO refused"
-                " (target, user_id, refused_at, kept_since, body, field, rule)"
-                " SELECT target, user_id, ?, ?, body, ?, ? FROM waiting"
-                " WHERE seq = ? AND owner = ?",
-                (
-                    (self._clock.wall(), self._now(), row.field, row.rule, row.seq, self.owner)
-                    for row in refused
-                ),
-            )
-            connection.execute("DELETE FROM waiting WHERE owner = ?", (self.owner,))
-            self._deleted = True
-            return connection.execute(
-                "DELETE FROM refused WHERE target = ? AND seq <= (SELECT seq FROM refused"
-                " WHERE target = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-                (self.target, self.target, MOST_REFUSED),
-            ).rowcount
+        connection.executemany(
+            "INSERT INTO refused"
+            " (target, user_id, refused_at, kept_since, body, field, rule)"
+            " SELECT target, user_id, ?, ?, body, ?, ? FROM waiting"
+            " WHERE seq = ? AND owner = ?",
+            (
+                (self._clock.wall(), self._now(), row.field, row.rule, row.seq, self.owner)
+                for row in refused
+            ),
+        )
+        connection.execute("DELETE FROM waiting WHERE owner = ?", (self.owner,))
+        self._deleted = True
+        return connection.execute(
+            "DELETE FROM refused WHERE target = ? AND seq <= (SELECT seq FROM refused"
+            " WHERE target = ? ORDER BY seq DESC LIMIT 1 OFFSET ?)",
+            (self.target, self.target, MOST_REFUSED),
+        ).rowcount
 
-    def release(self) -> None:
+    @emptying
+    def release(self, connection: sqlite3.Connection) -> None:
         """Give claimed events back: they wait again."""
-        with self._transaction() as connection:
-            connection.execute(
-                "UPDATE waiting SET owner = NULL, lease_until = NULL WHERE owner = ?",
-                (self.owner,),
-            )
+        connection.execute(
+            "UPDATE waiting SET owner = NULL, lease_until = NULL WHERE owner = ?",
+            (self.owner,),
+        )
 
-    def drop_user(self, user_id: str) -> int:
+    @emptying
+    def drop_user(self, connection: sqlite3.Connection, user_id: str) -> int:
         """Delete what waits of one person, refused events included; how many waited."""
-        with self._transaction() as connection:
-            key = (self.target, user_id)
-            self._deleted = True
-            connection.execute("DELETE FROM refused WHERE target = ? AND user_id = ?", key)
-            return connection.execute(
-                "DELETE FROM waiting WHERE target = ? AND user_id = ?", key
-            ).rowcount
+        key = (self.target, user_id)
+        self._deleted = True
+        connection.execute("DELETE FROM refused WHERE target = ? AND user_id = ?", key)
+        return connection.execute(
+            "DELETE FROM waiting WHERE target = ? AND user_id = ?", key
+        ).rowcount
 
-    def expire(self, retention_seconds: float) -> int:
+    @emptying
+    def expire(self, connection: sqlite3.Connection, retention_seconds: float) -> int:
         """Delete what was kept for so long, whatever its server; how many had waited."""
-        with self._transaction() as connection:
-            self._look(connection)
-            before = self._now() - retention_seconds
-            self._deleted = True
-            connection.execute(
-                "DELETE FROM refused WHERE coalesce(kept_since, refused_at) < ?", (before,)
-            )
-            return connection.execute(
-                "DELETE FROM waiting WHERE spooled_at < ?", (before,)
-            ).rowcount
+        self._look(connection)
+        before = self._now() - retention_seconds
+        self._deleted = True
+        connection.execute(
+            "DELETE FROM refused WHERE coalesce(kept_since, refused_at) < ?", (before,)
+        )
+        return connection.execute("DELETE FROM waiting WHERE spooled_at < ?", (before,)).rowcount
 
     def count(self) -> int:
         """How many events wait for this server, claimed ones included."""
@@ -187,16 +188,16 @@ class Spool(SpoolFile):
                 (self.target,),
             ).fetchall()
 
-    def retry_refused(self) -> int:
+    @emptying
+    def retry_refused(self, connection: sqlite3.Connection) -> int:
         """Let the refused events wait again; how many."""
-        with self._transaction() as connection:
-            moved = connection.execute(
-                "INSERT INTO waiting (target, user_id, spooled_at, body)"
-                " SELECT target, user_id, ?, body FROM refused WHERE target = ? ORDER BY seq",
-                (self._now(), self.target),
-            ).rowcount
-            connection.execute("DELETE FROM refused WHERE target = ?", (self.target,))
-            self._deleted = True
+        moved = connection.execute(
+            "INSERT INTO waiting (target, user_id, spooled_at, body)"
+            " SELECT target, user_id, ?, body FROM refused WHERE target = ? ORDER BY seq",
+            (self._now(), self.target),
+        ).rowcount
+        connection.execute("DELETE FROM refused WHERE target = ?", (self.target,))
+        self._deleted = True
         return moved
 
     def close(self) -> None:

@@ -7,6 +7,8 @@ mode with ``synchronous`` NORMAL: a power cut may lose what the system had not w
 Every access holds a lock on a file beside it. SQLite's own locks would do but for two
 things: its waiting sleeps in growing steps, and releases before 3.51.3 may damage a file
 that two processes write and checkpoint in the same instant.
+
+What empties the file may use a reserve of disk space; see ``tracking.reserve``.
 """
 
 from __future__ import annotations
@@ -15,16 +17,22 @@ import os
 import sqlite3
 import threading
 from contextlib import contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from tracking import forking, owners
 from tracking.clock import Clock, Look, time_since
 from tracking.errors import SpoolFull, SpoolUnusable
 from tracking.filelock import FileLock
+from tracking.reserve import Reserve, disk_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+_Parameters = ParamSpec("_Parameters")
+_Result = TypeVar("_Result")
+_SpoolFile = TypeVar("_SpoolFile", bound="SpoolFile")
 
 FILE_NAME = "events.db"
 LOCK_SECONDS = 2.0
@@ -33,6 +41,7 @@ _VERSION = 2
 _SHRINK_PAGES = 1_024
 _LOG_PAGES = 16, 1_000
 """The log is written back at a quarter of the spool's size, but within these bounds."""
+_FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
 
 _CLOCK = """
 CREATE TABLE clock (
@@ -137,11 +146,7 @@ class SpoolFile:
         if not self._deleted:
             return
         with self._locked() as connection:
-            (count,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
-            (pages,) = connection.execute("PRAGMA page_count").fetchone()
-            if count == 0 and pages > _SHRINK_PAGES:
-                connection.execute("VACUUM")
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._with_room(lambda: _emptied(connection))
             self._deleted = False
 
     def close(self) -> None:
@@ -181,14 +186,28 @@ class SpoolFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._locked() as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            finally:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+        with self._locked() as connection, _begun(connection):
+            yield connection
+
+    def _with_room(self, step: Callable[[], _Result]) -> _Result:
+        """Run a step of what empties the file; on a full disk again, with the reserve."""
+        try:
+            return step()
+        except sqlite3.Error as error:
+            if not _is_full(error):
+                raise
+        self._reserve.give_up()
+        try:
+            self._empty_log()
+            done = step()
+            self._empty_log()
+        finally:
+            self._reserve.keep_what_is_left()
+        return done
+
+    def _empty_log(self) -> None:
+        if self._connection is not None:
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
@@ -214,18 +233,21 @@ class SpoolFile:
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
-            path = self._find()
-            _make_file(path)
-            connection = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
-            )
-            try:
-                self._prepare(connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._connection = connection
+            self._connection = self._with_room(self._connect)
         return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        path = self._find()
+        _make_file(path)
+        connection = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=LOCK_SECONDS
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         connection.execute("PRAGMA secure_delete = ON")
@@ -247,8 +269,10 @@ class SpoolFile:
             self._look(connection)
         (self._page_bytes,) = connection.execute("PRAGMA page_size").fetchone()
         least, most = _LOG_PAGES
-        pages = min(max(self._max_bytes // self._page_bytes // 4, least), most)
+        room = min(self._max_bytes, disk_bytes(self._find()))
+        pages = min(max(int(room // self._page_bytes // 4), least), most)
         connection.execute(f"PRAGMA wal_autocheckpoint = {pages:d}")
+        self._reserve.cover(pages * self._page_bytes)
 
     def _now(self) -> float:
         """Time that has passed for sure, since the spool was made at its calendar's time."""
@@ -278,8 +302,47 @@ class SpoolFile:
                     f"the spool's place cannot be found: {type(error).__name__}"
                 ) from None
             self._file_lock = FileLock(path.with_name(path.name + ".lock"))
+            self._reserve = Reserve(path.with_name(path.name + ".reserve"))
             self._path = path
         return self._path
+
+
+def emptying(
+    step: Callable[Concatenate[_SpoolFile, sqlite3.Connection, _Parameters], _Result],
+) -> Callable[Concatenate[_SpoolFile, _Parameters], _Result]:
+    """Make a method of what is one transaction, and may use the reserve."""
+
+    @wraps(step)
+    def method(
+        self: _SpoolFile, /, *arguments: _Parameters.args, **named: _Parameters.kwargs
+    ) -> _Result:
+        def transaction() -> _Result:
+            with _begun(connection):
+                return step(self, connection, *arguments, **named)
+
+        with self._locked() as connection:
+            return self._with_room(transaction)
+
+    return method
+
+
+@contextmanager
+def _begun(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def _emptied(connection: sqlite3.Connection) -> None:
+    (count,) = connection.execute("SELECT count(*) FROM waiting").fetchone()
+    (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    if count == 0 and pages > _SHRINK_PAGES:
+        connection.execute("VACUUM")
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _make_file(path: Path) -> None:
@@ -294,7 +357,11 @@ def _make_file(path: Path) -> None:
 
 
 def _unusable(error: sqlite3.Error) -> SpoolFull | SpoolUnusable:
-    if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+    if _is_full(error):
         return SpoolFull("the disk is full")
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     return SpoolUnusable(f"the spool cannot be used: {name}")
+
+
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) in _FULL

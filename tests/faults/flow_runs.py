@@ -74,12 +74,18 @@ class FlowRun(Process):
             **(settings or {}),
         }
         self._passed = home / "passed"
+        self._keys = home / "data" / "keys"
         super().__init__(context, run, Job(flow, given, environment, self._passed, **more))
 
     def passed(self) -> Passed:
         """Wait for its end, and return what it passed."""
         assert self.wait() == 0
         return Passed(*json.loads(self._passed.read_text()))
+
+    def kept(self) -> list[str]:
+        """Name the files that it leaves beside the keys."""
+        files = (path for path in self._keys.rglob("*") if path.is_file())
+        return sorted(str(path.relative_to(self._keys)) for path in files)
 
 
 def differences(expected: dict[str, Any], found: dict[str, Any]) -> list[str]:

@@ -70,9 +70,10 @@ class Mortuary:
         for _ in range(2):
             url = next(copies)
             begun = time.monotonic()
-            self.boundaries = run_flow(flow, url).passed().boundaries
+            run = run_flow(flow, url)
+            self.boundaries = run.passed().boundaries
             self.seconds = time.monotonic() - begun
-        self._expected = left_by(url)
+        self._expected = left_by(url) | {"keys": run.kept()}
         assert self._expected["balanced"]
 
     def kill(self, **when: Any) -> str | None:
@@ -80,8 +81,9 @@ class Mortuary:
         url = next(self._copies)
         killed = self._run_flow(self._flow, url, **when).wait()
         assert killed == -signal.SIGKILL or "after_seconds" in when
-        assert self._run_flow(self._flow, url).wait() == 0
-        different = differences(self._expected, left_by(url))
+        again = self._run_flow(self._flow, url)
+        assert again.wait() == 0
+        different = differences(self._expected, left_by(url) | {"keys": again.kept()})
         return f"{self._flow}, killed at {when}: {different} differ" if different else None
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from prefect import flow
@@ -32,6 +32,8 @@ class Retrained:
         candidate: Version of the candidate; None where none was made.
         decisions: Number of decisions learned from.
         sentence: Why, for a person.
+        doubt: Why no version was deleted by its age, where the clock is days ahead of the last
+            purge and is not believed; None where it is.
     """
 
     promoted: bool
@@ -39,6 +41,7 @@ class Retrained:
     candidate: str | None
     decisions: int
     sentence: str
+    doubt: str | None
 
 
 @flow(name="retrain-model")
@@ -66,7 +69,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     settings = Settings()
     opening.follow_witness(settings.url, settings.keys)
     now = datetime.now(UTC)
-    kept_since = micros(now - timedelta(days=settings.superseded_model_days))
+    kept_days = settings.superseded_model_days
     registry = opening.registry_of(settings)
 
     since = day_number(now) - (training_days or settings.training_days)
@@ -84,10 +87,10 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         reason = judged.reason
         if reason is not None:
             training.register_refusal(registry, reason, rows)
-            training.dispose(settings.url, registry, held, kept_since, micros(now))
+            doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
-            _show(refusal_report(reason, rows.decided, version) + over_time)
-            return Retrained(False, version, None, rows.decided, reason)  # noqa: FBT003
+            _show(refusal_report(reason, rows.decided, version) + over_time, doubt)
+            return Retrained(False, version, None, rows.decided, reason, doubt)  # noqa: FBT003
         found = training.fit(rows, champion, settings.seed, settings.smallest_group)
         refit = training.compare_refit(rows, champion, found)
         recorded = training.register(settings.url, held, registry, found, rows, refit)
@@ -102,22 +105,22 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         serving, _ = training.read_champion(registry)
         prices = training.price_constraints(rows, serving, settings.smallest_group)
         training.keep_prices(settings.url, held, prices, published, micros(now))
-        training.dispose(settings.url, registry, held, kept_since, micros(now))
+        doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
 
     page = settings.version_page(recorded.version)
     report = retrain_report(found, recorded, refit, page)
-    _show(report + over_time)
+    _show(report + over_time, doubt)
     if refit is not None and not refit.within:
         raise RefitDiffers(refit.sentence)
-    return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence)
+    return Retrained(recorded.promoted, published, recorded.version, rows.decided, sentence, doubt)
 
 
-def _show(report: str) -> None:
+def _show(report: str, doubt: str | None) -> None:
     create_markdown_artifact(
         key="retrain",
         description="Promoted or refused, with the gate's plot and each of its checks",
-        markdown=report,
+        markdown=f"{report}\n\n{doubt}" if doubt else report,
     )
 
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from prefect.logging import get_run_logger
 from pydantic import SecretStr
 
 from matching import insisting, refit
@@ -17,10 +18,11 @@ from matching.model import Model
 from matching.refit import RefitDifference
 from matching.training import Retraining
 from matching.versions import Recorded
-from schemas.clock import moment
+from schemas.clock import MICROS_PER_DAY, moment
 from tasks.opening import opened
 from tasks.policies import compute_task, io_task
-from warehouse import decisions, lineage, runs, shadow_prices, training
+from warehouse import clock_witness, decisions, lineage, runs, shadow_prices, training
+from warehouse.clock_witness import ClockJumped
 from warehouse.engine import connect
 from warehouse.keyfile import has_ring
 from warehouse.leases import Lease
@@ -73,13 +75,19 @@ def step_back(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str
 
 @io_task
 def dispose(
-    url: SecretStr, registry: Registry, lease: Lease, kept_since: int, now: int
-) -> list[str]:
-    """Delete for good the versions that somebody has left, without books, and past their time."""
+    url: SecretStr, registry: Registry, lease: Lease, kept_days: int, now: int
+) -> str | None:
+    """Delete for good the versions that somebody has left, without books, and past their time.
+
+    Returns:
+        Why none was deleted by its age, where the clock is not believed; None where it is.
+    """
     from matching import disposal  # imports MLflow, which takes seconds
 
     with opened(url) as engine:
         lease.renew(engine)
+        doubt = _doubt(engine, now)
+        kept_since = now - kept_days * MICROS_PER_DAY if doubt is None else 0
         _, champion = registry.champion()
         named = lineage.superseded(engine, champion=champion, before=kept_since)
         unbooked = _unbooked(engine, registry)
@@ -88,7 +96,17 @@ def dispose(
         training.note_disposal(
             engine, lease, named, moment(now), all_booked=champion not in unbooked
         )
-    return named
+    return doubt
+
+
+def _doubt(engine: Engine, now: int) -> str | None:
+    try:
+        clock_witness.check_clock(engine, now)
+    except ClockJumped as jumped:
+        doubt = f"No version was deleted by its age: {jumped}"
+        get_run_logger().warning(doubt)
+        return doubt
+    return None
 
 
 def _unbooked(engine: Engine, registry: Registry) -> set[str]:

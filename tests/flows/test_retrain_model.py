@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from sqlalchemy import delete, func, select, update
 
 from cli import main
+from flows import retrain_model as retraining
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from installation import set_up_database
 from matching import training as learning
+from matching.disposal import step_back
 from matching.logistic import Gaussian, posterior
 from matching.model import first_champion
 from matching.refit import MAX_PROBABILITY, RefitDiffers
@@ -255,6 +257,36 @@ def told_of_unbooked(engine: Engine, settings: Settings, subject: int) -> list[b
     with reading(engine) as connection:
         noted = unbooked_note(connection)
     return [copy["unbooked_versions"] is not None, noted is not None]
+
+
+def test_a_clock_that_jumped_deletes_no_version_by_its_age_but_those_that_somebody_left(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Jumped(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:
+            return datetime.now(tz) + timedelta(days=300)
+
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    assert retrain_model().doubt is None
+    step_back(open_registry(installed), {"2"})
+    monkeypatch.setattr(retraining, "datetime", Jumped)
+
+    doubt = retrain_model().doubt
+
+    assert doubt is not None
+    assert "by its age" in doubt
+    assert "2" in [one.version for one in open_registry(installed).versions()]
+    with reading(engine) as connection:
+        deleted = select(training_sets.c.version).where(training_sets.c.deleted_at.is_not(None))
+        assert connection.execute(deleted).all() == []
+
+    with writing(engine) as connection:
+        mark_withdrawn(connection, min(people), datetime.now(UTC))
+    retrain_model()
+    with reading(engine) as connection:
+        assert "2" in connection.execute(deleted).scalars().all()
 
 
 def test_books_that_were_set_back_are_told_of_until_a_retrain_deletes_their_version(

@@ -37,9 +37,15 @@ def db_current(*, as_json: bool) -> None:
 @click.argument("revision", default="head")
 def db_upgrade(revision: str) -> None:
     """Bring the schema up to this code's, or to REVISION; rows stay."""
+    from warehouse.keyfile import has_ring
     from warehouse.migrations import upgrade  # imports Alembic
+    from warehouse.newest_head import NewestHead
+    from warehouse.revision import HEAD
 
-    before, after = upgrade(_engine(), revision)
+    engine, keys = _engine(), read_settings().keys
+    before, after = upgrade(engine, revision)
+    if after == HEAD and has_ring(keys):
+        NewestHead(keys).demand_seals(engine)
     say(f"The schema was {before or 'absent'} and is {after}.")
 
 
@@ -48,9 +54,15 @@ def db_upgrade(revision: str) -> None:
 @click.confirmation_option(prompt="What only the newer schema holds is lost. Go on?")
 def db_downgrade(revision: str) -> None:
     """Take the schema back to REVISION; `base` for none at all."""
+    from warehouse.keyfile import has_ring
     from warehouse.migrations import downgrade  # imports Alembic
+    from warehouse.newest_head import NewestHead
+    from warehouse.revision import SEALED
 
+    keys = read_settings().keys
     before, after = downgrade(_engine(), revision)
+    if (after or "") < SEALED and has_ring(keys):
+        NewestHead(keys).demand_no_seals()
     say(f"The schema was {before or 'absent'} and is {after or 'absent'}.")
 
 

@@ -22,16 +22,18 @@ def consent() -> None:
 def consent_verify() -> None:
     """Check the ledger's chain, and that it holds every head that was noted outside of it.
 
-    Also checks that everybody's state is what their last entry says and hides no withdrawal; the
-    witness beside the keys, its chain and signatures; and that the report of every finished
+    Also checks the seals, which only who has the keys can make: of each entry, and of whose row a
+    person's is. And that everybody's state is what their last entry says and hides no withdrawal;
+    the witness beside the keys, its chain and signatures; and that the report of every finished
     erasure and every release with noise is the one that was given. One that is missing is put
     back, and said to be. Exit code 1 if anything is broken.
     """
     from warehouse.ledgers import verify_ledgers
 
     checked = verify_ledgers(ready_engine(), read_settings().keys)
+    sealed = f", sealed from number {checked.sealed_from} on" if checked.sealed_from else ""
     say(
-        f"{checked.entries} entries, unbroken; {checked.heads} noted heads hold;"
+        f"{checked.entries} entries, unbroken{sealed}; {checked.heads} noted heads hold;"
         f" {checked.testimonies} entries of the witness, {checked.reports} signed reports,"
         f" {checked.releases} releases with noise;"
         f" a restore was owned up to {checked.restores} times."

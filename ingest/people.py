@@ -90,7 +90,7 @@ def consent_routes(service: Service) -> APIRouter:
         try:
             state: State = await service.write(
                 lambda connection: tombstones.record(
-                    connection, service.settings.keys, person, entry
+                    connection, service.settings.keys, person, entry, service.seals
                 )
             )
         except ConsentRequired:

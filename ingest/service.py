@@ -21,6 +21,7 @@ from warehouse.engine import check_ready, checkpoint_note, connect
 from warehouse.keyfile import open_to_others
 from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
+from warehouse.seals import Seals
 from warehouse.staging import RULE_CONSENT, Outcome
 from warehouse.tombstones import catch_up
 from warehouse.watch import Watch
@@ -80,6 +81,8 @@ class Service:
         self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)
         self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
         self._newest_head = NewestHead(settings.keys)
+        self._newest_head.demand_seals(self.engine)
+        self.seals = Seals(self.watch.ring)
         self.observed = Observed()
         self.disk = DiskReserve(self.engine, settings.disk_reserve_bytes)
         self._lock = threading.Lock()
@@ -102,6 +105,7 @@ class Service:
                         settled=_wake,
                         observed=self.observed.commit,
                         worked=partial(self._newest_head.note, self.engine),
+                        seals=self.seals,
                     )
         return self._committer
 

@@ -10,11 +10,15 @@ import prefect_api
 from operation.parts import parts, prefect_url
 from schemas.clock import moment
 from warehouse import lineage, overview
-from warehouse.engine import check_ready, connect
+from warehouse.engine import check_ready, connect, reading
 from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import open_to_others, read_ring
+from warehouse.newest_head import NewestHead
+from warehouse.witness import WitnessBroken
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
     from prefect_api import FlowRun
@@ -75,6 +79,7 @@ class Status:
         open_keys: What of the key directory other users may read or change.
         retrain_owed_hours: Age of the oldest retrain that is owed to somebody who left, from
             whom a version had learned; None where none is.
+        damage: What was changed in the database that nothing of ours changes, a sentence each.
         problems: What wants a person's eye, a sentence each.
     """
 
@@ -88,6 +93,7 @@ class Status:
     pending_erasures: int
     retrain_owed_hours: float | None = None
     open_keys: list[str] = field(default_factory=list)
+    damage: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
 
 
@@ -113,6 +119,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
         pending_erasures=_pending(engine),
         retrain_owed_hours=_owed_hours(engine, now),
         open_keys=[str(path) for path in open_to_others(settings.keys)],
+        damage=_damage(engine, settings.keys),
     )
     engine.dispose()
     found.problems.extend(problems(found, settings))
@@ -122,6 +129,7 @@ def read_status(settings: Settings, now: datetime | None = None) -> Status:
 def problems(found: Status, settings: Settings) -> list[str]:
     """Say what wants a person's eye."""
     said = [f"{name} does not answer" for name, up in found.parts.items() if up is False]
+    said += found.damage
     if found.oldest_waiting_seconds > settings.backlog_seconds:
         age = found.oldest_waiting_seconds / 60
         said.append(f"the oldest of {found.waiting} unprocessed events waits for {age:.0f} minutes")
@@ -190,3 +198,18 @@ def _owed_hours(engine: Engine, now: datetime) -> float | None:
 
 def _pending(engine: Engine) -> int:
     return len(pending_erasures(engine))
+
+
+def _damage(engine: Engine, directory: Path) -> list[str]:
+    """Look for what the nightly check would find in the newest entries of the consent ledger."""
+    try:
+        sealed = NewestHead(directory).sealed()
+    except WitnessBroken as error:
+        return [str(error)]
+    with reading(engine) as connection:
+        first = sealed.first_broken(connection)
+    if first is None:
+        return []
+    return [
+        f"entry {first} of the consent ledger has no right seal: it was written without the keys"
+    ]

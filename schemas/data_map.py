@@ -114,7 +114,7 @@ TABLES: dict[str, TableMap] = {
         erasure=Erasure.DELETED,
         keys="subject pseudonym ledger_id",
         facts="analytics preferences improvement notice_version updated_at counted erasing",
-        others="key_id",
+        others="key_id seal",
     ),
     "consents": TableMap(
         purpose="proof of consent (GDPR article 7 (1))",
@@ -122,7 +122,7 @@ TABLES: dict[str, TableMap] = {
         erasure=Erasure.UNLINKED,
         keys="consent_id ledger_id address_hash",
         facts="analytics preferences improvement notice_version channel recorded_at",
-        others="seq notice_sha256 previous_hash entry_hash",
+        others="seq notice_sha256 previous_hash entry_hash seal",
     ),
     "versions": TableMap(
         purpose="telling server processes that something changed",

@@ -65,6 +65,8 @@ subjects = Table(
     _flag("counted"),
     # Set first of all by an erasure, so that nothing more is collected meanwhile.
     _flag("erasing"),
+    # Keyed digest of whose row it is (warehouse/seals.py).
+    Column("seal", LargeBinary(16)),
     CheckConstraint("subject > 0", name="subject"),
 )
 
@@ -85,6 +87,8 @@ consents = Table(
     Column("recorded_at", BigInteger, nullable=False),
     Column("previous_hash", LargeBinary(32), nullable=False),
     Column("entry_hash", LargeBinary(32), nullable=False, unique=True),
+    # Keyed digest of the hash; entries of before there were seals have none.
+    Column("seal", LargeBinary(16)),
     sqlite_autoincrement=True,
 )
 

@@ -51,6 +51,7 @@ _HIDDEN = frozenset(
         "ledger_id",
         "previous_hash",
         "entry_hash",
+        "seal",
         "address_hash",
     }
 )

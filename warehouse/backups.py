@@ -83,7 +83,7 @@ def accept_restored(engine: Engine, directory: Path) -> int:
     with writing(engine) as connection:
         marks.set_backup(connection, backup=True)
     carried = tombstones.catch_up(engine, directory)
-    tombstones.testify_restored(directory, head, carried)
+    tombstones.testify_restored(engine, directory, head, carried)
     return carried
 
 

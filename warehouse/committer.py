@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from warehouse.disk import DiskReserve
+    from warehouse.seals import Seals
     from warehouse.staging import Arrival, Outcome
     from warehouse.watch import KnownConsents
 
@@ -100,6 +101,7 @@ class Committer:
             of events and the seconds that it took.
         worked: Called after each commit that did other work than storing events, before whoever
             asked for it is told; where it fails they are told to try again.
+        seals: Seal the rows of people who move to a newer pseudonym key.
     """
 
     def __init__(
@@ -112,6 +114,7 @@ class Committer:
         settled: Callable[[list[Ticket]], None],
         observed: Callable[[Mapping[tuple[str, str], int], int, float], None],
         worked: Callable[[], object] = lambda: None,
+        seals: Seals | None = None,
     ) -> None:
         self._engine = engine
         self._known = known
@@ -120,6 +123,7 @@ class Committer:
         self._settled = settled
         self._observed = observed
         self._worked = worked
+        self._seals = seals
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._short: deque[Ticket] = deque()
@@ -253,7 +257,7 @@ class Committer:
         with self._lock:
             books, self._refused = self._refused, Counter()
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
-        lookup = _Lookup()
+        lookup = _Lookup(self._seals)
         try:
             self._check_room(len(arrivals))
             with translated(), self._connected() as connection, connection.begin():
@@ -372,7 +376,8 @@ def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:
 class _Lookup:
     """Looks subjects up in a transaction and remembers them until it is committed."""
 
-    def __init__(self) -> None:
+    def __init__(self, seals: Seals | None) -> None:
+        self._seals = seals
         self._seen = 0
         self._found: dict[bytes, int] = {}
 
@@ -381,7 +386,7 @@ class _Lookup:
     ) -> dict[tuple[bytes, ...], int]:
         # The counter first: what is read after it is at least as new.
         self._seen = consents.counters(connection).get(consents.CHANGES, 0)
-        found = consents.resolve(connection, people, people)
+        found = consents.resolve(connection, people, people, self._seals)
         self._found = {person[0]: found.get(person, REFUSED) for person in people}
         return found
 

@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
     from warehouse.notices import Notice
+    from warehouse.seals import Sealed, Seals
 
 CHANGES, ENTRIES = "consents", "ledger"
 """Rows of ``versions``: any change of what people allow, and the number of ledger entries."""
@@ -40,6 +41,9 @@ GENESIS = bytes(32)
 
 PURPOSES = ("analytics", "preferences", "improvement")
 """Columns of what a person allows, in a row of ``subjects`` and in an entry."""
+
+
+_HASHED = [column.name for column in consents.c if column.name not in {"entry_hash", "seal"}]
 
 
 class LedgerBroken(SmartMatchError):
@@ -94,6 +98,7 @@ def record(
     person: Person,
     entry: Entry,
     testify: Callable[[State], None] = lambda _known: None,
+    seals: Seals | None = None,
 ) -> State:
     """Append an answer to the ledger and make it the state of now.
 
@@ -106,6 +111,7 @@ def record(
         entry: What they answered.
         testify: Told of what is replaced, when no other writer can change it any more, and before
             anything of this person is changed.
+        seals: Seal the entry and the person's row; None where there are no keys.
 
     Raises:
         ConsentRequired: The person is being erased; nothing about them is taken any more.
@@ -113,7 +119,8 @@ def record(
     # First of all: whoever counts up the entries keeps other writers out until the commit.
     seq = _count_up(connection, ENTRIES)
     _count_up(connection, CHANGES)
-    known = find(connection, person.candidates)
+    row = _row(connection, person.candidates)
+    known = _state(row) if row else None
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
     if known is not None:
@@ -125,7 +132,7 @@ def record(
         drift_days.forget(connection, known.subject, learned)
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
-    _append(connection, seq, ledger_id, entry)
+    _append(connection, seq, ledger_id, entry, seals)
     values: dict[str, Any] = {
         **msgspec.structs.asdict(entry.options),
         "pseudonym": person.candidates[0],
@@ -133,6 +140,9 @@ def record(
         "notice_version": entry.notice.version,
         "updated_at": entry.recorded_at,
     }
+    # A row that somebody changed keeps its wrong seal, so that it goes on showing.
+    if seals and (row is None or seals.fits(row)):
+        values["seal"] = seals.of_person(subject, ledger_id, person.candidates[0], person.key_id)
     if known:
         connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
     else:
@@ -142,7 +152,9 @@ def record(
     )
 
 
-def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) -> None:
+def _append(
+    connection: Connection, seq: int, ledger_id: bytes, entry: Entry, seals: Seals | None
+) -> None:
     last = connection.execute(
         select(consents.c.entry_hash).where(consents.c.seq == seq - 1)
     ).scalar()
@@ -159,25 +171,32 @@ def _append(connection: Connection, seq: int, ledger_id: bytes, entry: Entry) ->
         "recorded_at": entry.recorded_at,
         "previous_hash": last or GENESIS,
     }
-    connection.execute(consents.insert().values(**row, entry_hash=entry_hash(row)))
+    digest = entry_hash(row)
+    seal = seals.of_entry(digest) if seals else None
+    connection.execute(consents.insert().values(**row, entry_hash=digest, seal=seal))
 
 
 def entry_hash(row: dict[str, Any]) -> bytes:
-    """Return the SHA-256 of an entry: every column but the hash itself, in order, as JSON."""
+    """Return the SHA-256 of an entry: every column but hash and seal, in order, as JSON."""
     fields = [
         value.hex() if isinstance(value, bytes) else value
-        for value in (row[column.name] for column in consents.c if column.name != "entry_hash")
+        for value in (row[name] for name in _HASHED)
     ]
     return hashlib.sha256(msgspec.json.encode(fields)).digest()
 
 
 def find(connection: Connection, candidates: Collection[bytes]) -> State | None:
     """Read what a person allows now, by any of their pseudonyms; None when they are unknown."""
-    row = connection.execute(
-        select(subjects).where(subjects.c.pseudonym.in_(list(candidates)))
-    ).first()
-    if row is None:
-        return None
+    row = _row(connection, candidates)
+    return _state(row) if row else None
+
+
+def _row(connection: Connection, candidates: Collection[bytes]) -> Row[Any] | None:
+    theirs = subjects.c.pseudonym.in_(list(candidates))
+    return connection.execute(select(subjects).where(theirs)).first()
+
+
+def _state(row: Row[Any]) -> State:
     options = Options(row.analytics, row.preferences, row.improvement)
     return State(
         row.subject, row.ledger_id, options, row.notice_version, row.updated_at, row.erasing
@@ -201,6 +220,7 @@ def resolve(
     connection: Connection,
     people: Collection[tuple[bytes, ...]],
     key_ids: Mapping[tuple[bytes, ...], str] | None = None,
+    seals: Seals | None = None,
 ) -> dict[tuple[bytes, ...], int]:
     """Return the subjects of those who allow their events to be collected, by pseudonyms.
 
@@ -208,7 +228,8 @@ def resolve(
         connection: The transaction; one that writes where ``key_ids`` is given.
         people: Pseudonyms of each person under every usable key, newest first.
         key_ids: Key of each person's newest pseudonym; whoever is found under an older key
-            moves to it, so that rotation keeps people linked.
+            moves to it, so that rotation keeps people linked, and is sealed there.
+        seals: What seals their rows.
     """
     wanted = {pseudonym: candidates for candidates in people for pseudonym in candidates}
     found: dict[tuple[bytes, ...], int] = {}
@@ -224,30 +245,31 @@ def resolve(
             person = wanted[pseudonym]
             found[person] = subject
             if key_ids and pseudonym != person[0]:
-                _move(connection, subject, person[0], key_ids[person])
+                _move(connection, subject, person[0], key_ids[person], seals)
     return found
 
 
-def _move(connection: Connection, subject: int, pseudonym: bytes, key_id: str) -> None:
+def _move(
+    connection: Connection, subject: int, pseudonym: bytes, key_id: str, seals: Seals | None
+) -> None:
     taken = select(subjects.c.subject).where(subjects.c.pseudonym == pseudonym).limit(1)
-    if connection.execute(taken).first() is None:
-        connection.execute(
-            update(subjects)
-            .where(subjects.c.subject == subject)
-            .values(pseudonym=pseudonym, key_id=key_id)
-        )
+    if connection.execute(taken).first() is not None:
+        return
+    theirs = subjects.c.subject == subject
+    values: dict[str, Any] = {"pseudonym": pseudonym, "key_id": key_id}
+    row = connection.execute(select(subjects).where(theirs)).one()
+    if seals and seals.fits(row):
+        values["seal"] = seals.of_person(subject, row.ledger_id, pseudonym, key_id)
+    connection.execute(update(subjects).where(theirs).values(**values))
 
 
 def options_at(engine: Engine, subject: int, at: datetime | None = None) -> Options | None:
-    """Return what a subject allowed, by the order of their answers and not by their times.
-
-    A clock may have been ahead for one answer and right for the next: the later one counts.
+    """Return what a subject allowed, by the order of answers: a clock may have been ahead for one.
 
     Args:
         engine: The database.
         subject: Their number.
-        at: A past instant: answers that were recorded later, by the clock of then, are left out.
-            None for now: every answer counts, whatever its time.
+        at: A past instant: answers recorded later are left out. None for now: all of them count.
 
     Returns:
         None before their first answer.
@@ -275,13 +297,14 @@ def head(engine: Engine) -> Head | None:
     return Head(*row) if row else None
 
 
-def verify(engine: Engine, *kept: Head) -> int:
+def verify(engine: Engine, *kept: Head, sealed: Sealed | None = None) -> int:
     """Check every entry of the ledger, and the state of now against it.
 
     Args:
         engine: The database.
         kept: Heads that were noted earlier, such as in yesterday's log; their entries must
             still be there as they were.
+        sealed: What has to be sealed; None where there are no keys.
 
     Returns:
         Number of entries, all sound.
@@ -290,13 +313,14 @@ def verify(engine: Engine, *kept: Head) -> int:
         LedgerBroken: Names the first entry that is not.
     """
     with reading(engine) as connection:
-        count = _verify_chain(connection, {head.seq: head.entry_hash for head in kept})
-        entries = connection.execute(
-            select(versions.c.value).where(versions.c.name == ENTRIES)
-        ).scalar()
-        if count != (entries or 0):
-            raise LedgerBroken(f"the ledger ends at entry {count} of {entries or 0}")
+        noted = {head.seq: head.entry_hash for head in kept}
+        count = _verify_chain(connection, noted, sealed)
+        entries = counters(connection).get(ENTRIES, 0)
+        if count != entries:
+            raise LedgerBroken(f"the ledger ends at entry {count} of {entries}")
         _verify_states(connection)
+        if sealed is not None and not sealed.everybody_holds(connection):
+            raise LedgerBroken("the row of a person is not what was written: their seal is wrong")
     return count
 
 
@@ -324,7 +348,7 @@ def _verify_states(connection: Connection) -> None:
         raise LedgerBroken("a person's state does not fit the requests for erasure")
 
 
-def _verify_chain(connection: Connection, noted: Mapping[int, bytes]) -> int:
+def _verify_chain(connection: Connection, noted: Mapping[int, bytes], sealed: Sealed | None) -> int:
     previous, count = GENESIS, 0
     rows = connection.execution_options(yield_per=5_000).execute(
         select(consents).order_by(consents.c.seq)
@@ -338,6 +362,8 @@ def _verify_chain(connection: Connection, noted: Mapping[int, bytes]) -> int:
             or noted.get(count, row["entry_hash"]) != row["entry_hash"]
         ):
             raise LedgerBroken(f"entry {count} is not what was written")
+        if sealed is not None and not sealed.holds(count, row["entry_hash"], row["seal"]):
+            raise LedgerBroken(f"entry {count} has no right seal: it was written without the keys")
         previous = row["entry_hash"]
     if (last := max(noted, default=0)) > count:
         raise LedgerBroken(f"the ledger ends at entry {count}, but {last} was noted")

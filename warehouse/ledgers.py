@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from warehouse import consents, marks, releases, reports
 from warehouse.engine import reading, writing
+from warehouse.newest_head import NewestHead
 from warehouse.states import check_states
 from warehouse.tombstones import noted_heads
 from warehouse.witness import RESTORED, Witness, WitnessBroken
@@ -23,6 +24,8 @@ class Checked:
 
     Attributes:
         entries: Entries of the consent ledger.
+        sealed_from: The entry from which on every one has its seal, as everybody's row has; None
+            where that was never demanded.
         heads: Heads noted outside the database that it holds.
         testimonies: Entries of the witness.
         reports: Reports of erasures in the database that are the signed ones.
@@ -33,6 +36,7 @@ class Checked:
     """
 
     entries: int
+    sealed_from: int | None
     heads: int
     testimonies: int
     reports: int
@@ -50,7 +54,8 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         directory: Where the keys lie.
 
     Raises:
-        LedgerBroken: The consent ledger was changed, or is shorter than was noted.
+        LedgerBroken: The consent ledger or a person's row was changed, or written without the
+            keys, or the ledger is shorter than was noted.
         WitnessBroken: The witness was changed, is shorter than the database knows, or does not
             know a report or a noisy release as the database holds it.
     """
@@ -60,7 +65,8 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         releases_put_back = releases.agree(connection, witness)
         reports_put_back = reports.put_back(connection, testimonies)
     heads = noted_heads(directory, testimonies)
-    entries = consents.verify(engine, *heads)
+    sealed = NewestHead(directory).sealed()
+    entries = consents.verify(engine, *heads, sealed=sealed)
     with reading(engine) as connection:
         followed = marks.followed(connection)
         if (testimonies[-1].marks if testimonies else 0) < followed:
@@ -70,6 +76,7 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         proven = reports.check(connection, directory, testimonies)
     return Checked(
         entries=entries,
+        sealed_from=sealed.since,
         heads=len(heads),
         testimonies=len(testimonies),
         reports=proven,

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from warehouse.leases import Lease
+    from warehouse.seals import Seals
     from warehouse.witness import Testimony, Witness
 
 ERASE = "erase_subject"
@@ -88,7 +89,8 @@ def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], h
     for subject in numbers:
         for entry in wanted.get(witness.of_subject(subject), ()):
             if entry.kind == WITHDRAWAL:
-                carried += _withdraw(engine, subject, Options(**entry.body["options"]), now)
+                options = Options(**entry.body["options"])
+                carried += _withdraw(engine, witness.seals, subject, options, now)
                 continue
             with writing(engine) as connection:
                 request = open_request(connection, subject, now)
@@ -110,7 +112,7 @@ def _finish(engine: Engine, requests: Iterable[str], now: datetime) -> None:
         erasure.finish_erasure(engine, request, now)
 
 
-def _withdraw(engine: Engine, subject: int, allowed: Options, now: datetime) -> int:
+def _withdraw(engine: Engine, seals: Seals, subject: int, allowed: Options, now: datetime) -> int:
     """Repeat a withdrawal that the backup does not know: an entry of its own in the ledger."""
     with writing(engine) as connection:
         row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
@@ -127,5 +129,6 @@ def _withdraw(engine: Engine, subject: int, allowed: Options, now: datetime) -> 
             connection,
             consents.Person(row.key_id, (row.pseudonym,)),
             consents.Entry(uuid4(), options, Notice(*last), "restore", None, micros(now)),
+            seals=seals,
         )
         return 1

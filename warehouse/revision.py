@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 FIRST = "0001"
 """The schema of databases that were made before revisions were noted."""
 
-HEAD = "0007"
+HEAD = "0008"
 """The schema of this code: the newest file in ``migrations/versions``."""
+
+SEALED = "0008"
+"""The first schema that has seals."""
 
 _TABLE = "alembic_version"
 _noted = table(_TABLE, column("version_num"))

@@ -13,6 +13,7 @@ from schemas.tables import subjects
 from warehouse.engine import connect, create_tables, reading
 from warehouse.keyfile import has_ring, make_ring
 from warehouse.months import make_months
+from warehouse.newest_head import NewestHead
 
 if TYPE_CHECKING:
     from schemas.settings import Settings
@@ -35,4 +36,5 @@ def set_up_database(settings: Settings) -> None:
             if connection.execute(select(subjects.c.subject).limit(1)).first():
                 raise KeyMissing("the database has subjects, but its key file is gone; restore it")
     make_ring(settings.keys, micros(datetime.now(UTC)))
+    NewestHead(settings.keys).demand_seals(engine)
     engine.dispose()

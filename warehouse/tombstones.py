@@ -16,8 +16,9 @@ from schemas.errors import NotReady
 from warehouse import consents, marks, runs
 from warehouse.consents import Head, LedgerBroken
 from warehouse.engine import reading, writing
-from warehouse.keyfile import has_ring
+from warehouse.keyfile import has_ring, read_ring
 from warehouse.newest_head import FILE_NAME, NewestHead
+from warehouse.seals import Seals
 from warehouse.witness import HEAD, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ if TYPE_CHECKING:
 _PURPOSES = ("analytics", "preferences", "improvement")
 
 
-def record(connection: Connection, directory: Path, person: Person, entry: consents.Entry) -> State:
+def record(
+    connection: Connection,
+    directory: Path,
+    person: Person,
+    entry: consents.Entry,
+    seals: Seals | None = None,
+) -> State:
     """Record an answer to the notice; one that withdraws something is witnessed first.
 
     Args:
@@ -41,6 +48,7 @@ def record(connection: Connection, directory: Path, person: Person, entry: conse
         directory: Where the keys lie.
         person: Who answered.
         entry: What they answered.
+        seals: Of these keys, where they have been read already.
 
     Raises:
         ConsentRequired: The person is being erased.
@@ -58,7 +66,8 @@ def record(connection: Connection, directory: Path, person: Person, entry: conse
         marks.follow(connection, witness.append(WITHDRAWAL, body, entry.recorded_at).marks)
 
     # Not looked up beforehand: at another server the person may be giving what this withdraws.
-    return consents.record(connection, person, entry, testify)
+    seals = seals or Seals(read_ring(directory))
+    return consents.record(connection, person, entry, testify, seals)
 
 
 def catch_up(engine: Engine, directory: Path) -> int:
@@ -113,7 +122,7 @@ def _go_on_from_now(engine: Engine) -> None:
         runs.queue_in(connection, "retrain_model", now, "a backup was put back")
 
 
-def testify_restored(directory: Path, head: Head | None, carried: int) -> None:
+def testify_restored(engine: Engine, directory: Path, head: Head | None, carried: int) -> None:
     """Say that the ledger goes on from an earlier head, so that its cut tail is a known one.
 
     For whoever says that they put a backup back: nobody else may, or a cut would look like one.
@@ -124,7 +133,7 @@ def testify_restored(directory: Path, head: Head | None, carried: int) -> None:
         "hash": head.entry_hash.hex() if head else "",
     }
     Witness(directory).append(RESTORED, body, micros(datetime.now(UTC)))
-    NewestHead(directory).own_up(head)
+    NewestHead(directory).own_up(engine, head)
 
 
 def note_head(engine: Engine, directory: Path, now: datetime) -> Head | None:

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from schemas.errors import SmartMatchError
 from warehouse.keyfile import locked, noting, read_ring
+from warehouse.seals import Seals
 from warehouse.whole_writes import append_line
 
 if TYPE_CHECKING:
@@ -96,6 +97,7 @@ class Witness:
         ring = read_ring(directory)
         self._signer = Ed25519PrivateKey.from_private_bytes(ring.derived("witness"))
         self._tombstones = ring.derived("tombstones")
+        self.seals = Seals(ring)
 
     def stamp(self) -> tuple[int, int]:
         """Return what changes with every entry: the size of the file and its time."""

@@ -16,6 +16,7 @@ from prefect_api import FlowRun
 from schemas.clock import micros
 from schemas.settings import Settings
 from tests.histories import make_row, stage
+from tests.population import answer
 from tests.serving import free_port
 from warehouse import lineage, runs
 from warehouse.engine import connect
@@ -133,6 +134,17 @@ def test_status_tells_a_retrain_that_is_owed_until_one_has_answered(alone: Setti
     assert (before, owed.retrain_owed_hours, answered.retrain_owed_hours) == (None, 40.0, None)
     assert any("a retrain is owed for 40 hours" in problem for problem in owed.problems)
     assert not any("owed" in problem for problem in answered.problems)
+
+
+def test_status_names_an_answer_that_was_written_without_the_keys(alone: Settings) -> None:
+    engine = connect(alone.url)
+    assert read_status(alone, NOW).damage == []
+
+    answer(engine, "anybody", "analytics")
+    engine.dispose()
+
+    found = read_status(alone, NOW)
+    assert any("entry 1 of the consent ledger has no right seal" in said for said in found.problems)
 
 
 @pytest.mark.usefixtures("alone")

@@ -130,7 +130,7 @@ def test_a_person_who_came_back_after_an_erasure_keeps_their_number(
             update(subjects).where(subjects.c.subject == again).values(subject=again ^ 1)
         )
 
-    with pytest.raises(LedgerBroken, match="withdrew"):
+    with pytest.raises(LedgerBroken, match="seal"):
         verify_ledgers(engine, keys)
 
 

@@ -36,7 +36,12 @@ def db_current(*, as_json: bool) -> None:
 @db.command("upgrade")
 @click.argument("revision", default="head")
 def db_upgrade(revision: str) -> None:
-    """Bring the schema up to this code's, or to REVISION; rows stay."""
+    """Bring the schema up to this code's, or to REVISION; rows stay.
+
+    Triggers that refuse change are put back where they are missing.
+    """
+    from warehouse.engine import writing
+    from warehouse.guards import put_back
     from warehouse.keyfile import has_ring
     from warehouse.migrations import upgrade  # imports Alembic
     from warehouse.newest_head import NewestHead
@@ -44,8 +49,12 @@ def db_upgrade(revision: str) -> None:
 
     engine, keys = _engine(), read_settings().keys
     before, after = upgrade(engine, revision)
-    if after == HEAD and has_ring(keys):
-        NewestHead(keys).demand_seals(engine)
+    if after == HEAD:
+        if has_ring(keys):
+            NewestHead(keys).demand_seals(engine)
+        with writing(engine) as connection:
+            for name in put_back(connection):
+                say(f"The trigger {name} was missing or changed, and is put back.")
     say(f"The schema was {before or 'absent'} and is {after}.")
 
 

@@ -28,6 +28,7 @@ def consent_verify() -> None:
     erasure and every release with noise is the one that was given. One that is missing is put
     back, and said to be. Exit code 1 if anything is broken.
     """
+    from warehouse.consents import LedgerBroken
     from warehouse.ledgers import verify_ledgers
 
     checked = verify_ledgers(ready_engine(), read_settings().keys)
@@ -42,6 +43,8 @@ def consent_verify() -> None:
         say(f"{checked.reports_put_back} of the reports were missing, and are put back.")
     if checked.releases_put_back:
         say(f"{checked.releases_put_back} of the releases were missing, and are put back.")
+    if checked.unguarded:
+        raise LedgerBroken(checked.unguarded)
 
 
 @consent.command("note")

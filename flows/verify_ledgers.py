@@ -13,6 +13,7 @@ from prefect.logging import get_run_logger
 from schemas.clock import micros
 from schemas.settings import Settings
 from tasks import ledgers, opening
+from warehouse.consents import LedgerBroken
 from warehouse.engine import connect
 from warehouse.leases import lease
 
@@ -48,7 +49,8 @@ def verify_ledgers() -> Verified:
         What was checked, and the head.
 
     Raises:
-        LedgerBroken: The consent ledger was changed, or is shorter than was noted.
+        LedgerBroken: The consent ledger was changed, or is shorter than was noted; or the database
+            does not refuse every change any more.
         WitnessBroken: The witness was changed, or is shorter than the database knows.
         LeaseHeld: Another check is at work.
         KeyMissing: There is no key file.
@@ -73,6 +75,8 @@ def verify_ledgers() -> Verified:
         table=[noted],
         description="Newest entry of the consent ledger: everything up to it was found unchanged",
     )
+    if checked.unguarded:
+        raise LedgerBroken(checked.unguarded)
     return Verified(checked.entries, checked.heads, checked.reports, seq, digest)
 
 

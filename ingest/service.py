@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
-from warehouse import api_keys, queue
+from warehouse import api_keys, guards, queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
-from warehouse.engine import check_ready, checkpoint_note, connect
+from warehouse.engine import check_ready, checkpoint_note, connect, reading
 from warehouse.keyfile import open_to_others
 from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
@@ -70,6 +70,9 @@ class Service:
         check_ready(self.engine)
         if (note := checkpoint_note(self.engine)) is not None:
             _logger.warning("%s", note)
+        with reading(self.engine) as connection:
+            if (unguarded := guards.note(connection)) is not None:
+                _logger.warning("%s", unguarded)
         if open_to_others(settings.keys):
             _logger.warning("Other users may read or change keys; see `smartmatch status`")
         # A restored backup forgets again whom the witness knows to be erased, before it serves.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import prefect_api
 from operation.parts import parts, prefect_url
 from schemas.clock import moment
-from warehouse import lineage, overview
+from warehouse import guards, lineage, overview
 from warehouse.engine import check_ready, connect, reading
 from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import open_to_others, read_ring
@@ -201,15 +201,14 @@ def _pending(engine: Engine) -> int:
 
 
 def _damage(engine: Engine, directory: Path) -> list[str]:
-    """Look for what the nightly check would find in the newest entries of the consent ledger."""
+    """Look for missing triggers, and for newest entries of the ledger without a right seal."""
     try:
         sealed = NewestHead(directory).sealed()
     except WitnessBroken as error:
         return [str(error)]
     with reading(engine) as connection:
-        first = sealed.first_broken(connection)
-    if first is None:
-        return []
-    return [
-        f"entry {first} of the consent ledger has no right seal: it was written without the keys"
-    ]
+        first, unguarded = sealed.first_broken(connection), guards.note(connection)
+    damage = [unguarded] if unguarded else []
+    if first is not None:
+        damage.append(f"entry {first} of the consent ledger has no right seal: a forged answer")
+    return damage

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from warehouse import consents, marks, releases, reports
+from warehouse import consents, guards, marks, releases, reports
 from warehouse.engine import reading, writing
 from warehouse.newest_head import NewestHead
 from warehouse.states import check_states
@@ -32,6 +32,7 @@ class Checked:
         reports_put_back: Of these, how many the database did not hold any more.
         releases: Noisy releases that are those that were given.
         releases_put_back: Of these, how many the database did not hold any more.
+        unguarded: That the database does not refuse every change, for a person; None where it does.
         restores: How often somebody said that a backup was put back.
     """
 
@@ -43,6 +44,7 @@ class Checked:
     reports_put_back: int
     releases: int
     releases_put_back: int
+    unguarded: str | None
     restores: int
 
 
@@ -74,6 +76,7 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         check_states(connection, witness, testimonies, followed)
         given = releases.check(connection, testimonies)
         proven = reports.check(connection, directory, testimonies)
+        unguarded = guards.note(connection)
     return Checked(
         entries=entries,
         sealed_from=sealed.since,
@@ -83,5 +86,6 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         reports_put_back=reports_put_back,
         releases=given,
         releases_put_back=releases_put_back,
+        unguarded=unguarded,
         restores=sum(entry.kind == RESTORED for entry in testimonies),
     )

@@ -35,6 +35,10 @@ RETENTION_CEILINGS = {
 aggregates and 6 of logs, as the CNIL says of audience measurement and of security logs."""
 
 
+_BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+"""Hangul fillers: letters that show nothing."""
+
+
 class Settings(BaseSettings):
     """Configuration of one installation; frozen, so that a run cannot change its own rules."""
 
@@ -227,7 +231,7 @@ class Settings(BaseSettings):
     retention_reason: str | None = Field(
         default=None,
         max_length=500,
-        description="Why anything is kept longer, or k is smaller, than by default; else refused.",
+        description="Why anything is kept longer, k smaller, noise cheaper than by default.",
     )
 
     # Metrics
@@ -278,21 +282,25 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _justified(self) -> Settings:
-        longer = [
-            name
-            for name, most in RETENTION_CEILINGS.items()
-            if getattr(self, name) > most and not (self.retention_reason or "").strip()
-        ]
-        if longer:
-            raise ValueError(
-                f"{longer[0]} must be at most {RETENTION_CEILINGS[longer[0]]},"
-                " unless retention_reason says why"
-            )
-        least = type(self).model_fields["smallest_group"].default
-        if self.smallest_group < least and not (self.retention_reason or "").strip():
-            raise ValueError(
-                f"smallest_group must be at least {least}, unless retention_reason says why"
-            )
+        if any(
+            sign.isalpha() and sign not in _BLANK_LETTERS for sign in self.retention_reason or ""
+        ):
+            return self
+        fields = type(self).model_fields
+        most = RETENTION_CEILINGS | {
+            "private_budget_epsilon": fields["private_budget_epsilon"].default
+        }
+        for name, bound in most.items():
+            if getattr(self, name) > bound:
+                raise ValueError(
+                    f"{name} must be at most {bound}, unless retention_reason says why"
+                )
+        for name in ("smallest_group", "private_period_days"):
+            bound = fields[name].default
+            if getattr(self, name) < bound:
+                raise ValueError(
+                    f"{name} must be at least {bound}, unless retention_reason says why"
+                )
         return self
 
     @field_validator("cors_origins", mode="before")

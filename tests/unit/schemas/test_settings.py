@@ -95,7 +95,8 @@ def test_every_setting_is_read_from_the_variable_that_the_example_names(
         "consent_staleness_seconds": ("0.25", 0.25),
         "rejected_retention_days": ("3", 3),
         "private_epsilon": ("0.5", 0.5),
-        "private_budget_epsilon": ("2", 2.0),
+        "private_budget_epsilon": ("0.5", 0.5),
+        "private_period_days": ("400", 400),
         "retention_reason": ("a pending dispute", "a pending dispute"),
         "staging_retention_days": ("3", 3),
         "run_events_retention_days": ("3", 3),
@@ -188,13 +189,31 @@ def test_a_longer_retention_needs_a_reason(name: str) -> None:
     most = RETENTION_CEILINGS[name]
     assert Settings.model_fields[name].default == most
     assert getattr(Settings.model_validate({name: most}), name) == most
-    for reason in ("", "  "):
+    for reason in ("", "  ", ".", "\u200b", "\u00a0\u2060", "\u3164"):
         with pytest.raises(ValidationError, match=f"{name} must be at most {most}"):
             Settings.model_validate({name: most + 1, "retention_reason": reason})
 
     kept = Settings.model_validate({name: most + 1, "retention_reason": "a pending dispute"})
 
     assert getattr(kept, name) == most + 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "rule"),
+    [
+        ("private_budget_epsilon", 1.01, "at most 1.0"),
+        ("private_period_days", 364, "at least 365"),
+    ],
+)
+def test_a_larger_or_shorter_budget_of_noise_needs_a_reason(
+    name: str, value: float, rule: str
+) -> None:
+    for reason in (None, "\u200b"):
+        with pytest.raises(ValidationError, match=f"{name} must be {rule}"):
+            Settings.model_validate({name: value, "retention_reason": reason})
+
+    kept = Settings.model_validate({name: value, "retention_reason": "a study of two months"})
+    assert getattr(kept, name) == value
 
 
 def test_a_smaller_group_needs_a_reason() -> None:

@@ -31,6 +31,8 @@ QUIET_SECONDS = 1.0
 REQUEST_SECONDS = 30.0
 LEASE_SECONDS = 180.0
 BATCH_BYTES = 1024 * 1024
+SMALL_BYTES = 4_096
+"""No proxy's limit is so low: who refuses that as too large means something else."""
 SHORTEST_PAUSE = 0.5
 
 _logger = logging.getLogger(__name__)
@@ -198,6 +200,9 @@ class Sender:
                 self._batch_events = len(taken) // 2
                 self._spool.release()
                 return
+            if not refusal.by_server and len(body) <= SMALL_BYTES:
+                self._spool.release()
+                raise Unreachable("something refuses a small event as too large") from None
             verdict = Verdict(rejected=((0, refusal.field, refusal.rule),))
         self._settle(taken, verdict)
 

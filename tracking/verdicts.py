@@ -43,6 +43,10 @@ class _Refusal(msgspec.Struct):
     detail: Annotated[list[_Rule], msgspec.Meta(min_length=1)]
 
 
+class _Said(msgspec.Struct):
+    detail: str
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What became of a batch."""
@@ -55,12 +59,19 @@ class Verdict:
 
 
 class BatchRefused(Exception):
-    """The server refuses a batch as a whole; a smaller one may do."""
+    """A batch is refused as a whole; a smaller one may do.
 
-    def __init__(self, field: str, rule: str) -> None:
+    Args:
+        field: Which field broke a rule.
+        rule: The rule.
+        by_server: Whether the server says so, and not perhaps something in front of it.
+    """
+
+    def __init__(self, field: str, rule: str, *, by_server: bool = True) -> None:
         super().__init__(f"{field}: {rule}")
         self.field = field
         self.rule = rule
+        self.by_server = by_server
 
 
 def judge(reply: Reply, size: int) -> Verdict:
@@ -99,10 +110,18 @@ def _is_whole(answer: _Answer, size: int) -> bool:
 def _check_whole(reply: Reply) -> None:
     """Tell the server's own refusal of a batch from what stands between it and us."""
     if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        raise BatchRefused("event", "is too large")
+        raise BatchRefused("event", "is too large", by_server=_is_of_server(reply))
     if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         try:
             rules = decoded(reply.body, _Refusal).detail
         except Unreachable:
             return
         raise BatchRefused(rules[0].field[:LONGEST_TEXT], rules[0].rule[:LONGEST_TEXT])
+
+
+def _is_of_server(reply: Reply) -> bool:
+    try:
+        decoded(reply.body, _Said)
+    except Unreachable:
+        return False
+    return True

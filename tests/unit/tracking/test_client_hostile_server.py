@@ -100,6 +100,46 @@ def test_reply_to_a_batch_ends_no_thread_and_loses_no_event(
 
 
 @pytest.mark.usefixtures("impatient")
+def test_small_event_that_a_proxy_finds_too_large_is_kept(
+    server: PlainServer,
+    make_collector: Callable[..., EventCollector],
+    make_event: Callable[..., MatchProposedEvent],
+) -> None:
+    server.grant("ana")
+    page = Fault(status=413, body=b"<html>413 Request Entity Too Large</html>")
+    server.state.faults = [page, page]
+    collector = make_collector(linger_seconds=0.2)
+    assert collector.collect_event(make_event())
+
+    assert collector.flush(20) is True
+
+    assert (collector.counters.stored, collector.counters.failures) == (1, 2)
+    assert collector.refused_events() == []
+
+
+@pytest.mark.parametrize(
+    ("distance_names", "body"), [(64, b"<html>"), (1, b'{"detail":"The body is too large"}')]
+)
+@pytest.mark.usefixtures("impatient")
+def test_event_that_is_too_large_holds_up_no_other(
+    server: PlainServer,
+    make_collector: Callable[..., EventCollector],
+    make_event: Callable[..., MatchProposedEvent],
+    distance_names: int,
+    body: bytes,
+) -> None:
+    server.grant("ana")
+    server.state.faults = [Fault(status=413, body=body)]
+    collector = make_collector(linger_seconds=0.2)
+    parameters = {f"{number:02}{'x' * 60}": 0.5 for number in range(distance_names)}
+    assert collector.collect_event(make_event(match_parameters=parameters))
+
+    assert collector.flush(20) is True
+
+    assert [one["rule"] for one in collector.refused_events()] == ["is too large"]
+
+
+@pytest.mark.usefixtures("impatient")
 def test_every_status_and_random_bytes_end_no_thread_and_lose_no_event(
     server: PlainServer,
     make_collector: Callable[..., EventCollector],

@@ -220,7 +220,7 @@ def test_batch_that_is_too_large_is_halved_until_it_fits(
 @pytest.mark.parametrize(
     "fault",
     [
-        Fault(status=413),
+        Fault(status=413, body=b'{"detail": "The body is too large"}'),
         Fault(status=422, body=b'{"detail": [{"field": "body", "rule": "must be valid JSON"}]}'),
     ],
     ids=["too large", "not readable"],

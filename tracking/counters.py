@@ -47,7 +47,7 @@ class Tally:
 
     def reset(self) -> None:
         """Start from zero, with a lock of one's own."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may collect, too
         self._counts: Counter[str] = Counter()
 
     def add(self, name: str, count: int = 1) -> None:

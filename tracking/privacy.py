@@ -214,7 +214,7 @@ class PrivacyManager:
         self._forget()
 
     def _forget(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may ask, too
         self._cache: OrderedDict[str, _Known] = OrderedDict()
         self._changes = 0
         self._breaker = CircuitBreaker()

@@ -96,6 +96,12 @@ def default_path() -> Path:
     return Path(state).expanduser() / "smartmatch" / FILE_NAME
 
 
+class _Here(threading.local):
+    """Whether this thread has the file; what interrupts it, a signal handler say, has not."""
+
+    inside = False
+
+
 class SpoolFile:
     """One open file, held by one thread at a time of all processes.
 
@@ -117,6 +123,7 @@ class SpoolFile:
         self._max_bytes = max_bytes
         self._synchronous = "FULL" if fsync else "NORMAL"
         self._lock = threading.Lock()
+        self._here = _Here()
         self._connection: sqlite3.Connection | None = None
         self._closed = False
         self._page_bytes = 4096
@@ -211,7 +218,18 @@ class SpoolFile:
 
     @contextmanager
     def _locked(self) -> Iterator[sqlite3.Connection]:
-        """Hold the file against all other threads and processes."""
+        """Hold the file against all other threads and processes, and against this one."""
+        if self._here.inside:
+            raise SpoolUnusable("the call that this one interrupts uses the spool")
+        self._here.inside = True
+        try:
+            with self._held() as connection:
+                yield connection
+        finally:
+            self._here.inside = False
+
+    @contextmanager
+    def _held(self) -> Iterator[sqlite3.Connection]:
         if not self._lock.acquire(timeout=LOCK_SECONDS):
             raise SpoolUnusable("other threads keep the spool busy")
         try:

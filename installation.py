@@ -5,13 +5,21 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 
 import warehouse.setup
 from schemas.errors import NotRegistered
 from schemas.settings import DEMO_MARK, Settings
-from warehouse import lineage
-from warehouse.engine import connect
+from warehouse import lineage, weights
+from warehouse.engine import connect, reading
 from warehouse.leases import lease
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from matching.registry import Registry
+    from warehouse.leases import Lease
 
 
 def set_up_database(settings: Settings | None = None) -> None:
@@ -25,7 +33,7 @@ def set_up_model(settings: Settings | None = None) -> str:
     A registry that the demo made is emptied first, unless the database is the demo's too: a
     platform begins with its own matcher.
     """
-    from matching.registry import Registry  # imports MLflow, which takes seconds
+    from matching.registry import CHAMPION, Registry  # imports MLflow, which takes seconds
 
     settings = settings or Settings()
     set_up_database(settings)
@@ -34,20 +42,44 @@ def set_up_model(settings: Settings | None = None) -> str:
         clear_registry(settings)
     settings.mlruns.mkdir(parents=True, exist_ok=True)
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
-    registry.register_first_champion()
-    return publish_champion(settings)
+    engine = connect(settings.url)
+    registry.follow(partial(weights.aliases, engine))
+    version = registry.register_first_champion()
+    if weights.aliases(engine).get(CHAMPION) != version:
+        _publish(engine, registry, version)
+    engine.dispose()
+    return version
 
 
-def publish_champion(settings: Settings) -> str:
-    """Publish the champion's weights for the API to hand back, and return its version."""
+def _publish(engine: Engine, registry: Registry, version: str, held: Lease | None = None) -> None:
+    """Publish a version's weights for the API to hand back, and make it champion by name."""
     from matching.handback import weights_document
-    from matching.registry import Registry  # imports MLflow, which takes seconds
     from warehouse.training import publish_weights
 
+    document = weights_document(*registry.load(version))
+    publish_weights(engine, version, document, at=datetime.now(UTC), lease=held)
+    registry.follow(partial(weights.aliases, engine))
+
+
+def roll_back(settings: Settings) -> str:
+    """Put the previous champion back, exactly; the one in use becomes the previous.
+
+    Returns:
+        Version of the champion now.
+
+    Raises:
+        LeaseHeld: A retrain is at work.
+        NotRegistered: There is no previous champion.
+    """
+    from matching.registry import PREVIOUS, Registry  # imports MLflow, which takes seconds
+
+    settings.check_registry()
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
-    champion, version = registry.champion()
     engine = connect(settings.url)
-    publish_weights(engine, version, weights_document(champion, version), at=datetime.now(UTC))
+    with lease(engine, "retrain_model", settings.lease_seconds) as held:
+        registry.follow(partial(weights.aliases, engine))
+        _, version = registry.load(PREVIOUS)
+        _publish(engine, registry, version, held)
     engine.dispose()
     return version
 
@@ -71,9 +103,14 @@ def step_back(settings: Settings) -> str | None:
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
     learned = [entry.version for entry in registry.versions() if entry.learned]
     engine = connect(settings.url)
-    with lease(engine, "retrain_model", settings.lease_seconds), suppress(NotRegistered):
-        if disposal.step_back(registry, lineage.unbooked(engine, learned)) is not None:
-            return publish_champion(settings)
+    with lease(engine, "retrain_model", settings.lease_seconds) as held, suppress(NotRegistered):
+        with reading(engine) as connection:
+            unbooked = lineage.unbooked(connection, learned)
+            published = weights.published(connection)
+        version = disposal.earlier(registry, unbooked, published)
+        if version is not None:
+            _publish(engine, registry, version, held)
+        return version
     return None
 
 

@@ -44,11 +44,10 @@ def versions(*, as_json: bool) -> None:
 @click.command()
 def rollback() -> None:
     """Make the previous champion champion again, exactly."""
-    from installation import publish_champion
+    from installation import roll_back
 
-    version = open_registry().rollback()
-    publish_champion(read_settings())
-    say(f"The champion is version {version}.")
+    ready_engine()
+    say(f"The champion is version {roll_back(read_settings())}.")
 
 
 @click.command("watch-drift")

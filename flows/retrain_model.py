@@ -77,7 +77,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
     with lease(connect(settings.url), "retrain_model", settings.lease_seconds) as held:
         training.begin(settings.url, registry, held, micros(now))
         training.step_back(settings.url, registry, held, micros(now))
-        champion, version = training.read_champion(registry)
+        champion, version = training.read_champion(settings.url, registry)
         counted = training.count_decisions(settings.url)
         rows = training.read(settings.url, since, micros(now), settings.training_proposals)
         with validation.noting_unusable(directory(settings), micros(now)):
@@ -95,14 +95,16 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         refit = training.compare_refit(rows, champion, found)
         recorded = training.register(settings.url, held, registry, found, rows, refit)
         sentence = found.verdict.sentence
-        left = training.keep_books(settings.url, settings.keys, held, recorded, rows, sentence)
+        left = training.keep_books(
+            settings.url, registry, settings.keys, held, recorded, rows, sentence
+        )
         if left:
             sentence = f"Not used: {left} of those it learned from left meanwhile. {sentence}"
             recorded = replace(recorded, promoted=False, champion_version=version)
-        else:
-            training.introduce(settings.url, held, registry, recorded)
-        published = training.publish(settings.url, registry, held, micros(now))
-        serving, _ = training.read_champion(registry)
+        published = training.publish(
+            settings.url, registry, held, recorded.champion_version, micros(now)
+        )
+        serving, _ = training.read_champion(settings.url, registry)
         prices = training.price_constraints(rows, serving, settings.smallest_group)
         training.keep_prices(settings.url, held, prices, published, micros(now))
         doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))

@@ -58,7 +58,7 @@ def watch_drift() -> DriftWatched:
     registry = opening.registry_of(settings)
 
     with lease(connect(settings.url), "watch_drift", settings.lease_seconds) as held:
-        champion, version = training.read_champion(registry)
+        champion, version = training.read_champion(settings.url, registry)
         since = day_number(now) - settings.training_days
         rows = training.read(settings.url, since, micros(now), settings.training_proposals)
         watched = drift.choose(rows, champion, now.date(), settings.smallest_group)

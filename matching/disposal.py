@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import mlflow
 
 from matching import garbage
-from matching.registry import CHAMPION, PREVIOUS
+from matching.registry import CHAMPION
 from schemas.errors import NotRegistered
 
 if TYPE_CHECKING:
@@ -22,17 +22,18 @@ if TYPE_CHECKING:
     from matching.registry import Registry
 
 
-def step_back(registry: Registry, marked: Collection[str]) -> str | None:
-    """Put an earlier champion back that nobody has left, if somebody has left the present one.
+def earlier(registry: Registry, marked: Collection[str], published: Collection[str]) -> str | None:
+    """Find the champion before that nobody has left, if somebody has left the present one.
 
     Version 1 learned from nobody, so there always is one.
 
     Args:
         registry: Of the model.
         marked: Versions that learned from somebody who has withdrawn or was erased since.
+        published: Versions that were in use and are not about to be deleted.
 
     Returns:
-        The version that is champion now, or None where nothing was changed.
+        The version that is to be champion, or None where the present one may stay.
 
     Raises:
         NotRegistered: There is no champion.
@@ -43,15 +44,14 @@ def step_back(registry: Registry, marked: Collection[str]) -> str | None:
         raise NotRegistered(f"{registry.model_name} has no {CHAMPION}")
     if champion not in marked:
         return None
-    sound = next(
+    return next(
         entry.version
         for entry in listed
-        if entry.promoted and entry.version not in marked and int(entry.version) < int(champion)
+        if entry.promoted
+        and entry.version not in marked
+        and int(entry.version) < int(champion)
+        and (entry.version in published or not entry.learned)
     )
-    client = _client(registry)
-    client.set_registered_model_alias(registry.model_name, CHAMPION, sound)
-    client.delete_registered_model_alias(registry.model_name, PREVIOUS)
-    return sound
 
 
 def dispose(registry: Registry, versions: Collection[str]) -> list[str]:

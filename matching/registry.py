@@ -3,7 +3,8 @@
 A version is a directory with the model's JSON and MLflow's description of it. Reading one
 runs no code that was stored: the loader is this module, and the JSON is data. Which version
 is in use is said by aliases alone, so a promotion and a rollback move a name and nothing
-else.
+else. The aliases follow what was published in the database, where a run that was overtaken
+cannot publish.
 
 NotRegistered
 └── raised when a version or alias is asked for that is not there
@@ -39,7 +40,7 @@ from matching.versions import Recorded, Version, listed
 from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     import pandas as pd
     from mlflow.entities.model_registry import ModelVersion
@@ -93,11 +94,18 @@ class Registry:
             return str(self._version(CHAMPION).version)
         except NotRegistered:
             pass
-        model = first_champion()
-        sentence = "The matcher's own score, calibrated by belief: no decision was learned from."
-        version = self.register_model(model, sentence, {"promoted": "true"})
+        version = self.register_first()
         self._point(CHAMPION, version)
         return version
+
+    def register_first(self) -> str:
+        """Register the matcher's own score, calibrated by belief; no alias points to it.
+
+        Returns:
+            Its version.
+        """
+        sentence = "The matcher's own score, calibrated by belief: no decision was learned from."
+        return self.register_model(first_champion(), sentence, {"promoted": "true"})
 
     def register_model(
         self, model: Model, sentence: str, tags: Mapping[str, str] | None = None
@@ -148,7 +156,9 @@ class Registry:
         as_of: datetime,
         extra: Mapping[str, str | float] | None = None,
     ) -> Recorded:
-        """Register a candidate with its evidence; it comes into use by ``introduce``.
+        """Register a candidate with its evidence; no alias points to it yet.
+
+        Apart from coming into use, so that what it learned from is kept in the books before.
 
         Args:
             retraining: What was found.
@@ -175,18 +185,18 @@ class Registry:
             mlflow.set_tag("mlflow.runName", story.run_name(retraining, version, as_of))
         return Recorded(version, run_id, verdict.promote, version if verdict.promote else old)
 
-    def introduce(self, recorded: Recorded) -> None:
-        """Make a registered candidate champion if it was promoted, and challenger if not.
+    def follow(self, told: Callable[[], Mapping[str, str]]) -> None:
+        """Give the aliases to the versions that are told, until nothing else is told.
 
-        Apart from ``record``, so that what it learned from is kept in the books before.
+        Whoever was held up between being told and writing, however long, is told again after
+        each write, so that what is told last holds. A version that is not there gets none.
 
-        Raises:
-            NotRegistered: There is no champion to follow.
+        Args:
+            told: Tells the version of each alias as of now; of an alias that it leaves out, that
+                there is none.
         """
-        if recorded.promoted:
-            self._promote(recorded.version, str(self._version(CHAMPION).version))
-        else:
-            self._point(CHALLENGER, recorded.version)
+        while self._name(told()):
+            pass
 
     def record_refusal(
         self,
@@ -224,20 +234,6 @@ class Registry:
             story.log_training_set(training_digest)
         return run_id
 
-    def rollback(self) -> str:
-        """Put the previous champion back, exactly; the one in use becomes the previous.
-
-        Returns:
-            Version of the champion now.
-
-        Raises:
-            NotRegistered: There is no previous champion.
-        """
-        now, before = (str(self._version(alias).version) for alias in (CHAMPION, PREVIOUS))
-        self._point(CHAMPION, before)
-        self._point(PREVIOUS, now)
-        return before
-
     def versions(self) -> list[Version]:
         """List all versions, newest first."""
         named = self._client.search_registered_models(f"name = '{self.model_name}'")
@@ -267,12 +263,19 @@ class Registry:
             garbage.collect(self.tracking_uri, self.artifact_root, found)
         return len(found)
 
-    def _promote(self, version: str, old: str) -> None:
-        if version != old:  # else this is tried again
-            self._point(PREVIOUS, old)
-        self._point(CHAMPION, version)
-        # An alias that is not there is deleted without complaint.
-        self._client.delete_registered_model_alias(self.model_name, CHALLENGER)
+    def _name(self, told: Mapping[str, str]) -> bool:
+        """Give each alias to the version that is told, and say whether another one had it."""
+        listed = self.versions()
+        registered = {entry.version for entry in listed}
+        has = {alias: entry.version for entry in listed for alias in entry.aliases}
+        wanted = {alias: version for alias, version in told.items() if version in registered}
+        moved = {alias: version for alias, version in wanted.items() if has.get(alias) != version}
+        lost = {PREVIOUS, CHALLENGER} & set(has) - set(wanted)
+        for alias, version in moved.items():
+            self._point(alias, version)
+        for alias in lost:
+            self._client.delete_registered_model_alias(self.model_name, alias)
+        return bool(moved or lost)
 
     def _point(self, alias: str, version: str) -> None:
         self._client.set_registered_model_alias(self.model_name, alias, str(version))

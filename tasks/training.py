@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,17 +21,20 @@ from matching.refit import RefitDifference
 from matching.training import Retraining
 from matching.versions import Recorded
 from schemas.clock import MICROS_PER_DAY, moment
+from schemas.errors import LeaseLost, NotRegistered
 from tasks.opening import opened
 from tasks.policies import compute_task, io_task
-from warehouse import clock_witness, decisions, lineage, runs, shadow_prices, training
+from warehouse import clock_witness, decisions, lineage, runs, shadow_prices, training, weights
 from warehouse.clock_witness import ClockJumped
-from warehouse.engine import connect
+from warehouse.engine import connect, reading
 from warehouse.keyfile import has_ring
 from warehouse.leases import Lease
 from warehouse.training import TrainingSet
 from warehouse.witness import Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
 
     from matching.registry import Registry
@@ -45,15 +50,24 @@ def read(url: SecretStr, since_day: int, now: int, most: int) -> TrainingSet:
 def begin(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str | None:
     """Make the matcher's own score champion where there is none, as `smartmatch init` does.
 
+    Before that, name in the registry what a run published that did not come to naming it.
+
     Returns:
-        The version that is champion now, or None where nothing was changed.
+        The version that was published, or None where that was done already.
     """
     from matching.registry import CHAMPION  # imports MLflow, which takes seconds
 
-    if any(CHAMPION in entry.aliases for entry in registry.versions()):
-        return None
-    registry.register_first_champion()
-    return publish.fn(url, registry, lease, now)
+    with opened(url) as engine:
+        registry.follow(partial(weights.aliases, engine))
+        told = weights.aliases(engine).get(CHAMPION)
+    champion = next(
+        (entry.version for entry in registry.versions() if CHAMPION in entry.aliases), None
+    )
+    if champion is None:
+        first = registry.register_first()
+        with _unless_overtaken(registry, first):
+            return publish.fn(url, registry, lease, first, now)
+    return None if champion == told else publish.fn(url, registry, lease, champion, now)
 
 
 @io_task
@@ -64,12 +78,13 @@ def step_back(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str
     """
     from matching import disposal  # imports MLflow, which takes seconds
 
-    with opened(url) as engine:
-        lease.renew(engine)
-        without_ground = lineage.marked(engine) | _unbooked(engine, registry)
-        version = disposal.step_back(registry, without_ground)
+    learned = _learned(registry)
+    with opened(url) as engine, reading(engine) as connection:
+        without_ground = lineage.marked(connection) | lineage.unbooked(connection, learned)
+        published = weights.published(connection)
+    version = disposal.earlier(registry, without_ground, published)
     if version is not None:
-        publish.fn(url, registry, lease, now)
+        publish.fn(url, registry, lease, version, now)
     return version
 
 
@@ -84,18 +99,15 @@ def dispose(
     """
     from matching import disposal  # imports MLflow, which takes seconds
 
+    # Listed before the fence is looked at: what another retrain registers is not among them.
+    learned = _learned(registry)
     with opened(url) as engine:
-        lease.renew(engine)
         doubt = _doubt(engine, now)
         kept_since = now - kept_days * MICROS_PER_DAY if doubt is None else 0
-        _, champion = registry.champion()
-        named = lineage.superseded(engine, champion=champion, before=kept_since)
-        unbooked = _unbooked(engine, registry)
-        named += sorted(unbooked - {champion})
+        named, all_booked = training.condemn(engine, lease, learned, before=kept_since)
+        registry.follow(partial(weights.aliases, engine))
         disposal.dispose(registry, named)
-        training.note_disposal(
-            engine, lease, named, moment(now), all_booked=champion not in unbooked
-        )
+        training.note_disposal(engine, lease, named, moment(now), all_booked=all_booked)
     return doubt
 
 
@@ -109,15 +121,33 @@ def _doubt(engine: Engine, now: int) -> str | None:
     return None
 
 
-def _unbooked(engine: Engine, registry: Registry) -> set[str]:
-    return lineage.unbooked(
-        engine, [entry.version for entry in registry.versions() if entry.learned]
-    )
+def _learned(registry: Registry) -> list[str]:
+    return [entry.version for entry in registry.versions() if entry.learned]
+
+
+@contextmanager
+def _unless_overtaken(registry: Registry, version: str) -> Iterator[None]:
+    """Delete a version again that this run registered and another run left no use for."""
+    from matching import disposal  # imports MLflow, which takes seconds
+
+    try:
+        yield
+    except LeaseLost:
+        disposal.dispose(registry, [version])
+        raise
 
 
 @io_task
-def read_champion(registry: Registry) -> tuple[Model, str]:
-    """Load the champion and its version."""
+def read_champion(url: SecretStr, registry: Registry) -> tuple[Model, str]:
+    """Load the version whose weights are published, and its number.
+
+    Where the registry does not have it, that is the champion by name.
+    """
+    with opened(url) as engine:
+        published = weights.newest(engine)
+    if published is not None:
+        with suppress(NotRegistered):
+            return registry.load(published.version)
     return registry.champion()
 
 
@@ -168,6 +198,7 @@ def register_refusal(registry: Registry, reason: str, rows: TrainingSet) -> str:
 @io_task
 def keep_books(  # noqa: PLR0917
     url: SecretStr,
+    registry: Registry,
     keys: Path,
     lease: Lease,
     recorded: Recorded,
@@ -175,31 +206,30 @@ def keep_books(  # noqa: PLR0917
     reason: str,
 ) -> int:
     """Keep what the version learned from; return how many of them have left meanwhile."""
-    return training.record_training(
-        connect(url),
-        lease,
-        recorded.version,
-        rows,
-        outcome="promoted" if recorded.promoted else "refused",
-        reason=reason,
-        now=datetime.now(UTC),
-        witness=Witness(keys) if has_ring(keys) else None,
-    )
+    with _unless_overtaken(registry, recorded.version):
+        return training.record_training(
+            connect(url),
+            lease,
+            recorded.version,
+            rows,
+            outcome="promoted" if recorded.promoted else "refused",
+            reason=reason,
+            now=datetime.now(UTC),
+            witness=Witness(keys) if has_ring(keys) else None,
+        )
 
 
 @io_task
-def introduce(url: SecretStr, lease: Lease, registry: Registry, recorded: Recorded) -> None:
-    """Make the version champion where the gate allows, if nobody else has taken over."""
-    lease.renew(connect(url))
-    registry.introduce(recorded)
+def publish(url: SecretStr, registry: Registry, lease: Lease, version: str, now: int) -> str:
+    """Publish a version's weights, by which it comes into use, and name it in the registry.
 
-
-@io_task
-def publish(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str:
-    """Publish the champion's weights, and return its version."""
-    champion, version = registry.champion()
-    document = weights_document(champion, version)
-    training.publish_weights(connect(url), version, document, at=moment(now), lease=lease)
+    The fence is looked at by the transaction that publishes. The names follow whatever was
+    published last, so that a run which was overtaken in between names the other run's version.
+    """
+    document = weights_document(*registry.load(version))
+    with opened(url) as engine:
+        training.publish_weights(engine, version, document, at=moment(now), lease=lease)
+        registry.follow(partial(weights.aliases, engine))
     return version
 
 

@@ -219,27 +219,26 @@ def standings(engine: Engine) -> list[Standing]:
         return [_standing(connection, row) for row in rows]
 
 
-def superseded(engine: Engine, *, champion: str, before: int) -> list[str]:
+def superseded(connection: Connection, *, in_use: Collection[str], before: int) -> list[str]:
     """List versions whose artefacts have no ground any more.
 
     Args:
-        engine: The database.
-        champion: The version in use, which is never among them.
+        connection: The database.
+        in_use: The version in use, which is never among them.
         before: Unmarked versions that learned before this moment have served their time,
             microseconds since 1970; one from which somebody has left goes at once.
     """
-    with reading(engine) as connection:
-        return list(
-            connection.execute(
-                select(training_sets.c.version)
-                .where(
-                    training_sets.c.version != champion,
-                    training_sets.c.deleted_at.is_(None),
-                    training_sets.c.marked_at.is_not(None) | (training_sets.c.as_of < before),
-                )
-                .order_by(training_sets.c.as_of)
-            ).scalars()
-        )
+    return list(
+        connection.execute(
+            select(training_sets.c.version)
+            .where(
+                training_sets.c.version.not_in(in_use),
+                training_sets.c.deleted_at.is_(None),
+                training_sets.c.marked_at.is_not(None) | (training_sets.c.as_of < before),
+            )
+            .order_by(training_sets.c.as_of)
+        ).scalars()
+    )
 
 
 def owed_since(engine: Engine) -> int | None:
@@ -258,21 +257,18 @@ def owed_since(engine: Engine) -> int | None:
         ).scalar()
 
 
-def marked(engine: Engine) -> set[str]:
+def marked(connection: Connection) -> set[str]:
     """Return the versions that learned from somebody who has left since."""
-    with reading(engine) as connection:
-        return set(
-            connection.execute(
-                select(training_sets.c.version).where(training_sets.c.marked_at.is_not(None))
-            ).scalars()
-        )
+    return set(
+        connection.execute(
+            select(training_sets.c.version).where(training_sets.c.marked_at.is_not(None))
+        ).scalars()
+    )
 
 
-def unbooked(engine: Engine, versions: Iterable[str]) -> set[str]:
+def unbooked(connection: Connection, versions: Iterable[str]) -> set[str]:
     """Return those of some versions of which no books were kept: nobody knows who taught them."""
-    with reading(engine) as connection:
-        booked = set(connection.execute(select(training_sets.c.version)).scalars())
-    return set(versions) - booked
+    return set(versions) - set(connection.execute(select(training_sets.c.version)).scalars())
 
 
 def _mark(connection: Connection, named: list[str], now: datetime, **values: object) -> None:

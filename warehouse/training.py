@@ -21,7 +21,7 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
-from warehouse import lineage, marks
+from warehouse import lineage, marks, weights
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
 from warehouse.lineage import consent_sum
@@ -30,7 +30,7 @@ from warehouse.purposes import consented
 from warehouse.witness import BOOKS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Engine
@@ -221,10 +221,41 @@ def record_training(
         return lineage.note_left(connection, version, taught, now)
 
 
+def condemn(
+    engine: Engine, lease: Lease, registered: Collection[str], *, before: int
+) -> tuple[list[str], bool]:
+    """Choose the versions whose artefacts have no ground any more, and delete their weights.
+
+    None of them can come into use again, because only what is published can. So whoever deletes
+    them takes nothing from anybody, however late.
+
+    Args:
+        engine: The database.
+        lease: Of this retrain.
+        registered: Versions that learned from people, as the registry listed them before.
+        before: Those that learned before this moment have served their time, microseconds
+            since 1970.
+
+    Returns:
+        Which ones, and whether there are books of every version that is left.
+
+    Raises:
+        LeaseLost: Another retrain has taken over; nothing was written.
+    """
+    with writing(engine) as connection:
+        lease.extend(connection)
+        in_use = set(weights.published(connection)[:1])
+        unbooked = lineage.unbooked(connection, registered)
+        named = lineage.superseded(connection, in_use=in_use, before=before)
+        named += sorted(unbooked - in_use)
+        connection.execute(delete(published_weights).where(published_weights.c.version.in_(named)))
+    return named, not unbooked & in_use
+
+
 def note_disposal(
     engine: Engine, lease: Lease, versions: Sequence[str], now: datetime, *, all_booked: bool
 ) -> None:
-    """Note that the artefacts of versions were deleted for good, and delete their weights.
+    """Note that the artefacts of versions were deleted for good.
 
     Args:
         engine: The database.
@@ -243,23 +274,20 @@ def note_disposal(
             .where(training_sets.c.version.in_(versions))
             .values(deleted_at=micros(now))
         )
-        connection.execute(
-            delete(published_weights).where(published_weights.c.version.in_(versions))
-        )
         marks.set_unbooked(connection, unbooked=not all_booked)
 
 
 def publish_weights(
     engine: Engine, version: str, document: str, *, at: datetime, lease: Lease | None = None
 ) -> None:
-    """Publish the champion's weights, JSON, for the API to hand back.
+    """Publish a version's weights, JSON, for the API to hand back: by this it comes into use.
 
     Raises:
         LeaseLost: Another retrain has taken over; nothing was written.
     """
     with writing(engine) as connection:
         if lease is not None:
-            lease.check(connection)
+            lease.extend(connection)
         connection.execute(
             published_weights.insert().values(
                 version=version, published_at=micros(at), document=document

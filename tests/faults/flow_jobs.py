@@ -24,6 +24,7 @@ from warehouse import batches, leases
 from warehouse.engine import writing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -52,10 +53,12 @@ class Job:
         at: Number of the boundary at which the process gets a signal; 0 for none.
         after_seconds: Time after which it gets one; 0 for never.
         number: The signal.
+        before: Call of the registry's client before which it gets one, the first time.
         between: Count only the beginnings of transactions, where nothing is locked.
         mutant: A planted fault: ``unfenced`` lets a run write that lost its lease, ``torn``
-            books what it moved after the commit, ``forgetful`` publishes weights only of a
-            champion that it made itself, ``blind`` never looks at its fence.
+            books what it moved after the commit, ``forgetful`` names in the
+            registry only a champion that it made itself, ``blind`` never looks at its fence,
+            ``told once`` names versions as it was told before and never again.
         fitted: Beginning of files that keep what a retrain's first fit against each champion
             found, so that others need not fit.
     """
@@ -67,6 +70,7 @@ class Job:
     bare: bool = True
     at: int = 0
     after_seconds: float = 0.0
+    before: str = ""
     number: signal.Signals = signal.SIGKILL
     between: bool = False
     mutant: str = ""
@@ -85,7 +89,7 @@ def run(job: Job) -> None:
     if job.fitted is not None:
         _fit_once(job.fitted)
     taken = last_fenced = late_writes = 0
-    take, check = leases._take, leases.Lease.check
+    take, check, extend = leases._take, leases.Lease.check, leases.Lease.extend
 
     def noted_take(*arguments: Any, **more: Any) -> Any:
         nonlocal taken
@@ -100,10 +104,17 @@ def run(job: Job) -> None:
         fences.look(connection)
         late_writes += 0 < job.at <= boundaries.passed
 
+    def noted_extend(lease: leases.Lease, connection: Connection) -> None:
+        extend(lease, connection)
+        fences.look(connection)
+
     leases._take = noted_take
     leases.Lease.check = noted_check  # type: ignore[method-assign]
+    leases.Lease.extend = noted_extend  # type: ignore[method-assign]
     if job.mutant == "blind":
-        leases.Lease.check = _always  # type: ignore[method-assign]
+        leases.Lease.check = leases.Lease.extend = _always  # type: ignore[method-assign]
+    if job.before:
+        _act_before(job.before, act)
     if job.after_seconds:
         threading.Timer(job.after_seconds, act).start()
     module = import_module(f"flows.{job.flow}")
@@ -169,16 +180,31 @@ def _plant(mutant: str) -> None:
         batches._book = lambda *_: None
         batches.commit = commit_first
     elif mutant == "forgetful":
-        training = import_module("tasks.training")
-        introduce, publish = training.introduce.fn, training.publish.fn
-        training.publish.fn = lambda *_: "1"
+        registry = import_module("matching.registry").Registry
+        record, follow = registry.record, registry.follow
 
-        def introduce_and_remember(url: Any, lease: Any, registry: Any, recorded: Any) -> None:
-            introduce(url, lease, registry, recorded)
+        def record_and_remember(*arguments: Any, **more: Any) -> Any:
+            recorded = record(*arguments, **more)
             if recorded.promoted:
-                training.publish.fn = publish
+                registry.follow = follow
+            return recorded
 
-        training.introduce.fn = introduce_and_remember
+        registry.record, registry.follow = record_and_remember, lambda *_: None
+    elif mutant == "told once":
+        registry = import_module("matching.registry").Registry
+        registry.follow = lambda registry, told: registry._name(told())
+
+
+def _act_before(name: str, act: Callable[[], None]) -> None:
+    client = import_module("mlflow").MlflowClient
+    call = getattr(client, name)
+
+    def acting(*arguments: Any, **more: Any) -> Any:
+        setattr(client, name, call)
+        act()
+        return call(*arguments, **more)
+
+    setattr(client, name, acting)
 
 
 def _fit_once(file: Path) -> None:

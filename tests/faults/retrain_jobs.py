@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 import flows.retrain_model  # noqa: F401  # imports MLflow, which takes seconds
+from installation import roll_back
 from matching.registry import CHAMPION, PREVIOUS, Registry
 from schemas.tables import leases, published_weights, runs, shadow_prices, training_sets
 from tests.faults import flow_jobs  # noqa: F401  # what is killed
 from warehouse.engine import connect, reading
 from warehouse.lineage import unbooked
+
+_RUN = 32
+"""Characters of a run's number, which its folder is called."""
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +29,9 @@ def tell_left(settings: Settings, file: Path) -> None:
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
     engine = connect(settings.url)
     champion, version = registry.champion()
-    learned = [entry.version for entry in registry.versions() if entry.learned]
+    versions = registry.versions()
+    learned = [entry.version for entry in versions if entry.learned]
+    runs_on_disk = {path.name for path in settings.artifacts.glob("*") if len(path.name) == _RUN}
     newest = select(published_weights).order_by(published_weights.c.seq.desc()).limit(1)
     digest = select(training_sets.c.digest).where(training_sets.c.version == version)
     prices = select(shadow_prices).order_by(shadow_prices.c.facet)
@@ -39,10 +45,16 @@ def tell_left(settings: Settings, file: Path) -> None:
             "weights' version": weights["version"] == version,
             "prices": [list(row)[:-2] for row in connection.execute(prices)],
             "books": connection.execute(digest).scalars().all(),
-            "unbooked": sorted(unbooked(engine, learned)),
+            "unbooked": sorted(unbooked(connection, learned)),
+            "without a version": sorted(runs_on_disk - {entry.run_id for entry in versions}),
             "requests": [
                 list(row) for row in connection.execute(select(runs.c.flow, runs.c.state))
             ],
             "leases": [list(row) for row in connection.execute(ended)],
         }
     file.write_text(json.dumps(found))
+
+
+def put_back(settings: Settings) -> None:
+    """Make the previous champion champion again."""
+    roll_back(settings)

@@ -1,4 +1,4 @@
-"""Retrains that are killed at a statement to the database or to the registry, and the next one.
+"""Retrains that are killed or stopped at a statement to the database or to the registry.
 
 A run that learns again has another version, so what is compared is what counts: which model is in
 use and which one before, what is published of it, what insisting on a constraint costs, what is
@@ -84,6 +84,10 @@ class School:
         """Run the retrain."""
         return self._run(**more)
 
+    def roll_back(self) -> None:
+        """Put the previous champion back, in a process of its own."""
+        assert Process(forked(JOBS), retrain_jobs.put_back, self.settings).wait() == 0
+
     def left(self) -> dict[str, Any]:
         """Read what a retrain leaves that counts, in a process that kept nothing of it open."""
         file = self._file.with_name("left")
@@ -140,4 +144,59 @@ def test_retrain_that_publishes_only_what_it_promoted_is_caught(
     # From the last transaction that is fenced backwards, past the books to the new champion.
     points = range(last, 0, -PUBLISHING)
     tally.mutant_caught = any(kill(school, expected, "forgetful", at=at) for at in points)
+    assert tally.mutant_caught
+
+
+NAMING = "set_registered_model_alias"
+LEASE = {"SMARTMATCH_LEASE_SECONDS": "1"}
+
+
+def wake_too_late(
+    school: School, mutant: str = "", *, back: bool = False, **where: Any
+) -> str | None:
+    """Return what a retrain changed that was stopped, past its lease, until another one ended.
+
+    Args:
+        school: The installation.
+        mutant: A planted fault.
+        back: Whether the champion is rolled back, too, meanwhile.
+        where: It is stopped.
+    """
+    school.renew()
+    zombie = school.learn(settings=LEASE, number=signal.SIGSTOP, mutant=mutant, **where)
+    assert zombie.wait_until_stopped()
+    try:
+        time.sleep(1.1)
+        assert school.learn().wait() == 0
+        if back:
+            school.roll_back()
+        left = school.left()
+    finally:
+        zombie.send(signal.SIGCONT)
+    zombie.wait()
+    # What the zombie was just registering goes when it finds itself overtaken.
+    different = differences(left | {"without a version": []}, school.left())
+    return f"stopped at {where}: {different} differ" if different else None
+
+
+@pytest.mark.promise("a zombie cannot write")
+@pytest.mark.trials(short=2, full=20)
+def test_a_retrain_that_wakes_too_late_leaves_what_the_other_one_left(
+    school: School, tally: Tally
+) -> None:
+    school.renew()
+    passed = school.learn(between=True).passed()
+    draw = random.Random(FLOW)
+    stops = range(passed.taken + 1, passed.boundaries)
+    for at in draw.sample(stops, tally.planned - 1):
+        tally.count(wake_too_late(school, between=True, at=at))
+    tally.count(wake_too_late(school, back=True, before=NAMING))
+    assert tally.failures == []
+
+
+@pytest.mark.promise("a zombie cannot write")
+def test_a_retrain_that_names_what_it_was_told_once_is_caught(school: School, tally: Tally) -> None:
+    school.renew()
+    school.learn().passed()
+    tally.mutant_caught = wake_too_late(school, "told once", back=True, before=NAMING) is not None
     assert tally.mutant_caught

@@ -24,9 +24,7 @@ from matching.model import first_champion
 from matching.refit import MAX_PROBABILITY, RefitDiffers
 from matching.registry import Registry
 from schemas.clock import day_number
-from schemas.errors import LeaseLost
 from schemas.tables import (
-    leases,
     matches,
     published_weights,
     runs,
@@ -38,6 +36,7 @@ from tests.engines import on_sqlite
 from tests.flows.conftest import stage_rounds
 from tests.population import erase
 from warehouse import shadow_prices, tombstones, validations
+from warehouse import training as books
 from warehouse.access import export
 from warehouse.engine import reading, writing
 from warehouse.lineage import UNBOOKED, mark_withdrawn, owed_since, unbooked_note
@@ -177,11 +176,7 @@ def test_a_version_whose_person_leaves_while_it_is_learned_is_never_used(
     learn = learning.retrain
 
     def leave_meanwhile(*arguments: Any, **more: Any) -> Any:
-        with writing(engine) as connection:
-            mark_withdrawn(connection, min(people), datetime.now(UTC))
-            connection.execute(
-                update(subjects).where(subjects.c.subject == min(people)).values(improvement=False)
-            )
+        leave(engine, min(people))
         return learn(*arguments, **more)
 
     monkeypatch.setattr(learning, "retrain", leave_meanwhile)
@@ -199,7 +194,7 @@ def test_what_a_killed_retrain_registered_without_books_is_never_used(
     stage_rounds(engine, turns=4, last=YESTERDAY)
     process_events()
     with monkeypatch.context() as patch:
-        patch.setattr(Registry, "introduce", _die)
+        patch.setattr(books, "publish_weights", _die)
         with pytest.raises(SystemExit):
             retrain_model()
     assert open_registry(installed).champion()[1] == "1"
@@ -210,25 +205,12 @@ def test_what_a_killed_retrain_registered_without_books_is_never_used(
     assert [one.version for one in open_registry(installed).versions()] == ["3", "1"]
 
 
-def test_a_retrain_that_lost_its_lease_changes_nothing(
-    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage_rounds(engine, turns=4, last=YESTERDAY)
-    process_events()
-    learn = learning.retrain
-
-    def be_overtaken(*arguments: Any, **more: Any) -> Any:
-        with writing(engine) as connection:
-            connection.execute(update(leases).values(fence=leases.c.fence + 1))
-        return learn(*arguments, **more)
-
-    monkeypatch.setattr(learning, "retrain", be_overtaken)
-    with pytest.raises(LeaseLost):
-        retrain_model()
-
-    assert open_registry(installed).champion()[1] == "1"
-    with reading(engine) as connection:
-        assert connection.execute(select(training_sets)).first() is None
+def leave(engine: Engine, subject: int) -> None:
+    with writing(engine) as connection:
+        mark_withdrawn(connection, subject, datetime.now(UTC))
+        connection.execute(
+            update(subjects).where(subjects.c.subject == subject).values(improvement=False)
+        )
 
 
 @pytest.mark.parametrize("decisions", [False, True])
@@ -363,5 +345,5 @@ def test_a_restore_takes_a_champion_out_of_use_that_was_learned_since_the_backup
     assert told_of_unbooked(engine, installed, min(people)) == [True, True]
 
 
-def _die(*_arguments: Any) -> None:
+def _die(*_arguments: Any, **_more: Any) -> None:
     raise SystemExit

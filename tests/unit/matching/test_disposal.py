@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from matching.disposal import dispose, step_back
+from matching.disposal import dispose, earlier
 from matching.model import first_champion
 from matching.registry import Registry
 from matching.training import Retraining, retrain
@@ -37,15 +37,13 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     registry: Registry, found: Retraining, tmp_path: Path
 ) -> None:
     first = registry.register_first_champion()
-    assert step_back(registry, {"9"}) is None
+    assert earlier(registry, {"9"}, {first}) is None
     learned = registry.record(found, as_of=AS_OF, **DIGESTS)
     assert learned.promoted
     # Nothing comes into use before its books are kept.
     assert registry.champion()[1] == first
-    registry.introduce(learned)
-    registry.introduce(learned)
-    assert registry.rollback() == first
-    assert registry.rollback() == learned.version
+    registry.follow(lambda: {"champion": learned.version, "previous": first})
+    assert registry.champion()[1] == learned.version
     (version,) = registry._client.search_model_versions(f"version_number = {learned.version}")
     model = version.source.removeprefix("models:/").encode()
     digests = [digest.encode() for digest in DIGESTS.values()]
@@ -57,7 +55,8 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     with pytest.raises(ValueError, match="champion"):
         dispose(registry, [learned.version])
 
-    assert step_back(registry, {learned.version}) == first
+    assert earlier(registry, {learned.version}, {learned.version}) == first
+    registry.follow(lambda: {"champion": first})
     assert dispose(registry, [learned.version]) == [learned.version]
     assert dispose(registry, [learned.version]) == []
 
@@ -79,12 +78,15 @@ def test_the_way_back_leads_past_every_marked_version(
     registry: Registry, found: Retraining
 ) -> None:
     with pytest.raises(NotRegistered):
-        step_back(registry, set())
+        earlier(registry, set(), set())
     first = registry.register_first_champion()
     second, third, fourth = (registry.record(found, as_of=AS_OF, **DIGESTS) for _ in range(3))
-    for one in (second, third, fourth):
-        registry._promote(one.version, first)
+    registry.follow(lambda: {"champion": fourth.version})
+    every = {second.version, third.version, fourth.version}
 
-    assert step_back(registry, {fourth.version, third.version}) in {second.version, first}
-    assert step_back(registry, {second.version, third.version, fourth.version}) in {None, first}
-    assert registry.champion()[1] == first or registry.champion()[1] == second.version
+    assert earlier(registry, {fourth.version, third.version}, every) == second.version
+    assert earlier(registry, every, every) == first
+    assert earlier(registry, set(), every) is None
+    # What is published no more is about to be deleted.
+    assert earlier(registry, {fourth.version}, every - {third.version}) == second.version
+    assert earlier(registry, {fourth.version}, set()) == first

@@ -54,7 +54,10 @@ def learned(registry: Registry, found: Retraining) -> Recorded:
 
 
 def introduced(registry: Registry, recorded: Recorded) -> Recorded:
-    registry.introduce(recorded)
+    names = {"champion": recorded.champion_version}
+    old, new = registry.champion()[1], recorded.version
+    names |= {"previous": old} if recorded.promoted else {"challenger": new}
+    registry.follow(lambda: names)
     return recorded
 
 
@@ -176,19 +179,32 @@ def test_rollback_is_exact_and_can_be_undone(
 ) -> None:
     before = score(first_champion(), training)
 
-    assert registry.rollback() == "1"
+    registry.follow(lambda: {"champion": "1", "previous": "2"})
     model, version = registry.champion()
     assert version == "1"
     pd.testing.assert_frame_equal(score(model, training), before, check_exact=True)
-    assert registry.rollback() == "2"
+    registry.follow(lambda: {"champion": "2", "previous": "1"})
     assert registry.champion()[0].digest == found.model.digest
 
 
-def test_rollback_without_a_previous_champion_is_refused(registry: Registry) -> None:
+def test_who_names_is_told_again_after_each_write(registry: Registry) -> None:
+    registry.register_first_champion()
+    registry.register_first()
+    told = [{"champion": "2", "previous": "1"}, {"champion": "1", "challenger": "2"}]
+
+    registry.follow(lambda: told.pop(0) if len(told) > 1 else told[0])
+
+    assert [one.aliases for one in registry.versions()] == [("challenger",), ("champion",)]
+
+
+def test_a_version_that_is_not_there_gets_no_name_and_loses_it_to_nobody(
+    registry: Registry,
+) -> None:
     registry.register_first_champion()
 
-    with pytest.raises(NotRegistered):
-        registry.rollback()
+    registry.follow(lambda: {"champion": "7", "previous": "6"})
+
+    assert [one.aliases for one in registry.versions()] == [("champion",)]
 
 
 def test_retraining_that_made_no_model_is_recorded_without_a_version(registry: Registry) -> None:

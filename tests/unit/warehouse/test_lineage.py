@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -30,11 +31,13 @@ from warehouse.lineage import (
 )
 from warehouse.training import (
     TrainingSet,
+    condemn,
     note_disposal,
     publish_weights,
     read_training,
     record_training,
 )
+from warehouse.weights import aliases, published
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -58,8 +61,8 @@ def people(engine: Engine) -> dict[str, int]:
     return known
 
 
-def book(engine: Engine, version: str, training: TrainingSet) -> int:
-    told = {"outcome": "promoted", "reason": "It is better.", "now": RUN}
+def book(engine: Engine, version: str, training: TrainingSet, outcome: str = "promoted") -> int:
+    told = {"outcome": outcome, "reason": "It is better.", "now": RUN}
     with lease(engine, "retrain_model", 60.0) as held:
         return record_training(engine, held, version, training, **told)
 
@@ -67,6 +70,11 @@ def book(engine: Engine, version: str, training: TrainingSet) -> int:
 def taught(engine: Engine, subject: int) -> list[str]:
     with reading(engine) as connection:
         return versions_of(connection, subject)
+
+
+def marked_in(engine: Engine) -> set[str]:
+    with reading(engine) as connection:
+        return marked(connection)
 
 
 def test_a_version_names_whom_it_learned_from_and_nobody_else(
@@ -130,13 +138,13 @@ def test_a_withdrawal_marks_what_learned_from_the_person_and_asks_for_one_retrai
 ) -> None:
     learn(engine, "2")
     answer(engine, "c", "analytics")
-    assert marked(engine) == set()
+    assert marked_in(engine) == set()
 
     answer(engine, "a", "analytics")
     answer(engine, "b", "analytics")
     learn(engine, "3")
 
-    assert marked(engine) == {"2"}
+    assert marked_in(engine) == {"2"}
     assert standing(engine, "2").withdrawn == 2
     with reading(engine) as connection:
         asked = connection.execute(select(runs.c.flow, runs.c.state, runs.c.detail)).all()
@@ -149,15 +157,58 @@ def test_what_has_no_ground_is_listed_until_it_is_deleted(
     for version in "234":
         learn(engine, version)
     long_ago, later = 0, days_before(-1)
+    for version in ("1", "2", "4"):
+        publish_weights(engine, version, "{}", at=RUN)
 
-    assert superseded(engine, champion="4", before=long_ago) == []
-    assert set(superseded(engine, champion="4", before=later)) == {"2", "3"}
+    def condemned(before: int) -> set[str]:
+        with lease(engine, "retrain_model", 60.0) as held:
+            return set(condemn(engine, held, ["2", "3", "4"], before=before)[0])
+
+    assert condemned(long_ago) == set()
+    assert published_by(engine) == ["4", "2", "1"]
+    assert condemned(later) == {"2", "3"}
+    assert published_by(engine) == ["4", "1"]
     answer(engine, "a", "analytics")
-    assert set(superseded(engine, champion="4", before=long_ago)) == {"2", "3"}
+    assert condemned(long_ago) == {"2", "3"}
     with lease(engine, "retrain_model", 60.0) as held:
         note_disposal(engine, held, ["2"], moment(later), all_booked=True)
-    assert superseded(engine, champion="4", before=long_ago) == ["3"]
+    assert condemned(long_ago) == {"3"}
     assert standing(engine, "2").deleted_at == later
+
+
+def published_by(engine: Engine) -> list[str]:
+    with reading(engine) as connection:
+        return published(connection)
+
+
+def test_a_version_without_books_is_condemned_unless_it_is_in_use(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    learn(engine, "2")
+    publish_weights(engine, "2", "{}", at=RUN)
+
+    with lease(engine, "retrain_model", 60.0) as held:
+        assert condemn(engine, held, ["2", "3"], before=0) == (["3"], True)
+        publish_weights(engine, "3", "{}", at=RUN, lease=held)
+        assert condemn(engine, held, ["2", "3"], before=0) == ([], False)
+
+
+def test_names_follow_what_was_published(engine: Engine, people: dict[str, int]) -> None:
+    assert aliases(engine) == {}
+    for version in "123":
+        if version != "1":
+            learn(engine, version)
+        publish_weights(engine, version, "{}", at=RUN)
+    assert aliases(engine) == {"champion": "3", "previous": "2"}
+    publish_weights(engine, "2", "{}", at=RUN)
+    assert aliases(engine) == {"champion": "2", "previous": "3"}
+    read = read_training(engine, since_day=0, as_of=RUN + timedelta(days=1))
+    book(engine, "4", read, outcome="refused")
+    assert aliases(engine) == {"champion": "2", "previous": "3", "challenger": "4"}
+
+    answer(engine, "a", "analytics")
+
+    assert aliases(engine) == {"champion": "2", "previous": "1"}
 
 
 def test_nothing_is_said_of_a_version_that_learned_from_nobody(engine: Engine) -> None:
@@ -184,7 +235,9 @@ def test_who_leaves_while_a_version_is_being_learned_is_found_when_its_books_are
 
     found = standing(engine, "2")
     gone = int(way != "withdraws")
-    assert marked(engine) == set(superseded(engine, champion="1", before=0)) == {"2"}
+    assert marked_in(engine) == {"2"}
+    with reading(engine) as connection:
+        assert superseded(connection, in_use=["1"], before=0) == ["2"]
     assert (found.withdrawn, found.erased, found.held) == (1 - gone, gone, 2 - gone)
     assert found.all_consented is True
     with reading(engine) as connection:
@@ -205,12 +258,15 @@ def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
         for write in (
             lambda: record_training(engine, held, "2", read, **told),
             lambda: publish_weights(engine, "2", "{}", at=RUN, lease=held),
+            lambda: condemn(engine, held, ["2"], before=0),
             lambda: shadow_prices.keep(engine, [], "2", RUN, lease=held),
         ):
             with pytest.raises(LeaseLost):
                 write()
 
-    assert unbooked(engine, ["2"]) == {"2"}
+    with reading(engine) as connection:
+        assert unbooked(connection, ["2"]) == {"2"}
+        assert published(connection) == []
 
 
 @on_postgresql  # SQLite has one writer at a time

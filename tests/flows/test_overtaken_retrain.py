@@ -1,0 +1,113 @@
+"""Retrains that another one overtakes: what is in use, published and kept is the other one's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from flows.process_events import process_events
+from flows.retrain_model import retrain_model
+from matching import training as learning
+from matching.registry import Registry
+from schemas.errors import LeaseLost
+from schemas.tables import leases, matches, training_sets
+from tests.flows.conftest import stage_rounds
+from tests.flows.test_retrain_model import YESTERDAY, leave, open_registry
+from warehouse import training as books
+from warehouse import weights
+from warehouse.engine import reading, writing
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from schemas.settings import Settings
+
+
+def overtaken(engine: Engine, call: Any, when: Any = None) -> Any:
+    """Return a call before which another run takes the lease, as if it had run out."""
+
+    def called(*arguments: Any, **more: Any) -> Any:
+        if when is None or when():
+            with writing(engine) as connection:
+                connection.execute(update(leases).values(fence=leases.c.fence + 1))
+        return call(*arguments, **more)
+
+    return called
+
+
+def in_use(settings: Settings, engine: Engine) -> dict[str, Any]:
+    """What only the holder of the lease may change."""
+    registry = open_registry(settings)
+    with reading(engine) as connection:
+        return {
+            "names": {entry.version: entry.aliases for entry in registry.versions()},
+            "files": sorted(settings.artifacts.rglob("*")),
+            "published": weights.published(connection),
+            "books": connection.execute(select(training_sets)).all(),
+        }
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(learning, "retrain"), (Registry, "record"), (books, "record_training")]
+)
+def test_a_retrain_that_lost_its_lease_changes_nothing(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, where: Any, name: str
+) -> None:
+    stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    before = in_use(installed, engine)
+
+    monkeypatch.setattr(where, name, overtaken(engine, getattr(where, name)))
+    with pytest.raises(LeaseLost):
+        retrain_model()
+
+    assert in_use(installed, engine) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "nth"), [("publish_weights", 1), ("publish_weights", 2), ("condemn", 1)]
+)
+def test_no_step_back_promotion_or_deletion_comes_from_a_retrain_that_lost_its_lease(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch, name: str, nth: int
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    assert retrain_model().version == "2"
+    leave(engine, min(people))
+    seen: list[dict[str, Any]] = []
+
+    def note() -> bool:
+        seen.append(in_use(installed, engine))
+        return len(seen) == nth
+
+    monkeypatch.setattr(books, name, overtaken(engine, getattr(books, name), note))
+    with pytest.raises(LeaseLost):
+        retrain_model()
+
+    assert len(seen) == nth
+    assert in_use(installed, engine) == seen[-1]
+
+
+def test_what_was_published_and_not_named_is_named_by_the_next_retrain(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    with monkeypatch.context() as patch:
+        patch.setattr(Registry, "_point", _die)
+        with pytest.raises(SystemExit):
+            retrain_model()
+    assert open_registry(installed).champion()[1] == "1"
+    with writing(engine) as connection:
+        connection.execute(delete(matches))
+
+    assert retrain_model().candidate is None
+
+    names = {entry.version: entry.aliases for entry in open_registry(installed).versions()}
+    assert names == {"2": ("champion",), "1": ("previous",)}
+
+
+def _die(*_arguments: Any) -> None:
+    raise SystemExit

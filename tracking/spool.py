@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tracking import owners
 from tracking.clock import Clock
-from tracking.errors import SpoolFull
-from tracking.spoolfile import SpoolFile, emptying
+from tracking.errors import SpoolFull, SpoolUnusable
+from tracking.spoolfile import SpoolFile, begun, emptying
 
 if TYPE_CHECKING:
     import sqlite3
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 MOST_REFUSED = 1_000
 """Refused events that are kept of each server, the newest ones."""
+
+
+MOST_OPENED = 3
+"""Times that an event is written anew because the file was taken away meanwhile."""
 
 
 class Waiting(NamedTuple):
@@ -71,14 +75,22 @@ class Spool(SpoolFile):
             SpoolFull: The file has reached its size, or the disk its end but for the reserve.
             SpoolUnusable: The file cannot be opened, locked or written.
         """
-        with self._transaction() as connection:
-            if self._used_bytes(connection) + len(body) > self._max_bytes:
-                raise SpoolFull("the spool has reached its size")
-            self._reserve.keep()
-            connection.execute(
-                "INSERT INTO waiting (target, user_id, spooled_at, body) VALUES (?, ?, ?, ?)",
-                (self.target, user_id, self._now(), body),
-            )
+        for _ in range(MOST_OPENED):
+            with self._locked() as connection:
+                with begun(connection):
+                    self._insert(connection, user_id, body)
+                if self._stands():
+                    return
+        raise SpoolUnusable("somebody takes the spool's file away")
+
+    def _insert(self, connection: sqlite3.Connection, user_id: str, body: bytes) -> None:
+        if self._used_bytes(connection) + len(body) > self._max_bytes:
+            raise SpoolFull("the spool has reached its size")
+        self._reserve.keep()
+        connection.execute(
+            "INSERT INTO waiting (target, user_id, spooled_at, body) VALUES (?, ?, ?, ?)",
+            (self.target, user_id, self._now(), body),
+        )
 
     @emptying
     def claim(

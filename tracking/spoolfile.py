@@ -26,6 +26,7 @@ from tracking.clock import Clock, Look, time_since
 from tracking.errors import SpoolFull, SpoolUnusable
 from tracking.filelock import FileLock
 from tracking.reserve import Reserve, disk_bytes
+from tracking.spooltables import FROM_VERSION_1, SCHEMA, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,52 +38,10 @@ _SpoolFile = TypeVar("_SpoolFile", bound="SpoolFile")
 FILE_NAME = "events.db"
 LOCK_SECONDS = 2.0
 """The longest that a caller waits for others that use the spool."""
-_VERSION = 2
 _SHRINK_PAGES = 1_024
 _LOG_PAGES = 16, 1_000
 """The log is written back at a quarter of the spool's size, but within these bounds."""
 _FULL = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_SHMSIZE}
-
-_CLOCK = """
-CREATE TABLE clock (
-    only INTEGER PRIMARY KEY CHECK (only = 1),
-    boot TEXT NOT NULL,
-    steady REAL NOT NULL,
-    wall REAL NOT NULL,
-    time REAL NOT NULL
-);
-"""
-_SCHEMA = f"""
-PRAGMA user_version = 2;
-CREATE TABLE waiting (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    target TEXT NOT NULL,
-    user_id TEXT NOT NULL,
-    spooled_at REAL NOT NULL,
-    body BLOB NOT NULL,
-    owner TEXT,
-    lease_until REAL
-);
-CREATE INDEX claimed ON waiting (owner, lease_until) WHERE owner IS NOT NULL;
-CREATE TABLE refused (
-    seq INTEGER PRIMARY KEY,
-    target TEXT NOT NULL,
-    user_id TEXT NOT NULL,
-    refused_at REAL NOT NULL,
-    body BLOB NOT NULL,
-    field TEXT NOT NULL,
-    rule TEXT NOT NULL,
-    kept_since REAL
-);
-{_CLOCK}
-"""
-"""``spooled_at``, ``lease_until`` and ``kept_since`` are in the time of ``tracking.clock``."""
-
-_FROM_VERSION_1 = f"""
-PRAGMA user_version = 2;
-ALTER TABLE refused ADD COLUMN kept_since REAL;
-{_CLOCK}
-"""
 
 
 def default_path() -> Path:
@@ -125,6 +84,7 @@ class SpoolFile:
         self._lock = threading.Lock()
         self._here = _Here()
         self._connection: sqlite3.Connection | None = None
+        self._opened: list[tuple[int, int] | None] = []
         self._closed = False
         self._page_bytes = 4096
         self._deleted = True  # perhaps by a process that died before it emptied the log
@@ -193,7 +153,7 @@ class SpoolFile:
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with self._locked() as connection, _begun(connection):
+        with self._locked() as connection, begun(connection):
             yield connection
 
     def _with_room(self, step: Callable[[], _Result]) -> _Result:
@@ -233,9 +193,10 @@ class SpoolFile:
         if not self._lock.acquire(timeout=LOCK_SECONDS):
             raise SpoolUnusable("other threads keep the spool busy")
         try:
-            self._find().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if not self._file_lock.acquire(LOCK_SECONDS):
-                raise SpoolUnusable("other processes keep the spool busy")
+            self._lock_file()
+            if self._connection is not None and not self._stands():
+                self._shut()  # somebody took it away; what is accepted now needs a new one
+                self._lock_file()
             try:
                 yield self._open()
             finally:
@@ -249,10 +210,24 @@ class SpoolFile:
         finally:
             self._lock.release()
 
+    def _lock_file(self) -> None:
+        self._find().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not self._file_lock.acquire(LOCK_SECONDS):
+            raise SpoolUnusable("other processes keep the spool busy")
+
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
             self._connection = self._with_room(self._connect)
+            self._opened = self._files()
         return self._connection
+
+    def _stands(self) -> bool:
+        """Whether what is open is what others find at its place."""
+        return self._files() == self._opened
+
+    def _files(self) -> list[tuple[int, int] | None]:
+        path = str(self._find())
+        return [_identity(path + suffix) for suffix in ("", "-wal", ".lock")]
 
     def _connect(self) -> sqlite3.Connection:
         path = self._find()
@@ -275,10 +250,10 @@ class SpoolFile:
             raise SpoolUnusable("the spool's disk does not allow a write-ahead log")
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} COMMIT;")
+            connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} COMMIT;")
         elif version == 1:
-            connection.executescript(f"BEGIN IMMEDIATE; {_FROM_VERSION_1} COMMIT;")
-        elif version != _VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {FROM_VERSION_1} COMMIT;")
+        elif version != VERSION:
             raise SpoolUnusable("the spool was made by another version")
         seen = connection.execute("SELECT boot, steady, wall, time FROM clock").fetchone()
         now = time_since(Look(*seen) if seen else None, self._clock)
@@ -335,7 +310,7 @@ def emptying(
         self: _SpoolFile, /, *arguments: _Parameters.args, **named: _Parameters.kwargs
     ) -> _Result:
         def transaction() -> _Result:
-            with _begun(connection):
+            with begun(connection):
                 return step(self, connection, *arguments, **named)
 
         with self._locked() as connection:
@@ -345,7 +320,8 @@ def emptying(
 
 
 @contextmanager
-def _begun(connection: sqlite3.Connection) -> Iterator[None]:
+def begun(connection: sqlite3.Connection) -> Iterator[None]:
+    """Run a transaction, and commit it unless it fails."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -372,6 +348,15 @@ def _make_file(path: Path) -> None:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     path.chmod(0o600)
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Tell a file from every other one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - at each event; a Path's is slower
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _unusable(error: sqlite3.Error) -> SpoolFull | SpoolUnusable:

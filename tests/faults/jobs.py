@@ -17,7 +17,7 @@ from ingest_api import serve as serve_api
 from schemas.environment import inherited
 from schemas.settings import CHECKOUT
 from tests.faults import early_server
-from warehouse import disk, engine, stores
+from warehouse import disk, engine, stores, witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -34,7 +34,8 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         log: The file.
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
             client wait for a minute, ``careless`` does not wait for the disk, ``greedy`` fills it
-            to the last byte, ``prying`` opens its own database as a file.
+            to the last byte, ``prying`` opens its own database as a file, ``torn`` takes a part of
+            a line beside the keys for all of it.
     """
     _write_to(log)
     # An erasure searches all temporary files since the installation: here its own.
@@ -52,6 +53,8 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         disk.DiskReserve.has_room = _always  # type: ignore[method-assign]
     elif mutant == "prying":
         stores.read_files = _open_files
+    elif mutant == "torn":
+        witness.append_line = _append_once
     serve_api(settings)
 
 
@@ -68,6 +71,12 @@ def _start_bare(launcher: Launcher, flow: str, run: str) -> subprocess.Popen[byt
 def _open_files(paths: Iterable[Path]) -> Iterator[tuple[Path, Iterator[bytes]]]:
     for path in paths:
         yield path, iter([path.read_bytes()])
+
+
+def _append_once(path: Path, line: bytes) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(handle, line + b"\n")
+    os.close(handle)
 
 
 def _always(_reserve: disk.DiskReserve, _events: int) -> bool:

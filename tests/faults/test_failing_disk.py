@@ -46,13 +46,21 @@ BACK_SECONDS = 10.0
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of eight megabytes."""
-    disk = tmp_path / "disk"
+    with mounted(tmp_path / "disk", DISK_BYTES) as disk:
+        yield disk
+
+
+@contextmanager
+def mounted(disk: Path, size_bytes: int) -> Iterator[Path]:
+    """Mount a disk of some size for this while."""
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", str(disk)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(disk)]
     if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("a disk of its own can be mounted by root only, and not in every sandbox")
-    yield disk
-    subprocess.run(["umount", "-l", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
 
 
 def _settings(home: Path) -> Settings:

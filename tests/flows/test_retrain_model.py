@@ -16,9 +16,8 @@ from cli import main
 from flows import retrain_model as retraining
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
-from installation import set_up_database
+from installation import roll_back, set_up_database
 from matching import training as learning
-from matching.disposal import step_back
 from matching.logistic import Gaussian, posterior
 from matching.model import first_champion
 from matching.refit import MAX_PROBABILITY, RefitDiffers
@@ -252,7 +251,7 @@ def test_a_clock_that_jumped_deletes_no_version_by_its_age_but_those_that_somebo
     people = stage_rounds(engine, turns=4, last=YESTERDAY)
     process_events()
     assert retrain_model().doubt is None
-    step_back(open_registry(installed), {"2"})
+    assert roll_back(installed) == "1"
     monkeypatch.setattr(retraining, "datetime", Jumped)
 
     doubt = retrain_model().doubt

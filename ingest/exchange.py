@@ -114,13 +114,21 @@ class Exchange:
             return
         try:
             protocol.door.confirm(self._caller)
-            _, arrival = self._route.prepare(self._query, bytes(self.body))
-            self.ticket = Ticket((arrival,), waiter=self, since=self._begun)
+            self.ticket = self._read()
             protocol.door.service.submit(protocol.loop, self.ticket)
         except Refused as refused:
             self._reply(*refused.refusal)
         except (SmartMatchError, OSError) as error:
             self.set_exception(error)
+
+    def _read(self) -> Ticket:
+        """Read the event, and return what the writer is to do of it: store it or count it."""
+        try:
+            _, arrival = self._route.prepare(self._query, bytes(self.body))
+        except Refused as refused:
+            self._refusal = refused.refusal
+            return Ticket(refused=(refused.rule,), waiter=self, since=self._begun)
+        return Ticket((arrival,), waiter=self, since=self._begun)
 
     def turn_back(self, error: QueueFull) -> None:
         """Reply that there is no room."""
@@ -141,6 +149,9 @@ class Exchange:
         assert ticket is not None  # noqa: S101  # it is what was settled
         if ticket.error is not None:
             self.set_exception(ticket.error)
+            return
+        if self._refusal is not None:
+            self._reply(*self._refusal)
             return
         outcome = ticket.outcomes[0]
         if outcome is Outcome.AGAIN:

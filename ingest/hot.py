@@ -95,7 +95,11 @@ class EventRoute:
             Refused: It was not; the reply says why.
             NotReady: It may not have been.
         """
-        event, arrival = self.prepare(query, body)
+        try:
+            event, arrival = self.prepare(query, body)
+        except Refused as refused:
+            await self._service.refuse([refused.rule])
+            raise
         arrivals = [arrival]
         outcomes = await self._service.store(arrivals, lambda _place: self._service.arrive(event))
         return answer(outcomes[0], arrivals[0])
@@ -111,11 +115,9 @@ class EventRoute:
             event = self._form.read(query, body)
             return event, service.arrive(event)
         except InvalidInput as error:
-            service.committer.refuse(str(error))
-            raise Refused(invalid(error)) from None
+            raise Refused(invalid(error), str(error)) from None
         except ConsentRequired:
-            service.committer.refuse(RULE_CONSENT)
-            raise Refused(CONSENT_REQUIRED) from None
+            raise Refused(CONSENT_REQUIRED, RULE_CONSENT) from None
 
 
 def answer(outcome: Outcome, arrival: Arrival) -> bytes:
@@ -189,10 +191,13 @@ class BatchRoute:
         outcomes = await self._service.store(
             batch.arrivals, lambda place: arrive(_decode(batch.parts[batch.places[place]]))
         )
-        for one in batch.refused:
-            # In the books only now: a batch that is sent again is not refused twice.
-            rule = RULE_CONSENT if one.status == _CONSENT else f"{one.field}: {one.rule}"
-            self._service.committer.refuse(rule)
+        # In the books only now: a batch that is sent again is not refused twice.
+        await self._service.refuse(
+            [
+                RULE_CONSENT if one.status == _CONSENT else f"{one.field}: {one.rule}"
+                for one in batch.refused
+            ]
+        )
         return outcomes
 
 

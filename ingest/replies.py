@@ -26,11 +26,17 @@ class Refusal(NamedTuple):
 
 
 class Refused(SmartMatchError):
-    """A request is refused, with this reply."""
+    """A request is refused, with this reply.
 
-    def __init__(self, refusal: Refusal) -> None:
+    Args:
+        refusal: The reply.
+        rule: That an event broke: the reply waits until it is in the books.
+    """
+
+    def __init__(self, refusal: Refusal, rule: str = "") -> None:
         super().__init__(f"refused with {refusal.status}")
         self.refusal = refusal
+        self.rule = rule
 
 
 def refusal(status: int, detail: str, headers: _Headers = ()) -> Refusal:

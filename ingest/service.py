@@ -187,7 +187,7 @@ class Service:
         arrive_again: Callable[[int], Arrival],
         outcomes: list[Outcome],
     ) -> None:
-        places = []
+        places, refused = [], []
         for place, outcome in enumerate(outcomes):
             if outcome is not Outcome.AGAIN:
                 continue
@@ -195,8 +195,9 @@ class Service:
                 arrivals[place] = arrive_again(place)
                 places.append(place)
             except ConsentRequired:
-                self.committer.refuse(RULE_CONSENT)
+                refused.append(RULE_CONSENT)
                 outcomes[place] = Outcome.FORBIDDEN
+        await self.refuse(refused)
         found = await self._outcomes([arrivals[place] for place in places])
         for place, outcome in zip(places, found, strict=True):
             outcomes[place] = outcome
@@ -208,6 +209,16 @@ class Service:
         if tickets:
             await self._settled(*tickets)
         return [outcome for ticket in tickets for outcome in ticket.outcomes]
+
+    async def refuse(self, rules: Sequence[str]) -> None:
+        """Enter events that broke a rule into the books, before anybody is told so.
+
+        Raises:
+            QueueFull: Too many wait already.
+            NotReady: The database did not answer in time.
+        """
+        if rules:
+            await self._settled(Ticket(refused=rules))
 
     async def write(self, work: Callable[[Any], Any]) -> Any:
         """Do work in the writer's next transaction and return its result after the commit.

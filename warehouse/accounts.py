@@ -10,6 +10,7 @@ after any crash:
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from schemas.tables import accounts
 from warehouse.engine import add_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -34,6 +35,13 @@ PURGED = "purged"
 ERASED = "erased"
 DECIDED = "decided"
 """Of the processed ones, those that are decisions; how much there is to learn from."""
+
+
+def refusals(rules: Iterable[str]) -> Counter[tuple[str, str]]:
+    """Return what to enter of events that broke a rule each, by (counter, rule)."""
+    entries = Counter((REFUSED, rule[:96]) for rule in rules)
+    entries[RECEIVED, ""] = entries.total()
+    return entries
 
 
 def add(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:

@@ -58,11 +58,22 @@ _REMEMBER_SECONDS = 0.25
 class Ticket:
     """Something that waits for its commit, and what became of it.
 
-    Either ``arrivals`` to be stored or ``work``, a call with the transaction as its argument.
+    Either ``arrivals`` to be stored, ``work``, a call with the transaction as its argument, or
+    ``refused``, the rules that events broke which enter the books only.
     ``waiter`` belongs to whoever submitted it, and waits since a monotonic time, now if not given.
     """
 
-    __slots__ = ("arrivals", "error", "outcomes", "result", "settled", "since", "waiter", "work")
+    __slots__ = (
+        "arrivals",
+        "error",
+        "outcomes",
+        "refused",
+        "result",
+        "settled",
+        "since",
+        "waiter",
+        "work",
+    )
 
     def __init__(
         self,
@@ -70,8 +81,10 @@ class Ticket:
         work: Callable[[Connection], Any] | None = None,
         waiter: Any = None,
         since: float | None = None,
+        refused: Sequence[str] = (),
     ) -> None:
         self.arrivals = arrivals
+        self.refused = refused
         self.work = work
         self.waiter = waiter
         self.since = time.monotonic() if since is None else since
@@ -130,7 +143,6 @@ class Committer:
         self._long: deque[Ticket] = deque()
         self._short_until = 0.0
         self._waiting = 0
-        self._refused: Counter[tuple[str, str]] = Counter()
         self._closing = False
         self._idle = False
         self._together = 0
@@ -171,13 +183,6 @@ class Committer:
             if self._idle:
                 self._wake.notify()
 
-    def refuse(self, rule: str, events: int = 1) -> None:
-        """Count refused events; they enter the books with the next commit."""
-        key = (accounts.REFUSED, rule[:96])
-        with self._lock:
-            self._refused[accounts.RECEIVED, ""] += events
-            self._refused[key] += events
-
     def close(self) -> None:
         """Write what waits, then stop."""
         with self._lock:
@@ -205,8 +210,6 @@ class Committer:
             tickets = self._next()
             if tickets:
                 self._write(tickets)
-            elif self._refused:
-                self._try([])
         except Exception:
             _logger.exception("A round of the writer failed")
             left = [ticket for ticket in tickets if not ticket.settled]
@@ -254,8 +257,6 @@ class Committer:
     def _try(self, tickets: Sequence[Ticket]) -> _Failure | None:
         """Write tickets in one transaction; return how that failed, if it did."""
         begun, started = False, time.perf_counter()
-        with self._lock:
-            books, self._refused = self._refused, Counter()
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
         lookup = _Lookup(self._seals)
         try:
@@ -264,11 +265,10 @@ class Committer:
                 begun = True
                 _work(connection, tickets)
                 outcomes = stage(connection, arrivals, time.time_ns() // 1_000, lookup)
-                entries = books + Counter(counts(outcomes))
+                refused = [rule for ticket in tickets for rule in ticket.refused]
+                entries = accounts.refusals(refused) + Counter(counts(outcomes))
                 accounts.add(connection, entries)
         except Exception as error:  # noqa: BLE001  # of this commit; the next may do
-            with self._lock:
-                self._refused += books
             self._drop_connection()
             _logger.warning("A commit failed: %s", type(error).__name__)
             return _Failure(begun=begun, passes=isinstance(error, NotReady | OSError))
@@ -345,12 +345,14 @@ def _parted(
     """Part those that may wait for another attempt from those that may not.
 
     Whether a transaction was committed that failed once begun is unknown. Events may be sent
-    again, because their receipts show it; other work may not.
+    again, because their receipts show it; other work may not, and refusals are not counted twice.
     """
     kept: list[Ticket] = []
     late: list[Ticket] = []
     for ticket in tickets:
-        final = not failure.passes or ticket.since < limit or (failure.begun and ticket.work)
+        final = (
+            not failure.passes or ticket.since < limit or (failure.begun and not ticket.arrivals)
+        )
         (late if final else kept).append(ticket)
     return kept, late
 

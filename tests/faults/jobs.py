@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import event
@@ -17,7 +18,7 @@ from ingest_api import serve as serve_api
 from schemas.environment import inherited
 from schemas.settings import CHECKOUT
 from tests.faults import early_server
-from warehouse import disk, engine, stores, witness
+from warehouse import accounts, disk, engine, stores, witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -35,7 +36,7 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
             client wait for a minute, ``careless`` does not wait for the disk, ``greedy`` fills it
             to the last byte, ``prying`` opens its own database as a file, ``torn`` takes a part of
-            a line beside the keys for all of it.
+            a line beside the keys for all of it, ``uncounted`` keeps refusals out of the books.
     """
     _write_to(log)
     # An erasure searches all temporary files since the installation: here its own.
@@ -51,6 +52,8 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         event.listen(Pool, "checkout", _do_not_sync)
     elif mutant == "greedy":
         disk.DiskReserve.has_room = _always  # type: ignore[method-assign]
+    elif mutant == "uncounted":
+        accounts.refusals = lambda _rules: Counter()
     elif mutant == "prying":
         stores.read_files = _open_files
     elif mutant == "torn":

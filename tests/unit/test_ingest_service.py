@@ -207,19 +207,27 @@ def test_requests_from_several_loops_are_each_told_in_their_own(settings: Settin
     assert statuses == [200] * 3
 
 
-def test_books_of_refused_events_are_entered_without_a_commit_to_carry_them(
-    settings: Settings, engine: Engine
-) -> None:
+def refused_by(settings: Settings, engine: Engine, body: Any, **more: Any) -> tuple[int, int]:
+    """Return the status of an answer, and how many refused events were in the books before it."""
     from warehouse.audit import balance
 
     with client_of(settings) as client:
-        client.post(PROPOSED, json={"user_id": 5})
+        allow(client)
+        status = client.post(more.get("path", PROPOSED), json=body).status_code
+        books = balance(engine)  # the server still runs
+    assert books.received == books.stored + sum(books.refused.values())
+    return status, sum(books.refused.values())
 
-    books = balance(engine)
-    assert (books.received, books.refused) == (1, {"user_id: must be a text": 1})
+
+def test_an_event_is_refused_when_it_is_in_the_books(settings: Settings, engine: Engine) -> None:
+    assert refused_by(settings, engine, {"user_id": 5}) == (422, 1)
+    assert refused_by(settings, engine, proposed(user_id="a stranger")) == (403, 2)
+    batch = [{"type": "match_proposed", **proposed(user_id=who)} for who in ("a stranger", "u1")]
+    events = [*batch, {"type": "match_viewed"}, 7]
+    assert refused_by(settings, engine, events, path="/api/tracking/events") == (200, 5)
 
 
-def test_refused_events_are_counted_by_the_next_commit_when_one_fails(
+def test_a_refusal_that_could_not_be_counted_is_not_told(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from warehouse.audit import balance
@@ -232,18 +240,25 @@ def test_refused_events_are_counted_by_the_next_commit_when_one_fails(
         add(*arguments)
 
     monkeypatch.setattr(accounts, "add", add_the_second_time)
+    told: list[Ticket] = []
     committer = Committer(
         engine,
         KnownConsents(),
         DiskReserve(engine, 0),
         queue_events=2,
-        settled=lambda _tickets: None,
+        settled=told.extend,
         observed=lambda *_: None,
     )
-    committer.refuse("a rule", 3)
-    committer.submit(Ticket(work=lambda _connection: None))
+    first, second = (Ticket(refused=["a rule"] * 3) for _ in range(2))
+    committer.submit(first)
+    while not told:
+        time.sleep(0.01)
+    committer.submit(second)
     committer.close()
 
+    # It may have been committed or not: nobody counts it again.
+    assert isinstance(first.error, NotReady)
+    assert second.error is None
     assert balance(engine).refused == {"a rule": 3}
 
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.clock import day_number, moment
+from schemas.tables import metadata
 from tests.faults.flow_runs import FlowRun, differences
-from tests.faults.worlds import STATES, Worlds, left_by, now
+from tests.faults.worlds import MASKED, STATES, Worlds, left_by, now
 from warehouse.engine import connect
 from warehouse.months import make_months
 
@@ -85,6 +86,16 @@ class Mortuary:
         assert again.wait() == 0
         different = differences(self._expected, left_by(url) | {"keys": again.kept()})
         return f"{self._flow}, killed at {when}: {different} differ" if different else None
+
+
+def test_what_is_compared_is_every_table_and_never_all_columns_masked(
+    make_worlds: Callable[[str, Any], Worlds],
+) -> None:
+    left = left_by(next(make_worlds("sqlite", STATES["erase_subject"]).copies()))
+
+    assert set(left) == {*metadata.tables, "balanced"}
+    for table, masked in MASKED.items():
+        assert masked.keys() < set(metadata.tables[table].c.keys()), table
 
 
 @pytest.mark.promise(KILLED)

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
-import random
 import shutil
 import time
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
-from sqlalchemy import create_engine, func, select, update
+from sqlalchemy import create_engine, func, select
 from sqlalchemy.engine import make_url
 
 from schemas.clock import MICROS_PER_DAY, moment
-from schemas.tables import (
-    block_sums,
-    blocks,
-    erasures,
-    events,
-    matches,
-    purges,
-    receipts,
-    rejected,
-    runs,
-    staged,
-    subjects,
-)
-from tests.histories import admit, consent, history, make_row, process, stage, tables
+from schemas.tables import drift_days, erasures, events, metadata, purges, versions
+from tests.histories import history, make_row, process
+from tests.population import answer, arrive, learn
+from warehouse import consents, withdrawals
 from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.erasure_requests import begin
@@ -36,14 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine, Table
 
 PEOPLE = 14
 EVENTS = 240
-REQUEST_ABOUT = 3
-_RANDOM = random.Random(3)
-LEAVER = _RANDOM.getrandbits(62)
-"""Who has number 3 where nobody leaves: a search for it has to find nobody else."""
 
 _numbers = itertools.count()
 
@@ -53,31 +40,44 @@ def now() -> int:
     return time.time_ns() // 1_000
 
 
-def _staged(engine: Engine, *, days_ago: int = 1) -> None:
-    """People, two of whom changed their mind; events, some of them broken.
+def _staged(engine: Engine, *, days_ago: int = 1) -> list[int]:
+    """People, one of whom changed their mind; events, some of them broken.
 
     Those of yesterday are believed by a purge: it asks whether time was seen lately.
     """
-    admit(engine, range(1, PEOPLE + 1))
+    people = [_answer(engine, number, "analytics", "improvement") for number in range(PEOPLE)]
     shift = now() - days_ago * MICROS_PER_DAY
     rows = history(11, length=EVENTS, subjects=PEOPLE, matches=40)
     newest = max(row["occurred_at"] for row in rows)
     for row in rows:
+        row["subject"] = people[row["subject"] - 1]
         row["occurred_at"] += shift - newest
         row["received_at"] = row["occurred_at"] + 1_000_000
-    rows += [make_row("match_feedback", subject=2, figures={"rating": 9}) for _ in range(3)]
-    stage(engine, rows[: EVENTS // 2])
+    rows += [make_row("match_feedback", subject=people[1], figures={"rating": 9}) for _ in range(3)]
+    arrive(engine, rows[: EVENTS // 2])
     process(engine, as_of=now())
-    stage(engine, rows[EVENTS // 2 :])
-    consent(engine, 5, analytics=False)
+    arrive(engine, rows[EVENTS // 2 :])
+    _answer(engine, 4, "improvement")
+    return people
 
 
-def _processed(engine: Engine, *, days_ago: int = 1) -> None:
-    _staged(engine, days_ago=days_ago)
+def _answer(engine: Engine, number: int, *purposes: str) -> int:
+    return answer(engine, f"person {number}", *purposes, at=now())
+
+
+def _processed(engine: Engine, *, days_ago: int = 1) -> list[int]:
+    """The same behind a run, and a version of the model that learned from it and was watched."""
+    people = _staged(engine, days_ago=days_ago)
     process(engine, as_of=now())
-    with reading(engine) as connection:
+    learn(engine, "1", at=now())
+    with writing(engine) as connection:
         kept = connection.execute(select(func.count()).select_from(events)).scalar_one()
-    assert kept > EVENTS // 2
+        assert kept > EVENTS // 2
+        day = (now() - days_ago * MICROS_PER_DAY) // MICROS_PER_DAY
+        watched = {"feature": "score", "measure": "stability", "rows": 40, "value": 0.1}
+        told = {"day": day, "bound": 0.2, "model_version": "1", "compared_at": now()}
+        connection.execute(drift_days.insert().values(**watched, **told))
+    return people
 
 
 def _finished(engine: Engine) -> None:
@@ -86,31 +86,20 @@ def _finished(engine: Engine) -> None:
 
 
 def _aged(engine: Engine) -> None:
-    """The same, with events of three years ago, kept and rejected."""
-    _processed(engine)
+    """The same, with events of three years ago, kept and rejected, which arrived when all did."""
+    one, *_ = _processed(engine)
     long_ago = now() - 1_100 * MICROS_PER_DAY
-    old = {"occurred_at": long_ago, "received_at": long_ago}
-    stage(
-        engine, [make_row("match_proposed", subject=1, match_key=n, **old) for n in range(90, 99)]
-    )
+    old = {"subject": one, "occurred_at": long_ago, "received_at": now() - MICROS_PER_DAY}
+    arrive(engine, [make_row("match_proposed", match_key=n, **old) for n in range(90, 99)])
     process(engine, as_of=long_ago)
-    stage(engine, [make_row("match_feedback", subject=1, figures={"rating": 9}, **old)])
+    arrive(engine, [make_row("match_feedback", figures={"rating": 9}, **old)])
     process(engine, as_of=long_ago)
 
 
 def _asked_to_erase(engine: Engine) -> None:
-    """The same, and one of the people asked to be erased, with marks as random as real ones."""
-    _processed(engine)
-    with writing(engine) as connection:
-        for table in (staged, rejected, events, matches, subjects):
-            chosen = update(table).where(table.c.subject == REQUEST_ABOUT)
-            connection.execute(chosen.values(subject=LEAVER))
-        connection.execute(
-            update(subjects)
-            .where(subjects.c.subject == LEAVER)
-            .values(pseudonym=_RANDOM.randbytes(32), ledger_id=_RANDOM.randbytes(16))
-        )
-    begin(engine, LEAVER, moment(now()))
+    """The same, and one of the people asked to be erased."""
+    leaver = _processed(engine)[2]
+    begin(engine, leaver, moment(now()))
 
 
 STATES = {
@@ -187,25 +176,55 @@ class Worlds:
         admin.dispose()
 
 
+_CLOCK, _RUN, _GAPS = "tells the time", "names the run", "a number that may leave some out"
+MASKED = {
+    "rejected": {"rejected_at": _CLOCK},
+    "blocks": {"block": _GAPS, "sealed_at": _CLOCK},
+    "block_sums": {"block": _GAPS},
+    "training_sets": {"marked_at": _CLOCK},
+    "leases": {"fence": _RUN, "holder": _RUN, "expires_at": _CLOCK, "finished_at": _CLOCK},
+    "erasures": {"finished_at": _CLOCK},
+    "runs": {"run": _RUN, "requested_at": _CLOCK, "finished_at": _CLOCK},
+}
+"""Columns in which two runs differ, by table, and why: only whether they are filled is compared."""
+
+CHANGES = (consents.CHANGES, withdrawals.COUNT)
+
+
 def left_by(url: SecretStr) -> dict[str, Any]:
-    """Read everything that the flows leave, but for times and numbers of runs."""
+    """Read every table whole, but for what is ``MASKED``.
+
+    Three are read otherwise. Of ``versions`` two only say that something changed, which a tombstone
+    does once more that is carried out after a kill, as after a restore; a mark of 0 is none. The
+    evidence of a purge is summed by class: a purge that was killed leaves rows of its own. The
+    report of an erasure is compared without its signature, and of each store only what was found:
+    how many bytes were searched depends on what else lies there.
+    """
     engine = connect(url)
-    found = dict(tables(engine))
     with reading(engine) as connection:
-        found["blocks"] = connection.execute(
-            select(blocks.c.since_day, blocks.c.until_day, blocks.c.subjects).order_by("since_day")
-        ).all()
-        found["block_sums"] = connection.execute(
-            select(block_sums).order_by(*block_sums.primary_key)
-        ).all()
-        found["receipts"] = connection.execute(select(receipts).order_by("event_id")).all()
-        found["erasures"] = connection.execute(select(erasures.c.state, erasures.c.subject)).all()
-        found["evidence"] = connection.execute(
-            select(purges.c.data_class, func.sum(purges.c.deleted))
-            .group_by(purges.c.data_class)
-            .order_by(purges.c.data_class)
-        ).all()
-        found["runs"] = connection.execute(select(runs.c.flow, runs.c.state)).all()
+        found = {table.name: _left_in(connection, table) for table in metadata.sorted_tables}
     found["balanced"] = balance(engine).agrees
     engine.dispose()
     return found
+
+
+def _left_in(connection: Connection, table: Table) -> Any:
+    rows = [dict(row) for row in connection.execute(select(table)).mappings()]
+    if table is purges:
+        deleted: Counter[str] = Counter()
+        for row in rows:
+            deleted[row["data_class"]] += row["deleted"]
+        return dict(deleted)
+    if table is versions:
+        return {row["name"]: row["name"] in CHANGES or row["value"] for row in rows if row["value"]}
+    for row in rows:
+        for name in MASKED.get(table.name, ()):
+            row[name] = row[name] is not None
+        if table is erasures:
+            row["report"] = _told(json.loads(row["report"] or "{}"))
+    return sorted(rows, key=repr)
+
+
+def _told(report: dict[str, Any]) -> dict[str, Any]:
+    stores = [(one["store"], one["found"], one["places_after"]) for one in report.get("stores", ())]
+    return report | {"signed": None, "stores": stores}

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from schemas.clock import MICROS_PER_DAY, moment
 from schemas.retention import rules
 from schemas.settings import Settings
-from schemas.tables import events
+from schemas.tables import events, matches
 from tests.faults.worlds import now
 from tests.histories import admit, make_row, process, stage
 from warehouse import clock_witness
@@ -33,6 +33,7 @@ JUMPS = (4 * MICROS_PER_DAY, 400 * MICROS_PER_DAY, 4_000 * MICROS_PER_DAY)
 RETENTION_DAYS = 30
 SETTINGS = Settings(events_retention_days=RETENTION_DAYS)
 NIGHTS = 12
+AGED = (events, matches)
 
 
 def purge(engine: Engine, told: int, run: str, *, clock_is_right: bool = False) -> None:
@@ -42,10 +43,11 @@ def purge(engine: Engine, told: int, run: str, *, clock_is_right: bool = False) 
             clock_witness.check_clock(engine, told)
     except clock_witness.ClockJumped:
         return
-    rule = next(rule for rule in rules(SETTINGS, moment(told)) if rule.data_class == "events")
+    classes = [one for one in rules(SETTINGS, moment(told)) if one.table in AGED]
     with lease(engine, "purge_expired", 60) as held:
-        begin_evidence(engine, run, [rule], moment(told))
-        delete_expired(engine, rule, held, run)
+        begin_evidence(engine, run, classes, moment(told))
+        for rule in classes:
+            delete_expired(engine, rule, held, run)
 
 
 def live(engine: Engine, draw: random.Random, name: str) -> list[str]:
@@ -80,25 +82,30 @@ def live(engine: Engine, draw: random.Random, name: str) -> list[str]:
         early = max(0, lie) if lie not in JUMPS else 0
         faults += [
             f"purged early by a clock that is off by {lie} us"
-            for number in before - _kept(engine)
+            for _, number in before - _kept(engine)
             if right + early - made[number] < RETENTION_DAYS * MICROS_PER_DAY
         ]
     last = begun + NIGHTS * MICROS_PER_DAY
     # After nights without a purge a person says that the clock is right.
     purge(engine, last, f"{name}-last", clock_is_right=True)
     left = {
-        number
-        for number in _kept(engine)
+        (table, number)
+        for table, number in _kept(engine)
         if made[number] < last - (RETENTION_DAYS + 1) * MICROS_PER_DAY
     }
     if left:
-        faults.append(f"{len(left)} events stay past their time")
+        faults.append(f"{len(left)} rows stay past their time")
     return faults
 
 
-def _kept(engine: Engine) -> set[int]:
+def _kept(engine: Engine) -> set[tuple[str, int]]:
+    """Return the table and number of each row that is there, one a match in either table."""
     with reading(engine) as connection:
-        return set(connection.execute(select(events.c.match_key)).scalars())
+        return {
+            (table.name, number)
+            for table in AGED
+            for number in connection.execute(select(table.c.match_key)).scalars()
+        }
 
 
 @pytest.mark.trials(short=2, full=150)

@@ -120,6 +120,41 @@ def test_no_event_goes_early_and_none_stays(engine: Engine, tally: Tally) -> Non
     assert tally.failures == []
 
 
+def lead_away(engine: Engine, name: str, days: float) -> int:
+    """Return how many events of a minute ago a clock purges that is further ahead each time."""
+    begun = now()
+    young = [
+        make_row("match_viewed", match_key=n, occurred_at=begun - 60_000_000, received_at=begun)
+        for n in range(1, 50)
+    ]
+    stage(engine, young)
+    process(engine, as_of=begun, validate=False)
+    purge(engine, begun, f"{name}-first")
+    before = len(_kept(engine))
+    for step in range(1, 2 * RETENTION_DAYS):
+        purge(engine, begun + int(step * days * MICROS_PER_DAY), f"{name}-{step}")
+    return before - len(_kept(engine))
+
+
+@pytest.mark.parametrize("days", [1.5, 2.0, 2.9])
+def test_no_event_goes_early_by_a_clock_that_is_led_away(
+    engine: Engine, tally: Tally, days: float
+) -> None:
+    admit(engine, [1])
+    early = lead_away(engine, "led", days)
+    tally.count(f"{early} purged early, {days} days at a time" if early else None)
+    assert tally.failures == []
+
+
+def test_purge_that_believes_each_jump_anew_is_caught(
+    engine: Engine, tally: Tally, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, [1])
+    monkeypatch.setattr(clock_witness, "_spare", lambda _ends: clock_witness._SPARE)
+    tally.mutant_caught = lead_away(engine, "mutant", 2.9) != 0
+    assert tally.mutant_caught
+
+
 def test_purge_that_believes_every_clock_is_caught(
     engine: Engine, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,42 @@ def test_a_clock_that_lags_or_goes_on_is_believed(engine: Engine, after: int) ->
     check_clock(engine, NOW + after)
 
 
+@pytest.mark.parametrize("step", [1.3, 2.0, 2.9])
+def test_a_clock_that_is_led_away_purge_after_purge_is_believed_once(
+    engine: Engine, step: float
+) -> None:
+    purged(engine, NOW)
+    told, believed = NOW, 0
+    for _ in range(20):
+        told += int(step * MICROS_PER_DAY)
+        try:
+            check_clock(engine, told)
+        except ClockJumped:
+            continue
+        purged(engine, told)
+        believed += 1
+
+    # 1.75 days in all are believed beyond the day and a quarter of each night.
+    assert believed == min(int(1.75 / (step - 1.25)), 20)
+
+
+def test_every_weekend_may_be_missed(engine: Engine) -> None:
+    for week in range(5):
+        for day in range(5):
+            at = NOW + (7 * week + day) * MICROS_PER_DAY
+            check_clock(engine, at)
+            purged(engine, at)
+
+
+def test_a_night_after_a_persons_word_is_believed(engine: Engine) -> None:
+    purged(engine, NOW)
+    purged(engine, NOW + YEAR)  # by --clock-is-right
+
+    check_clock(engine, NOW + YEAR + MICROS_PER_DAY + MICROS_PER_DAY // 4)
+    with pytest.raises(ClockJumped):
+        check_clock(engine, NOW + YEAR + 2 * MICROS_PER_DAY)
+
+
 def test_what_arrived_by_the_wrong_clock_does_not_vouch_for_it(engine: Engine) -> None:
     purged(engine, NOW)
     subject = answer(engine, "anybody", "analytics", at=NOW + YEAR)

@@ -189,7 +189,7 @@ def written(keys: Path) -> bytes:
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(os, "fsync"), (Path, "replace"), (keyfile, "_sync"), (keyfile, "_overwrite")],
+    [(os, "fsync"), (Path, "replace"), (keyfile, "sync_directory"), (keyfile, "_overwrite")],
 )
 def test_a_rotation_that_was_killed_leaves_no_copy_of_a_key_that_is_destroyed(
     module: Any, name: str, keys: Path

@@ -20,6 +20,7 @@ from ingest.decoding import RULE_UTF8
 from ingest.gate import CALLER, Gate, demand
 from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
+    NOT_FOUND,
     NOT_READY,
     SHED,
     TOO_LARGE,
@@ -68,7 +69,9 @@ WRONG_METHOD = {
 }
 _BYTES_A_TURN = 256
 """A batch takes a turn for so much of its body: about what an event takes."""
-_JSON_TYPES = (b"application/json", *NDJSON)
+_JSON_TYPES = frozenset({b"application/json", *NDJSON})
+_CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
+"""What a body may be at most: bytes as they are, in chunks when their number is not announced."""
 
 
 class Health(msgspec.Struct, frozen=True):
@@ -172,8 +175,8 @@ class Door:
             await send({"type": "websocket.close", "code": 1008})
             return
         begun = time.perf_counter()
-        route = self._hot.get(scope["path"])
         name = scope["path"]
+        route = None if _has_coded_slash(scope) else self._hot.get(name)
         if route is not None:
             status = await self._answer_hot(route, scope, receive, send)
         elif name in OPEN_PATHS:
@@ -268,7 +271,7 @@ class Door:
 
         try:
             caller = scope[CALLER] = self._gate.admit(scope, page=page)
-            _demand_text(scope.get("raw_path") or b"")
+            _demand_path(scope)
             _, length = self._inspect(scope)
             way, line = self.ways().others, caller.others
             if page:
@@ -296,12 +299,14 @@ class Door:
                 length = int(value) if value.isdigit() else -1
             elif name == b"content-type":
                 content_type = value
-            elif name == b"content-encoding" and value.lower() != b"identity":
+            elif name in _CODINGS and value.strip().lower() != _CODINGS[name]:
                 raise Refused(UNSUPPORTED_CODING)
         if length > self._largest:
             raise Refused(TOO_LARGE)
-        if length and content_type and not content_type.lower().startswith(_JSON_TYPES):
-            raise Refused(UNSUPPORTED_TYPE)
+        if length and content_type and content_type not in _JSON_TYPES:
+            kind = content_type.partition(b";")[0].strip().lower()
+            if kind not in _JSON_TYPES:
+                raise Refused(UNSUPPORTED_TYPE)
         return content_type, length
 
     async def _live(self, receive: Any, send: Any) -> None:
@@ -318,8 +323,16 @@ def _demand_method(scope: MutableMapping[str, Any], method: str) -> None:
         raise Refused(WRONG_METHOD[method])
 
 
-def _demand_text(path: bytes) -> None:
-    """Refuse a path that is no text: whom it names would depend on how it is repaired."""
+def _has_coded_slash(scope: MutableMapping[str, Any]) -> bool:
+    """Tell whether a path has a slash that separates nothing: it is none of ours then."""
+    return b"%2f" in (scope.get("raw_path") or b"").lower()
+
+
+def _demand_path(scope: MutableMapping[str, Any]) -> None:
+    """Refuse a path that is none, or no text: whom it names would depend on how it is repaired."""
+    if _has_coded_slash(scope):
+        raise Refused(NOT_FOUND)
+    path = scope.get("raw_path") or b""
     if b"%" in path:
         try:
             unquote_to_bytes(path).decode()

@@ -24,6 +24,7 @@ _EITHER = (
     "the body wins. Texts belong in the body."
 )
 _REFUSALS = {
+    400: "It is no HTTP as it should be, or names no host.",
     401: "No valid API key was presented.",
     403: "The key does not open this route, or the person does not allow it.",
     404: "Unknown.",
@@ -229,7 +230,7 @@ def _responses(
     answers: dict[int | str, dict[str, Any]] = {
         status: {"description": "Done.", "content": content}
     }
-    shared = (401, 403, 413, 415, 431, *_RETRIED) if scope else (408, 413, 415, 431, 503)
+    shared = (400, 413, 415, 431, *((401, 403, *_RETRIED) if scope else (408, 503)))
     for refused in sorted({*shared, *refusals}):
         model = Invalid if refused == _INVALID else Problem
         answers[refused] = {

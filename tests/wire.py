@@ -6,11 +6,13 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
 from ingest.app import make_door
 from ingest.protocol import event_protocol
+from warehouse import watch
 from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ async def until(holds: Callable[[], bool]) -> None:
 async def wires(settings: Settings) -> AsyncIterator[Callable[[], Wire]]:
     """Serve in this loop, and hand out what makes connections."""
     make_ring(settings.keys, 0)
+    patient = pytest.MonkeyPatch()
+    patient.setattr(watch, "_KEYS_STALE_SECONDS", 60.0)  # however busy the machine is
     door = make_door(settings, log=None)
     door.cold.load()
     config = uvicorn.Config(
@@ -108,3 +112,4 @@ async def wires(settings: Settings) -> AsyncIterator[Callable[[], Wire]]:
             wire.close()
         await until(lambda: not state.connections)
         door.service.close()
+        patient.undo()

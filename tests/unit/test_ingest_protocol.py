@@ -34,7 +34,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 ROUTE = b"/api/tracking/event/match-proposed"
 HOST = b"Host: 127.0.0.1\r\n"
 GET = b"GET /health HTTP/1.1\r\n" + HOST + b"\r\n"
-FLOOD = b"GET /api/tracking/events HTTP/1.1\r\n\r\n" * 1_500
+FLOOD = b"GET /api/tracking/events HTTP/1.1\r\nHost: a\r\n\r\n" * 1_500
 UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARA\r\n"
 BLANKS = b'{"a":"\r\n\r\n\r\n\r\n"}'
 
@@ -81,6 +81,7 @@ def test_connection_has_one_request_parsed_a_turn_and_leaves_nothing_behind(
     settings: Settings, parsed: Counter[Any], flood: bytes
 ) -> None:
     async def trial() -> None:
+        before = alive()
         async with wires(settings) as connect:
             for _ in range(3):
                 flooding = [connect() for _ in range(10)]
@@ -90,12 +91,12 @@ def test_connection_has_one_request_parsed_a_turn_and_leaves_nothing_behind(
                     parsed.clear()
                     await asyncio.sleep(0)
                     assert max(parsed.values(), default=0) <= 1
-                assert alive() <= 2 * len(flooding)
+                assert alive() <= before + 3 * len(flooding)
                 assert all(wire.statuses for wire in flooding)
                 for wire in flooding:
                     wire.close()
                 await asyncio.sleep(0.1)
-                assert alive() == 0
+                assert alive() == before
 
     gc.collect()
     gc.disable()
@@ -151,7 +152,7 @@ def mixed() -> list[tuple[bytes, int]]:
         (b"\r\n\r\n" + GET, 200),
         (post(b"{}", path=b"/nowhere"), 404),
         (post(event(), more=b"Origin: http://127.0.0.1\r\n"), 200),
-        (b"GET /health HTTP/1.1\r\n\r\n", 200),
+        (GET.replace(b"/health", b"http://127.0.0.1/health"), 200),
         (post(b"[" + b" " * 20_000 + b"]", path=b"/api/tracking/events"), 200),
         (post(b""), 422),
         (post(event(), more=UPGRADE), 200),
@@ -327,7 +328,7 @@ def test_key_that_is_revoked_while_a_body_comes_stores_nothing(
     }
     with client_of(settings) as client:
         allow(client)
-    key, secret = api_keys.create(engine, "one", {Scope.INGEST}, datetime.now(UTC))
+    key, secret = api_keys.create(engine, settings.keys, "one", {Scope.INGEST}, datetime.now(UTC))
     header = b"X-API-Key: %b\r\n" % secret.encode()
 
     async def trial() -> None:
@@ -339,7 +340,7 @@ def test_key_that_is_revoked_while_a_body_comes_stores_nothing(
             known = connect()
             await known.receive(post(event(), more=header))
             await until(lambda: known.statuses == [200])
-            api_keys.revoke(engine, key.key_id, datetime.now(UTC))
+            api_keys.revoke(engine, settings.keys, key.key_id, datetime.now(UTC))
             while known.statuses[-1] != 401:
                 asked = len(known.statuses)
                 await known.receive(post(b"{}", more=header))

@@ -37,10 +37,13 @@ def keys_create(name: str, scopes: tuple[str, ...]) -> None:
     from datetime import UTC, datetime
 
     from warehouse.api_keys import Scope, create
+    from warehouse.setup import set_up_database
 
+    settings = read_settings()
+    set_up_database(settings)
     key, text = create(
         ready_engine(),
-        read_settings().keys,
+        settings.keys,
         name,
         [Scope(scope) for scope in scopes],
         datetime.now(UTC),

@@ -53,7 +53,7 @@ def erase_subject(request: Request) -> Erasure:
         erasure.delete(settings.url, request, held, marks)
         erasure.forget(settings.url, request)
         erasure.prove(request, now)
-        done = erasure.finish(settings.url, settings.keys, request, now)
+        done = erasure.finish(settings.url, settings.keys, request, held, now)
     engine.dispose()
 
     create_markdown_artifact(

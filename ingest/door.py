@@ -18,7 +18,7 @@ import msgspec
 from ingest.bodies import SHARE, SHORT_BYTES, Bodies, ClientGone
 from ingest.decoding import RULE_UTF8
 from ingest.gate import CALLER, Gate, demand
-from ingest.hot import BATCH_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
+from ingest.hot import BATCH_PATH, CONSENT_PATH, EVENT_PATH, NDJSON, BatchRoute, EventRoute
 from ingest.replies import (
     NOT_FOUND,
     NOT_READY,
@@ -69,6 +69,7 @@ WRONG_METHOD = {
 }
 _BYTES_A_TURN = 256
 """A batch takes a turn for so much of its body: about what an event takes."""
+_PEOPLE = f"{CONSENT_PATH}/".encode()
 _JSON_TYPES = frozenset({b"application/json", *NDJSON})
 _CODINGS = {b"content-encoding": b"identity", b"transfer-encoding": b"chunked"}
 """What a body may be at most: bytes as they are, in chunks when their number is not announced."""
@@ -324,8 +325,9 @@ def _demand_method(scope: MutableMapping[str, Any], method: str) -> None:
 
 
 def _has_coded_slash(scope: MutableMapping[str, Any]) -> bool:
-    """Tell whether a path has a slash that separates nothing: it is none of ours then."""
-    return b"%2f" in (scope.get("raw_path") or b"").lower()
+    """Tell whether a path has a slash that separates nothing; in a person's id it may."""
+    path = scope.get("raw_path") or b""
+    return b"%2f" in path.lower() and not path.startswith(_PEOPLE)
 
 
 def _demand_path(scope: MutableMapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 EVENT_PATH = "/api/tracking/event/"
 BATCH_PATH = "/api/tracking/events"
+CONSENT_PATH = "/api/tracking/consent"
 BARE = {"match-decision": "reasons", "match-feedback": "specific_aspects"}
 """Fields that the first module sent as the whole body."""
 

@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from ingest import proving
 from ingest.arrivals import pseudonyms
 from ingest.decoding import Form, explain
+from ingest.hot import CONSENT_PATH
 from ingest.openapi import describe
 from ingest.permission import json_response, needs
 from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from ingest.launcher import Launcher
     from ingest.service import Service
 
-CONSENT_PATH = "/api/tracking/consent"
 ERASURE_PATH = "/api/privacy/erasure"
 EXPORT_PATH = "/api/privacy/export"
 

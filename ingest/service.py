@@ -253,7 +253,11 @@ class Service:
         self.committer.submit(*tickets)
         if loop is not self._loop:
             self._loop, self._waiting, self._sweeping = loop, deque(), False
-        self._waiting.extend(tickets)
+        waiting = self._waiting
+        # Who was told is held no longer: a second of a flood would be thousands of requests.
+        while waiting and waiting[0].waiter.done():
+            waiting.popleft()
+        waiting.extend(tickets)
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)

@@ -100,11 +100,11 @@ def prove(request: str, now: int) -> None:
 
 
 @io_task
-def finish(url: SecretStr, keys: Path, request: str, now: int) -> erasure.Erasure:
+def finish(url: SecretStr, keys: Path, request: str, lease: Lease, now: int) -> erasure.Erasure:
     """Queue the retrain where one is due, close the request, and then every case that is over."""
     with opened(url) as engine:
-        done = erasure.finish_erasure(engine, request, moment(now))
-        close_left_cases(engine, keys)
+        done = erasure.finish_erasure(engine, request, moment(now), lease)
+        close_left_cases(engine, keys, lease)
         return done
 
 

@@ -159,9 +159,13 @@ def add_to_report(engine: Engine, request: str, parts: Mapping[str, Any]) -> Era
         return read_in(connection, request)
 
 
-def finish_erasure(engine: Engine, request: str, now: datetime) -> Erasure:
+def finish_erasure(
+    engine: Engine, request: str, now: datetime, lease: Lease | None = None
+) -> Erasure:
     """Queue the retrain where a model had learned from the subject, and close the request."""
     with writing(engine) as connection:
+        if lease is not None:
+            lease.check(connection)
         erasure = read_in(connection, request)
         if erasure.state != DONE:
             if erasure.models or erasure.report.get("unbooked_versions"):

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from warehouse.leases import Lease
+
 REQUESTED, DONE = "requested", "done"
 
 
@@ -96,7 +98,7 @@ def _stopped(connection: Connection, directory: Path, pseudonyms: Collection[byt
     raise NoSuchPerson("nobody of this id ever answered the notice")
 
 
-def close_left_cases(engine: Engine, directory: Path) -> int:
+def close_left_cases(engine: Engine, directory: Path, lease: Lease | None = None) -> int:
     """Close the case files of requests that are done, or that were never committed.
 
     A killed process leaves such a file: it is written before its request is committed, and closed
@@ -112,6 +114,8 @@ def close_left_cases(engine: Engine, directory: Path) -> int:
     if not opened:
         return 0
     with writing(engine) as connection:
+        if lease is not None:
+            lease.check(connection)
         # Whoever wrote one of these files has committed by now, or never will.
         _in_turn(connection, 0)
         query = select(erasures.c.request).where(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from matching.rounds import Round
     from schemas.settings import Settings
+    from warehouse.seals import Seals
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,7 +55,9 @@ def number(name: str) -> int:
     return zlib.crc32(name.encode()) + 1
 
 
-def stage_rounds(engine: Engine, *, turns: int, last: date, seed: int = 7) -> set[int]:
+def stage_rounds(
+    engine: Engine, *, turns: int, last: date, seed: int = 7, seals: Seals | None = None
+) -> set[int]:
     """Stage what happens in rounds of the simulated market, every pair proposed in turn.
 
     Returns:
@@ -62,14 +65,16 @@ def stage_rounds(engine: Engine, *, turns: int, last: date, seed: int = 7) -> se
     """
     held = list(market.rounds(market.open_market(seed=seed), turns))
     names = {name for round_ in held for name in round_.pairs["user_id"]}
-    people = _ask_for_consent(engine, names, before=last - timedelta(days=turns))
+    people = _ask_for_consent(engine, names, last - timedelta(days=turns), seals)
     for back, round_ in enumerate(reversed(held)):
         day = last.toordinal() - back
         stage(engine, list(_rows(round_, type(last).fromordinal(day), people)))
     return set(people.values())
 
 
-def _ask_for_consent(engine: Engine, names: set[str], *, before: date) -> dict[str, int]:
+def _ask_for_consent(
+    engine: Engine, names: set[str], before: date, seals: Seals | None
+) -> dict[str, int]:
     at = day_number(before) * MICROS_PER_DAY
     entry = Options(analytics=True, preferences=False, improvement=True)
     with writing(engine) as connection:
@@ -78,6 +83,7 @@ def _ask_for_consent(engine: Engine, names: set[str], *, before: date) -> dict[s
                 connection,
                 Person("key", (number(name).to_bytes(32, "big"),)),
                 Entry(uuid4(), entry, read_notice("2026-11"), "api", None, at),
+                seals=seals,
             ).subject
             for name in sorted(names)
         }

@@ -18,8 +18,10 @@ from schemas.tables import events, matches, metric_sums, runs
 from tests.flows.conftest import stage_rounds
 from warehouse.engine import reading
 from warehouse.erasure_requests import begin
+from warehouse.keyfile import read_ring
 from warehouse.ledgers import verify_ledgers
 from warehouse.lineage import standing
+from warehouse.seals import Seals
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +38,9 @@ def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
 ) -> None:
     # The same people are in what other tests leave in the machine's temporary files.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    people = stage_rounds(engine, turns=2, last=(TODAY - timedelta(days=1)).date())
+    seals = Seals(read_ring(installed.keys))
+    yesterday = (TODAY - timedelta(days=1)).date()
+    people = stage_rounds(engine, turns=2, last=yesterday, seals=seals)
     process_events()
     learned = retrain_model()
     with reading(engine) as connection:

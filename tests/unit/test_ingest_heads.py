@@ -94,6 +94,7 @@ def answered(settings: Settings, sent: bytes) -> bytes:
         (get(b"/api/tracking/consent%2Fu1"), 404),
         (get(b"/api/tracking/consent/u1"), 200),
         (get(b"/api/tracking/consent/u%31"), 200),
+        (get(b"/api/tracking/consent/u%2F1"), 404),
         (post(b"/api/tracking/event/match%2Dproposed"), 200),
         (chunked(ROUTE, b"chunked"), 200),
         (chunked(ROUTE, b"Chunked "), 200),

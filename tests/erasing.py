@@ -110,7 +110,7 @@ def run(settings: Settings, request: str, kill_after: int | None = None, *, name
             lambda: steps.delete.fn(settings.url, request, held, marked[-1]),
             lambda: steps.forget.fn(settings.url, request),
             lambda: steps.prove.fn(request, NOW),
-            lambda: steps.finish.fn(settings.url, settings.keys, request, NOW),
+            lambda: steps.finish.fn(settings.url, settings.keys, request, held, NOW),
         ]
         for number, step in enumerate(order):
             step()

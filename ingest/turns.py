@@ -7,6 +7,7 @@ the network meanwhile; and a connection has one turn between two looks of the lo
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import httptools
@@ -60,7 +61,7 @@ BETWEEN, ELSEWHERE, HEAD, BODY, TRAILERS = range(5)
 """What has begun and is not whole. Bodies read elsewhere are accounted for there."""
 
 
-class TurnProtocol(HttpToolsProtocol):
+class TurnProtocol(HttpToolsProtocol, ABC):
     """uvicorn's protocol, one request after the other; see the module."""
 
     door: ClassVar[Door]
@@ -210,9 +211,9 @@ class TurnProtocol(HttpToolsProtocol):
         self._stage = HEAD
         self._head = 0
 
+    @abstractmethod
     def _refuse(self, refusal: Refusal) -> None:
         """Refuse a request that is not whole and will not be read on."""
-        raise NotImplementedError
 
     def turn_out(self) -> None:
         """Make room for others: close the connection, at the latest after the next answer."""

@@ -147,18 +147,18 @@ class _Server:
             raise Unreachable(type(error).__name__) from None
 
     def _run(self) -> None:
-        reason = "the embedded server stopped"
+        failure = ""
         try:
             asyncio.run(self._serve(_application()))
         except SmartMatchError as error:
-            reason = str(error)
+            failure = str(error)
         except Exception as error:  # noqa: BLE001 - whatever is installed, the host goes on
-            reason = f"the embedded server failed: {type(error).__name__}"
+            failure = f"the embedded server failed: {type(error).__name__}"
         finally:
-            if self._ready.done():
-                _logger.debug("The embedded server has stopped")
-            else:
-                self._ready.set_exception(NoServer(reason))
+            if not self._ready.done():
+                self._ready.set_exception(NoServer(failure or "the embedded server stopped"))
+            elif failure:
+                _logger.error("The embedded server is gone: %s", failure)
 
     async def _serve(self, application: Callable[..., Any]) -> None:
         with forking.imports:

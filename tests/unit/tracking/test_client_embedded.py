@@ -46,6 +46,11 @@ async def refuses_to_start(scope, receive, send):
     await receive()
     await send({"type": "lifespan.startup.failed", "message": "Traceback\\nno database"})
 
+async def breaks_later(scope, receive, send):
+    await application(scope, receive, send)
+    if scope["type"] == "lifespan":
+        raise ValueError("secret")
+
 async def application(scope, receive, send):
     if scope["type"] == "lifespan":
         await receive()
@@ -183,6 +188,19 @@ def test_server_that_cannot_be_made_is_an_error_without_its_text(
     with pytest.raises(NoServer, match="ValueError") as raised:
         transport.request("GET", "/x", timeout_seconds=5)
     assert "secret" not in str(raised.value)
+
+
+def test_failure_of_a_server_that_had_started_is_logged_by_its_type(
+    install: Install, transport: EmbeddedTransport, caplog: pytest.LogCaptureFixture
+) -> None:
+    install(source=APPLICATION.replace("return application", "return breaks_later"))
+
+    assert transport.request("GET", "/x", timeout_seconds=5).status == 200
+    transport.close()
+
+    assert "The embedded server is gone" in caplog.text
+    assert "ValueError" in caplog.text
+    assert "secret" not in caplog.text
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")

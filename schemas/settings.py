@@ -34,7 +34,6 @@ RETENTION_CEILINGS = {
 """Longest retention without a reason of the operator's own, days: 13 months of events, 25 of
 aggregates and 6 of logs, as the CNIL says of audience measurement and of security logs."""
 
-
 _BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
 """Hangul fillers: letters that show nothing."""
 
@@ -282,25 +281,19 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _justified(self) -> Settings:
-        if any(
-            sign.isalpha() and sign not in _BLANK_LETTERS for sign in self.retention_reason or ""
-        ):
+        said = self.retention_reason or ""
+        if any(sign.isalpha() and sign not in _BLANK_LETTERS for sign in said):
             return self
-        fields = type(self).model_fields
-        most = RETENTION_CEILINGS | {
-            "private_budget_epsilon": fields["private_budget_epsilon"].default
-        }
-        for name, bound in most.items():
-            if getattr(self, name) > bound:
-                raise ValueError(
-                    f"{name} must be at most {bound}, unless retention_reason says why"
-                )
-        for name in ("smallest_group", "private_period_days"):
-            bound = fields[name].default
-            if getattr(self, name) < bound:
-                raise ValueError(
-                    f"{name} must be at least {bound}, unless retention_reason says why"
-                )
+        default = {name: field.default for name, field in type(self).model_fields.items()}
+        most = RETENTION_CEILINGS | {"private_budget_epsilon": default["private_budget_epsilon"]}
+        beyond = [(name, "most", n) for name, n in most.items() if getattr(self, name) > n]
+        least = {name: default[name] for name in ("smallest_group", "private_period_days")}
+        beyond += [(name, "least", n) for name, n in least.items() if getattr(self, name) < n]
+        if beyond:
+            name, bound, number = beyond[0]
+            raise ValueError(
+                f"{name} must be at {bound} {number}, unless retention_reason says why"
+            )
         return self
 
     @field_validator("cors_origins", mode="before")

@@ -19,6 +19,7 @@ from schemas.consents import Options
 from schemas.errors import InvalidInput
 from schemas.events import MatchDecisionEvent, MatchProposedEvent
 from schemas.tables import staged, subjects
+from tests.erasing import die, in_a_child
 from warehouse import consents, keyfile
 from warehouse.engine import reading, writing
 from warehouse.key_rotation import KeyCopied, destroy, periods, rotate
@@ -167,20 +168,6 @@ def test_the_bytes_of_a_destroyed_key_are_overwritten(engine: Engine, keys: Path
     assert len(held.read_bytes()) == len(before)
     assert b"secret" in before
     assert b"secret" not in held.read_bytes()
-
-
-def die(*_: Any, **__: Any) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def in_a_child(work: Callable[[], Any]) -> int:
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1] & 0x7F
 
 
 def written(keys: Path) -> bytes:

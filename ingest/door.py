@@ -212,7 +212,7 @@ class Door:
             _demand_method(scope, "POST")
             content_type, length = self._inspect(scope)
             async with (
-                self._bodies.read(receive, length) as body,
+                self._bodies.read(receive, length, caller) as body,
                 self._pass(route, caller, scope["client"], len(body)),
             ):
                 self._gate.confirm(caller)
@@ -279,7 +279,7 @@ class Door:
                 way, line = self.ways().pages, caller.pages
             turn = line.turn_of(scope["client"])
             async with held:
-                reading = self._bodies.read(receive, length, SHORT_BYTES)
+                reading = self._bodies.read(receive, length, caller, SHORT_BYTES)
                 body = await held.enter_async_context(reading)
                 await held.enter_async_context(passing(way, line, turn))
                 self._gate.confirm(caller)

@@ -39,7 +39,7 @@ _logger = logging.getLogger("smartmatch.committer")
 PATIENCE_SECONDS = 1.2
 """So old may a ticket be when the database does not answer; then it is told so."""
 
-LARGEST_COMMIT = 4_096
+LARGEST_COMMIT = 2_048
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
 TICKET_EVENTS = 64

@@ -226,7 +226,7 @@ def _withdraw(client: httpx.Client) -> int:
 
 @pytest.mark.promise(FAILING)
 @pytest.mark.parametrize("calls", ["fsync,fdatasync", "pwrite64,write"])
-@pytest.mark.trials(short=1, full=20)
+@pytest.mark.trials(short=1, full=15)
 def test_failing_writes_are_not_acknowledged(tmp_path: Path, tally: Tally, calls: str) -> None:
     for trial in range(tally.planned):
         stored, lost = write_on(tmp_path / str(trial), calls)

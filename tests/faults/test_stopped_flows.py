@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SHORT = {("process_events", "sqlite"), ("purge_expired", "postgresql")}
 """What the short form tries; each trial is two or three whole runs of a flow."""
 
-BUDGET_SECONDS = {"sqlite": 40.0, "postgresql": 20.0}
+BUDGET_SECONDS = {"sqlite": 25.0, "postgresql": 12.0}
 """So long are the boundaries of one flow tried, in random order and none twice."""
 
 LEASE_SECONDS = 1

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.promise("a killed retrain changes nothing but time")
 
-BUDGET_SECONDS = 90.0
+BUDGET_SECONDS = 60.0
 """So long are boundaries tried in full, in random order and none twice."""
 
 LATE = 5

@@ -60,7 +60,7 @@ class EventCollector:
         max_spool_bytes: Size of the spool beyond which nothing is accepted.
         retention_days: Events that nobody could deliver for so long are deleted; time counts
             as ``tracking.clock`` says.
-        batch_events: Most events in one request; at most what the server allows.
+        batch_events: Most events in one request, at least one; at most what the server allows.
         linger_seconds: How long the first event of a batch waits for others.
         close_seconds: Longest wait, at the end of the process, for the last events to leave.
 
@@ -89,7 +89,7 @@ class EventCollector:
         self._spool = Spool(
             spool, privacy_manager.transport.target, max_bytes=max_spool_bytes, fsync=fsync
         )
-        pace = Pace(batch_events, linger_seconds, retention_days * DAY_SECONDS)
+        pace = Pace(max(1, batch_events), linger_seconds, retention_days * DAY_SECONDS)
         self._sender = Sender(self._spool, privacy_manager.transport, self._tally, pace)
         privacy_manager.on_withdrawal(self._drop)
         atexit.register(self.close)

@@ -240,7 +240,11 @@ def test_same_id_with_other_content_is_409_and_changes_nothing(
         ),
         ({"event_id": "canary"}, "event_id", "must be a UUID"),
         ({"alternatives_count": 2**64}, "alternatives_count", "must be at most 1000000"),
-        ({"type": "canary"}, "type", "must name a type of event"),
+        (
+            {"type": "canary"},
+            "type",
+            "must name a type of event, where there is a route for each its own",
+        ),
     ],
 )
 def test_bad_field_is_named_with_its_rule_and_never_its_value(

@@ -53,6 +53,16 @@ def test_event_of_a_consenting_person_reaches_the_server_once(
     assert collector.counters.waiting == 0
 
 
+def test_batches_without_room_for_an_event_have_room_for_one(
+    server: PlainServer, privacy: PrivacyManager, tmp_path: Path, make_event: MakeEvent
+) -> None:
+    server.grant("ana")
+    with EventCollector(privacy, spool=tmp_path / "events.db", batch_events=0) as collector:
+        assert collector.collect_event(make_event()) is True
+        assert collector.flush() is True
+    assert collector.counters.stored == 1
+
+
 def test_id_and_time_that_the_caller_chose_are_kept(
     server: PlainServer, collector: EventCollector, make_event: MakeEvent
 ) -> None:

@@ -52,7 +52,8 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
 
     Months that are past as a whole are dropped, where the table lies in months; the rest goes
     in chunks. A month or a chunk is one transaction with its evidence, so a run that is killed
-    has deleted whole ones, says so, and the next one goes on; the lease is checked inside each.
+    has deleted whole ones, says so, and the next one goes on; the lease is checked inside each, and
+    its time starts again.
 
     Args:
         engine: The database.
@@ -111,6 +112,7 @@ def _drop_month(  # noqa: PLR0917
         _book(connection, rule, rows)
         _add_evidence(connection, run, rule.data_class, rows)
         months.run_alone(connection, f"DROP TABLE {part.name}", wait_ms)
+        lease.extend(connection)
         return int(rows)
 
 
@@ -124,6 +126,7 @@ def _delete_chunk(
         deleted = _delete_oldest(connection, rule, rows)
         if deleted:
             _add_evidence(connection, run, rule.data_class, deleted)
+        lease.extend(connection)
     return deleted, time.perf_counter() - begun
 
 

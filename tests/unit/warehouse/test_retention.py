@@ -27,10 +27,10 @@ from schemas.tables import (
 )
 from tests.histories import TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
-from warehouse import retention
+from warehouse import leases, retention
 from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading, writing
-from warehouse.leases import lease
+from warehouse.leases import LeaseHeld, lease
 from warehouse.recount import reconcile
 from warehouse.residue import forget_bytes
 from warehouse.retention import begin_evidence, count_expired, delete_expired
@@ -256,6 +256,29 @@ def test_the_evidence_names_class_cutoff_and_count(engine: Engine) -> None:
         ("run", "events", events_rule.cutoff, 2),
         ("run", "staged", staged_rule.cutoff, 0),
     ]
+
+
+def test_a_purge_keeps_its_lease_as_long_as_it_deletes(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retention, "CHUNK_ROWS", 1)
+    now = 0
+
+    def rest(_seconds: float) -> None:
+        nonlocal now
+        now += 40_000_000
+
+    monkeypatch.setattr(leases, "_now_us", lambda: now)
+    monkeypatch.setattr("time.sleep", rest)
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, number, TODAY - 101) for number in range(4)])
+    process(engine)
+
+    with lease(engine, "purge_expired", 60.0) as held:
+        begin_evidence(engine, "purge", [rule("events")], RUN)
+        assert delete_expired(engine, rule("events"), held, "purge") == 4
+        with pytest.raises(LeaseHeld), lease(engine, "purge_expired", 60.0):
+            raise AssertionError
 
 
 def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:

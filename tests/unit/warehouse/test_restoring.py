@@ -34,7 +34,7 @@ from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, read_erasure
 from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import make_ring
-from warehouse.leases import lease
+from warehouse.leases import LeaseHeld, lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
 from warehouse.releases import Budget, Question, release
@@ -364,3 +364,24 @@ def test_a_report_that_was_changed_is_not_the_signed_one(
 
     with pytest.raises(WitnessBroken, match="signed"):
         verify_ledgers(engine, keys)
+
+
+def test_a_flow_beside_an_erasure_leaves_it_to_that_and_nothing_else(
+    engine: Engine, keys: Path, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the tombstone and the deletion every byte is searched, which may take minutes."""
+    monkeypatch.setattr(replaying, "WAIT_SECONDS", 0.3)
+    burial.bury(engine, keys, ask(engine, keys, "a"), RUN)
+
+    with lease(engine, ERASE, 60.0):
+        assert tombstones.catch_up(engine, keys) == 0
+        assert rows_of(engine, people["a"]) == 4
+        with writing(engine) as connection:
+            marks.set_backup(connection, backup=True)
+        with pytest.raises(LeaseHeld):
+            tombstones.catch_up(engine, keys)
+        with writing(engine) as connection:
+            marks.set_backup(connection, backup=False)
+            connection.execute(update(erasures).values(state="deleted"))
+        with pytest.raises(LeaseHeld):
+            tombstones.catch_up(engine, keys)

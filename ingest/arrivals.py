@@ -17,6 +17,7 @@ from privacy.sealing import seal
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import ConsentRequired, InvalidInput
 from schemas.events import ROUTES, StagedPayload, kind_of, texts_of, utc
+from warehouse.consents import Person
 from warehouse.keyfile import day_key
 from warehouse.staging import UNRESOLVED, Arrival, Staged
 from warehouse.watch import REFUSED
@@ -73,7 +74,7 @@ class Intake:
         self._secrets: list[bytes] = []
         self._key_id = ""
         self._linking = b""
-        self._until = 0
+        self._since = self._until = 0
         self._random: list[bytes] = []
 
     def arrive(self, event: Event, now: int, *, fresh: bool) -> Arrival:
@@ -90,13 +91,13 @@ class Intake:
             ConsentRequired: The person does not allow it.
         """
         ring = self._watch.ring
-        if ring is not self._ring or now >= self._until:
+        if ring is not self._ring or not self._since <= now < self._until:
             self._renew(ring, now)
         user_id = event.user_id
         candidates = tuple([subject_pseudonym(secret, user_id) for secret in self._secrets])
         # The count first: what is held after it is at least as new.
         withdrawals = self._watch.withdrawals
-        subject = self._watch.consents.get(candidates[0]) if fresh else None
+        subject = self._watch.consents.get(candidates[0]) if fresh and self._key_id else None
         if subject == REFUSED:
             raise ConsentRequired("Consent required for tracking")
         occurred_at = now
@@ -140,12 +141,13 @@ class Intake:
         return new_event_id(now, self._random.pop())
 
     def _renew(self, ring: KeyRing, now: int) -> None:
-        """Take over a key ring, until the next key in it begins."""
+        """Take over a key ring, until the next key in it begins or the clock is set back."""
         usable = ring.usable(now)
         self._secrets = [key.secret for key in usable]
-        self._key_id = usable[0].key_id
+        # While a key is still to begin, what is held in memory is not kept by it, nor is a row.
+        self._key_id = "" if ring.changes_after(now) else usable[0].key_id
         coming = [key.since for key in ring.pseudonym_keys if key.since > now]
-        self._until = min(coming, default=now + MICROS_PER_DAY)
+        self._since, self._until = now, min(coming, default=now + MICROS_PER_DAY)
         self._linking = ring.linking.secret
         self._ring = ring
 
@@ -166,9 +168,11 @@ class Intake:
         return seal(self._day_key, _encode(texts), event_id), day
 
 
-def pseudonyms(ring: KeyRing, user_id: str, now: int) -> tuple[bytes, ...]:
-    """Return a person's pseudonyms under every usable key, newest first."""
-    return tuple(subject_pseudonym(key.secret, user_id) for key in ring.usable(now))
+def person_of(ring: KeyRing, user_id: str, now: int) -> Person:
+    """Return a person as somebody at the door, by every key under which they may be known."""
+    usable = ring.usable(now)
+    known_as = tuple(subject_pseudonym(key.secret, user_id) for key in usable)
+    return Person(usable[0].key_id, known_as, moves=not ring.changes_after(now))
 
 
 def new_event_id(now: int, random: bytes) -> bytes:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from ingest import proving
-from ingest.arrivals import pseudonyms
+from ingest.arrivals import person_of
 from ingest.decoding import Form, explain
 from ingest.hot import CONSENT_PATH
 from ingest.openapi import describe
@@ -205,9 +205,7 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
 
 
 def _person(service: Service, user_id: str) -> Person:
-    now = time.time_ns() // 1_000
-    ring = service.watch.ring
-    return Person(ring.usable(now)[0].key_id, pseudonyms(ring, user_id, now))
+    return person_of(service.watch.ring, user_id, time.time_ns() // 1_000)
 
 
 def _checked(user_id: str) -> str:

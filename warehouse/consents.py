@@ -55,10 +55,12 @@ class NoSuchPerson(SmartMatchError):
 
 
 class Person(NamedTuple):
-    """Somebody at the door: pseudonyms under every usable key, newest first."""
+    """Somebody at the door: pseudonyms under every usable key, that of ``key_id`` first."""
 
     key_id: str
     candidates: tuple[bytes, ...]
+    moves: bool = True
+    """Whether who is known by another of them moves to the first."""
 
 
 @dataclass(frozen=True)
@@ -130,19 +132,22 @@ def record(
     if known is not None and known.options.improvement and not entry.options.improvement:
         learned = lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
         drift_days.forget(connection, known.subject, learned)
+    pseudonym, key_id = person.candidates[0], person.key_id
+    if row is not None and not person.moves:
+        pseudonym, key_id = row.pseudonym, row.key_id
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
     _append(connection, seq, ledger_id, entry, seals)
     values: dict[str, Any] = {
         **msgspec.structs.asdict(entry.options),
-        "pseudonym": person.candidates[0],
-        "key_id": person.key_id,
+        "pseudonym": pseudonym,
+        "key_id": key_id,
         "notice_version": entry.notice.version,
         "updated_at": entry.recorded_at,
     }
     # A row that somebody changed keeps its wrong seal, so that it goes on showing.
     if seals and (row is None or seals.fits(row)):
-        values["seal"] = seals.of_person(subject, ledger_id, person.candidates[0], person.key_id)
+        values["seal"] = seals.of_person(subject, ledger_id, pseudonym, key_id)
     if known:
         connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
     else:
@@ -226,9 +231,9 @@ def resolve(
 
     Args:
         connection: The transaction; one that writes where ``key_ids`` is given.
-        people: Pseudonyms of each person under every usable key, newest first.
-        key_ids: Key of each person's newest pseudonym; whoever is found under an older key
-            moves to it, so that rotation keeps people linked, and is sealed there.
+        people: Pseudonyms of each person under every usable key, in the order of a ``Person``.
+        key_ids: Key of each person's first pseudonym; whoever is found under another key moves
+            to it, so that rotation keeps people linked, and is sealed there. Empty: nobody moves.
         seals: What seals their rows.
     """
     wanted = {pseudonym: candidates for candidates in people for pseudonym in candidates}
@@ -244,8 +249,8 @@ def resolve(
         for pseudonym, subject in rows:
             person = wanted[pseudonym]
             found[person] = subject
-            if key_ids and pseudonym != person[0]:
-                _move(connection, subject, person[0], key_ids[person], seals)
+            if key_ids and (key_id := key_ids[person]) and pseudonym != person[0]:
+                _move(connection, subject, person[0], key_id, seals)
     return found
 
 
@@ -368,17 +373,6 @@ def _verify_chain(connection: Connection, noted: Mapping[int, bytes], sealed: Se
     if (last := max(noted, default=0)) > count:
         raise LedgerBroken(f"the ledger ends at entry {count}, but {last} was noted")
     return count
-
-
-def changed_since(connection: Connection, seq: int) -> list[bytes]:
-    """Return the pseudonyms of those who answered after an entry."""
-    return list(
-        connection.execute(
-            select(subjects.c.pseudonym)
-            .join(consents, consents.c.ledger_id == subjects.c.ledger_id)
-            .where(consents.c.seq > seq)
-        ).scalars()
-    )
 
 
 def counters(connection: Connection) -> dict[str, int]:

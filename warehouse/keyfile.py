@@ -74,13 +74,19 @@ class KeyRing(msgspec.Struct, frozen=True):
         return self.pseudonym_keys[0]
 
     def usable(self, now: int) -> list[PseudonymKey]:
-        """Return the keys under which a person may be known at a moment, newest first.
+        """Return the keys under which a person may be known, the one of new pseudonyms first.
 
-        A key that begins later is left out: every server process has read it by then, so that
-        no two of them know one person under two keys.
+        That is the newest that has begun at this moment: every server process has read it by
+        then. One that begins later comes last: where a clock is ahead, or this one was set back,
+        somebody may be known under it already.
         """
         begun = [key for key in reversed(self.pseudonym_keys) if key.since <= now]
-        return begun or [self.linking]
+        begun = begun or [self.linking]
+        return [*begun, *(key for key in self.pseudonym_keys if key not in begun)]
+
+    def changes_after(self, now: int) -> bool:
+        """Tell whether a key begins later than a moment: until then nobody moves to another key."""
+        return self.current.since > now
 
 
 def has_ring(directory: Path) -> bool:

@@ -68,7 +68,7 @@ class Staged(NamedTuple):
 class Arrival(NamedTuple):
     """An event as it waits for its commit.
 
-    ``candidates`` are the pseudonyms of its person under every usable key, newest first; the
+    ``candidates`` are the pseudonyms of its person under every usable key, in its order; the
     subject is looked up by them when the row's is ``UNRESOLVED``, or when somebody has withdrawn
     since it was known.
     """
@@ -79,7 +79,7 @@ class Arrival(NamedTuple):
     named_here: bool = False
     """Whether the server made the id just now, so that it cannot have been stored before."""
     key_id: str = ""
-    """Key of the newest of ``candidates``."""
+    """Key of the first of ``candidates``; empty where nobody may move to it now."""
     withdrawals: int = 0
     """Count of withdrawals (``withdrawals.COUNT``) at which the row's subject allowed it."""
 

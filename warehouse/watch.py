@@ -12,6 +12,10 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
+from schemas.tables import consents as ledger
+from schemas.tables import subjects
 from warehouse import api_keys, consents, withdrawals
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
@@ -20,7 +24,7 @@ from warehouse.witness import TOMBSTONE, Witness
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from warehouse.api_keys import KeyHash
     from warehouse.keyfile import KeyRing
@@ -188,7 +192,7 @@ class Watch:
                 entries = _moved(before, counters, consents.ENTRIES)
                 changed = None
                 if moved == entries:
-                    changed = consents.changed_since(connection, before.get(consents.ENTRIES, 0))
+                    changed = self._answered_since(connection, before.get(consents.ENTRIES, 0))
                 self.consents.forget(changed, counters[consents.CHANGES])
             # Last: nothing is held any more that an earlier withdrawal made untrue.
             self.withdrawals = counters.get(withdrawals.COUNT, 0)
@@ -196,6 +200,21 @@ class Watch:
         self.api_keys_until = begun + _KEYS_STALE_SECONDS
         self.consents_until = begun + self._staleness
         self._seen_at = begun
+
+    def _answered_since(self, connection: Connection, seq: int) -> list[bytes] | None:
+        """Return whose answers came after an entry; None where one is not known by the newest key.
+
+        What is held is held by that key, and so cannot be found by another pseudonym of theirs.
+        """
+        rows = connection.execute(
+            select(subjects.c.pseudonym, subjects.c.key_id)
+            .join(ledger, ledger.c.ledger_id == subjects.c.ledger_id)
+            .where(ledger.c.seq > seq)
+        ).all()
+        newest = self.ring.current.key_id
+        if any(row.key_id != newest for row in rows):
+            return None
+        return [row.pseudonym for row in rows]
 
     def _poll_witness(self) -> None:
         stamp = self.witness.stamp()

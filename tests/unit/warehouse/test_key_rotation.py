@@ -13,8 +13,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 
-from ingest.arrivals import Intake
-from privacy.pseudonyms import subject_pseudonym
+from ingest.arrivals import Intake, person_of
 from schemas.consents import Options
 from schemas.errors import InvalidInput
 from schemas.events import MatchDecisionEvent, MatchProposedEvent
@@ -26,7 +25,7 @@ from warehouse.key_rotation import KeyCopied, destroy, periods, rotate
 from warehouse.keyfile import make_ring, read_ring
 from warehouse.notices import Notice
 from warehouse.staging import Outcome, stage
-from warehouse.watch import Watch
+from warehouse.watch import REFUSED, Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,20 +51,17 @@ def watch(engine: Engine, keys: Path) -> Iterator[Watch]:
     watch.close()
 
 
-def answer(engine: Engine, keys: Path, user_id: str, now: int) -> int:
-    usable = read_ring(keys).usable(now)
-    person = consents.Person(
-        usable[0].key_id, tuple(subject_pseudonym(key.secret, user_id) for key in usable)
-    )
+def answer(engine: Engine, keys: Path, user_id: str, now: int, *, allows: bool = True) -> int:
+    person = person_of(read_ring(keys), user_id, now)
     entry = consents.Entry(
-        uuid4(), Options(True, False, False), Notice("1", bytes(32)), "test", None, now
+        uuid4(), Options(allows, False, False), Notice("1", bytes(32)), "test", None, now
     )
     with writing(engine) as connection:
         return consents.record(connection, person, entry).subject
 
 
-def send(engine: Engine, intake: Intake, event: Event, now: int) -> Outcome:
-    arrival = intake.arrive(event, now, fresh=False)
+def send(engine: Engine, intake: Intake, event: Event, now: int, *, fresh: bool = False) -> Outcome:
+    arrival = intake.arrive(event, now, fresh=fresh)
     with writing(engine) as connection:
         return stage(connection, [arrival], now)[0]
 
@@ -134,6 +130,48 @@ def test_two_servers_of_which_one_has_not_read_the_key_yet_know_one_person(
     with reading(engine) as connection:
         assert connection.execute(select(subjects.c.subject)).scalars().all() == [first]
         assert set(connection.execute(select(staged.c.subject)).scalars()) == {first}
+
+
+def test_a_clock_that_is_set_back_to_before_a_key_began_knows_one_person(
+    engine: Engine, keys: Path, watch: Watch
+) -> None:
+    person = answer(engine, keys, "anna", START)
+    fresh = rotate(keys, START, lead_seconds=10)
+    watch._poll()
+    intake, before, after = Intake(watch, keys, 395), fresh.since - 1, fresh.since + 1
+    assert send(engine, intake, proposed("anna"), after) == Outcome.STORED
+    assert key_of(engine, person) == fresh.key_id
+    assert send(engine, intake, decided("anna"), before) == Outcome.STORED
+
+    assert answer(engine, keys, "anna", before, allows=False) == person
+
+    assert send(engine, intake, decided("anna"), before) == Outcome.FORBIDDEN
+    assert send(engine, intake, decided("anna"), after) == Outcome.FORBIDDEN
+    assert answer(engine, keys, "anna", after) == person
+    assert key_of(engine, person) == fresh.key_id
+
+
+def test_two_servers_of_which_one_s_clock_is_behind_know_one_person_and_forget_them(
+    engine: Engine, keys: Path, watch: Watch
+) -> None:
+    person = answer(engine, keys, "anna", START)
+    fresh = rotate(keys, START, lead_seconds=10)
+    watch._poll()
+    before, after = fresh.since - 1, fresh.since + 1
+    ahead, behind = Intake(watch, keys, 395), Intake(watch, keys, 395)
+    assert send(engine, ahead, proposed("anna"), after) == Outcome.STORED
+    for name, found in (("anna", person), ("bert", REFUSED)):
+        known_as = [person_of(watch.ring, name, at).candidates[0] for at in (before, after)]
+        assert len(set(known_as)) == 2
+        watch.consents.learn(dict.fromkeys(known_as, found), seen=1_000)
+
+    assert answer(engine, keys, "anna", before, allows=False) == person
+    assert answer(engine, keys, "bert", before) != person
+    watch._poll()
+
+    for intake, now in ((ahead, after), (behind, before)):
+        assert send(engine, intake, decided("anna"), now, fresh=True) == Outcome.FORBIDDEN
+        assert send(engine, intake, decided("bert"), now, fresh=True) == Outcome.STORED
 
 
 def test_a_destroyed_key_makes_those_unlinkable_who_did_not_come_back(

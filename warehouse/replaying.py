@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from sqlalchemy import select
 
-from schemas.clock import micros
+from schemas.clock import LATE_DAYS, day_number, micros
 from schemas.consents import Options
 from schemas.tables import consents as ledger
 from schemas.tables import erasures, subjects, training_sets
@@ -84,6 +84,7 @@ def _missing(connection: Connection, witness: Witness) -> list[Testimony]:
 def _follow(engine: Engine, witness: Witness, held: Lease) -> int:
     with reading(engine) as connection:
         followed, missing = marks.followed(connection), _missing(connection, witness)
+        backup = marks.is_backup(connection)
     carried = _carry_out(engine, witness, missing, held)
     with writing(engine) as connection:
         held.check(connection)
@@ -91,8 +92,22 @@ def _follow(engine: Engine, witness: Witness, held: Lease) -> int:
         _miss_books(connection, missing)
         api_keys.follow(connection, missing)
         marks.follow(connection, max([followed, *(entry.marks for entry in missing)]))
-        marks.set_backup(connection, backup=False)
+        if backup:
+            _go_on_from_now(connection)
     return carried
+
+
+def _go_on_from_now(connection: Connection) -> None:
+    """Let nothing that the lost database published be told anew, nor a model serve without books.
+
+    Days that it may have sealed are not sealed again; a retrain takes out of use what was learned
+    since the backup.
+    """
+    now = datetime.now(UTC)
+    marks.seal_until(connection, day_number(now) - LATE_DAYS)
+    marks.set_unbooked(connection, unbooked=True)
+    runs.queue_in(connection, lineage.RETRAIN, now, "a backup was put back")
+    marks.set_backup(connection, backup=False)
 
 
 def _miss_books(connection: Connection, missing: Iterable[Testimony]) -> None:
@@ -118,9 +133,10 @@ def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], h
         for entry in wanted.get(witness.of_subject(subject), ()):
             if entry.kind == WITHDRAWAL:
                 options = Options(**entry.body["options"])
-                carried += _withdraw(engine, witness.seals, subject, options, now)
+                carried += _withdraw(engine, held, witness.seals, subject, options, now)
                 continue
             with writing(engine) as connection:
+                held.extend(connection)
                 request = open_request(connection, subject, now)
             erasure.delete_subject(engine, request, held)
             if request != entry.body["request"]:  # else its own flow goes on, and proves it
@@ -140,9 +156,12 @@ def _finish(engine: Engine, requests: Iterable[str], now: datetime) -> None:
         erasure.finish_erasure(engine, request, now)
 
 
-def _withdraw(engine: Engine, seals: Seals, subject: int, allowed: Options, now: datetime) -> int:
+def _withdraw(  # noqa: PLR0917
+    engine: Engine, held: Lease, seals: Seals, subject: int, allowed: Options, now: datetime
+) -> int:
     """Repeat a withdrawal that the backup does not know: an entry of its own in the ledger."""
     with writing(engine) as connection:
+        held.extend(connection)
         row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
         options = Options(*(getattr(row, name) and getattr(allowed, name) for name in _PURPOSES))
         if row.erasing or options == Options(*(getattr(row, name) for name in _PURPOSES)):

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from schemas.clock import LATE_DAYS, day_number, micros
+from schemas.clock import micros
 from schemas.errors import NotReady
-from warehouse import consents, marks, runs
+from warehouse import consents, marks
 from warehouse.consents import Head, LedgerBroken
-from warehouse.engine import reading, writing
+from warehouse.engine import reading
 from warehouse.keyfile import has_ring, read_ring
 from warehouse.newest_head import FILE_NAME, NewestHead
 from warehouse.seals import Seals
@@ -103,23 +103,7 @@ def catch_up(engine: Engine, directory: Path) -> int:
         return 0
     from warehouse.replaying import replay  # pandas: only where there is something to do
 
-    carried = replay(engine, witness)
-    if backup:
-        _go_on_from_now(engine)
-    return carried
-
-
-def _go_on_from_now(engine: Engine) -> None:
-    """Let nothing that the lost database published be told anew, nor a model serve without books.
-
-    Days that it may have sealed are not sealed again; a retrain takes out of use what was learned
-    since the backup.
-    """
-    now = datetime.now(UTC)
-    with writing(engine) as connection:
-        marks.seal_until(connection, day_number(now) - LATE_DAYS)
-        marks.set_unbooked(connection, unbooked=True)
-        runs.queue_in(connection, "retrain_model", now, "a backup was put back")
+    return replay(engine, witness)
 
 
 def testify_restored(engine: Engine, directory: Path, head: Head | None, carried: int) -> None:

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, select, text, update
+from sqlalchemy import event as sqlalchemy_event
 
 from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import LATE_DAYS, day_number, moment
 from schemas.consents import Options
-from schemas.errors import InvalidInput, NotReady
+from schemas.errors import InvalidInput, LeaseLost, NotReady
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import (
     erasures,
     events,
+    leases,
     matches,
     metadata,
     private_releases,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 HOUR = 3_600_000_000
 
@@ -327,6 +330,71 @@ def test_a_database_that_was_put_back_by_other_means_goes_on_from_now_and_has_sp
         assert not marks.is_backup(connection)
         # Trained on a machine without keys, a version is in no witness.
         assert marks.may_be_unbooked(connection)
+
+
+def test_a_catching_up_that_is_killed_anywhere_is_done_anew_with_all_that_belongs_to_it(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    with writing(engine) as connection:
+        marks.set_backup(connection, backup=True)
+    left = 0
+
+    def count_down(_connection: Connection) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+
+    sqlalchemy_event.listen(engine, "commit", count_down)
+    kills, done = 0, False
+    while not done:
+        kills = left = kills + 1
+        with suppress(KeyboardInterrupt):
+            tombstones.catch_up(engine, keys)
+        left = 0
+        with reading(engine) as connection:
+            done = not marks.is_backup(connection)
+            assert (marks.sealed_until(connection) > 0) is done
+            assert marks.may_be_unbooked(connection) is done
+    assert kills > 1
+    with reading(engine) as connection:
+        assert connection.execute(select(runs.c.flow)).all() == [("retrain_model",)]
+
+
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_catching_up_that_is_stopped_past_its_lease_changes_nothing_when_it_wakes(
+    engine: Engine,
+    keys: Path,
+    people: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    erased: bool,
+) -> None:
+    put = snapshot(engine)
+    if erased:
+        erase(engine, keys, "a")
+    else:
+        answer(engine, keys, "a", "improvement")
+    put()
+    of_subject = Witness.of_subject
+
+    def too_late(witness: Witness, subject: int) -> str:
+        # Another one carries all out meanwhile.
+        monkeypatch.setattr(Witness, "of_subject", of_subject)
+        with writing(engine) as connection:
+            connection.execute(update(leases).values(expires_at=0))
+        tombstones.catch_up(engine, keys)
+        if not erased:
+            answer(engine, keys, "a", "analytics", at=NOW)
+        return witness.of_subject(subject)
+
+    monkeypatch.setattr(Witness, "of_subject", too_late)
+    with pytest.raises(LeaseLost):
+        tombstones.catch_up(engine, keys)
+
+    assert pending_erasures(engine) == []
+    with reading(engine) as connection:
+        allowed = connection.execute(select(subjects.c.analytics)).scalars().all()
+    assert allowed == [True] * (2 if erased else 3)
 
 
 def _requests(engine: Engine) -> list[tuple[str]]:

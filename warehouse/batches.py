@@ -7,14 +7,16 @@ as it stands inside that transaction.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.purposes import Purpose
 from warehouse import accounts, bulk, packed
@@ -43,6 +45,10 @@ CONSENT = "consent"
 
 FREE_TRIES = 2
 """How often the consents may change under a commit, before it makes those who change them wait."""
+
+HELD_PAUSES_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
+"""How long to stand back, time after time, while another transaction holds events of a partition:
+an erasure, or what a killed worker left open, until the database sees that nobody listens."""
 
 _turn = Lock()
 """Of the threads that store on SQLite: whoever waits for the database looks every tenth of a second
@@ -160,6 +166,7 @@ def commit(
 
     Raises:
         LeaseLost: Another run has taken over; nothing was written.
+        NotReady: Another transaction holds some of the events all along; nothing was written.
     """
     reasons = _reasons(broken)
 
@@ -171,14 +178,25 @@ def commit(
             lease.extend(connection)
             return counts
 
-    for _ in range(FREE_TRIES):
-        with suppress(_ConsentChanged):
-            return move(hold=False)
-    return move(hold=True)
+    def settle_consents() -> Counts:
+        for _ in range(FREE_TRIES):
+            with suppress(_ConsentChanged):
+                return move(hold=False)
+        return move(hold=True)
+
+    for pause in HELD_PAUSES_SECONDS:
+        with suppress(_EventsHeld):
+            return settle_consents()
+        time.sleep(pause)
+    return settle_consents()
 
 
 class _ConsentChanged(Exception):
     """Somebody changed their mind while their events were being moved."""
+
+
+class _EventsHeld(NotReady):
+    """Another transaction holds events of the partition: it may clear them away, or not."""
 
 
 def _settle_fate(
@@ -280,17 +298,33 @@ def _hold(connection: Connection, batch: Batch, judged: NDArray[np.int64]) -> No
 
 @on_ground(Ground.JUDGING)
 def _claim(connection: Connection, batch: Batch) -> NDArray[np.int64]:
-    """Claim the events of a partition that are still there; leave those another one holds."""
+    """Claim the events of a partition that are still there.
+
+    Raises:
+        _EventsHeld: Another transaction holds some. They are not waited for here, where it may
+            wait for what this one holds.
+    """
     here = {"first": batch.partition.first, "last": batch.partition.last}
     stretch = "FROM staged WHERE seq BETWEEN :first AND :last"
     if is_postgres(connection):
-        rows = bulk.fetch(connection, f"SELECT seq {stretch} FOR UPDATE SKIP LOCKED", here)
-        return np.array(rows, dtype=np.int64).reshape(-1)
+        claimed = _numbers(connection, f"SELECT seq {stretch} FOR UPDATE SKIP LOCKED", here)
+        missed = np.setdiff1d(batch.seq, claimed)
+        if (
+            missed.size
+            and np.isin(missed, _numbers(connection, f"SELECT seq {stretch}", here)).any()
+        ):
+            raise _EventsHeld("another transaction holds events of a partition")
+        return claimed
     # On SQLite a stretch that was read only ever loses rows: when none is lost, all are there.
     if bulk.fetch(connection, f"SELECT COUNT(*) {stretch}", here)[0][0] == len(batch.seq):
         return batch.seq
-    rows = bulk.fetch(connection, f"SELECT seq {stretch}", here)
-    return np.array(rows, dtype=np.int64).reshape(-1)
+    return _numbers(connection, f"SELECT seq {stretch}", here)
+
+
+def _numbers(
+    connection: Connection, query: str, parameters: Mapping[str, Any]
+) -> NDArray[np.int64]:
+    return np.array(bulk.fetch(connection, query, parameters), dtype=np.int64).reshape(-1)
 
 
 def _store_matches(connection: Connection, batch: Batch, accepted: NDArray[np.bool_]) -> None:

@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import select, text
 
 from schemas.clock import moment
+from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.tables import events
 from tests.engines import on_postgresql, on_sqlite
@@ -149,6 +150,35 @@ def test_erasure_that_begins_while_the_events_are_moved_waits_for_them(
         erasing[0].result()
     with reading(engine) as connection:
         assert set(connection.execute(select(events.c.subject)).scalars()) == {2}
+
+
+@on_postgresql
+def test_events_that_a_killed_worker_still_holds_are_waited_for(
+    engine: Engine, several: list[Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its backend goes on until it asks its worker for something, and then gives them back."""
+    admit(engine, [1])
+    stage(engine, [make_row(EventKind.PROPOSED, match_key=key) for key in range(3)])
+    (part,) = batches.plan(engine, 10)
+    batch = batches.read(engine, part, NOW)
+
+    with ThreadPoolExecutor(1) as pool, lease(engine, PROCESS_EVENTS, 60) as held:
+        with several[0].connect() as killed:
+            killed.execute(text("SELECT seq FROM staged FOR UPDATE"))
+            moving = pool.submit(batches.commit, several[1], held, batch, {}, {}, as_of=NOW)
+            time.sleep(0.5)
+            killed.rollback()
+        assert moving.result().processed == 3
+
+        stage(engine, [make_row(EventKind.PROPOSED, match_key=3)])
+        (part,) = batches.plan(engine, 10)
+        batch = batches.read(engine, part, NOW)
+        monkeypatch.setattr(batches, "HELD_PAUSES_SECONDS", (0.1,))
+        with several[0].connect() as stopped:
+            stopped.execute(text("SELECT seq FROM staged FOR UPDATE"))
+            with pytest.raises(NotReady):
+                batches.commit(several[1], held, batch, {}, {}, as_of=NOW)
+    assert len(tables(engine)["events"]) == 3
 
 
 def _wait_until_one_waits(engine: Engine) -> None:

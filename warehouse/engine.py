@@ -80,14 +80,19 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
         event.listen(engine, "connect", partial(_set_sqlite_pragmas, busy_timeout_ms))
         event.listen(engine, "begin", _begin_immediate)
         return engine
-    arguments: dict[str, Any] = {"connect_timeout": 2}
+    arguments: dict[str, Any] = {"connect_timeout": 2, "client_encoding": "utf8"}
     if busy_timeout_ms != BUSY_TIMEOUT_MS:
         # A link that swallows packets must not hold a server for TCP's quarter of an hour.
         arguments["tcp_user_timeout"] = 4 * busy_timeout_ms
-        arguments["options"] = (
-            f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"
-        )
-    return create_engine(parsed, pool_pre_ping=True, connect_args=arguments, **pool)
+        timeouts = f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"
+        # Behind those of the URL, such as a search path, which these would replace.
+        arguments["options"] = " ".join((*parsed.normalized_query.get("options", ()), timeouts))
+    # Whoever writes takes locks, and has to see what was committed before: said, because a
+    # database or a role may have another level by default.
+    level = "READ COMMITTED"
+    return create_engine(
+        parsed, pool_pre_ping=True, connect_args=arguments, isolation_level=level, **pool
+    )
 
 
 def _set_sqlite_pragmas(busy_timeout_ms: int, connection: Any, _record: object) -> None:
@@ -221,13 +226,17 @@ def check_ready(engine: Engine) -> None:
 
 
 def check_durable(engine: Engine) -> None:
-    """Check that what is committed survives the loss of power.
+    """Check that what is committed survives the loss of power, and that any name can be stored.
 
     Raises:
-        UnsafeEngine: Names the setting that is off.
+        UnsafeEngine: Names the setting that is off, or another encoding than UTF-8.
     """
     with translated(), engine.connect() as connection:
         if is_postgres(engine):
+            driver: Any = connection.connection.driver_connection
+            encoding = driver.info.parameter_status("server_encoding")
+            if encoding != "UTF8":
+                raise UnsafeEngine(f"PostgreSQL's database has the encoding {encoding}, not UTF8")
             for name in _POSTGRES_DURABLE:
                 if connection.execute(text(f"SHOW {name}")).scalar_one() == "off":
                     raise UnsafeEngine(f"PostgreSQL runs with {name} off")

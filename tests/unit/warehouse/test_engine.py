@@ -1,0 +1,80 @@
+"""What a connection to PostgreSQL insists on, whatever its database and its URL say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from pydantic import SecretStr
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from schemas.errors import UnsafeEngine
+from tests.engines import on_postgresql
+from warehouse.engine import check_durable, connect, create_tables, reading, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sqlalchemy import Connection, Engine
+
+SERVER_MS = 400
+
+
+def shown(connection: Connection, name: str) -> str:
+    return str(connection.exec_driver_sql(f"SHOW {name}").scalar_one())
+
+
+@on_postgresql
+def test_a_server_keeps_the_options_of_the_url(database_url: SecretStr) -> None:
+    url = make_url(database_url.get_secret_value())
+    url = url.update_query_dict({"options": "-c search_path=tenant"})
+    for milliseconds, timeout in ((SERVER_MS, "1600ms"), (5_000, "0")):
+        engine = connect(
+            SecretStr(url.render_as_string(hide_password=False)), busy_timeout_ms=milliseconds
+        )
+        with reading(engine) as connection:
+            assert shown(connection, "search_path") == "tenant"
+            assert shown(connection, "statement_timeout") == timeout
+        engine.dispose()
+
+
+@on_postgresql
+def test_writers_see_what_was_committed_whatever_the_database_does_by_default(
+    engine: Engine, database_url: SecretStr
+) -> None:
+    name = engine.url.database
+    with writing(engine) as connection:
+        level = "default_transaction_isolation = 'serializable'"
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET {level}")
+    changed = connect(database_url)
+    for _ in range(2):
+        with writing(changed) as connection:
+            assert shown(connection, "transaction_isolation") == "read committed"
+        with reading(changed) as connection:
+            assert shown(connection, "transaction_isolation") == "repeatable read"
+    changed.dispose()
+
+
+@pytest.fixture(params=["SQL_ASCII", "LATIN1"])
+def other_encoding(request: pytest.FixtureRequest, postgres: str) -> Iterator[SecretStr]:
+    """URL of a database as initdb makes it where the language is C, or an old one."""
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    name = f"encoded_{request.param.lower()}"
+    with admin.connect() as connection:
+        connection.exec_driver_sql(
+            f"CREATE DATABASE {name} ENCODING '{request.param}' LC_COLLATE 'C' LC_CTYPE 'C'"
+            " TEMPLATE template0"
+        )
+    yield SecretStr(make_url(postgres).set(database=name).render_as_string(hide_password=False))
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+    admin.dispose()
+
+
+def test_a_database_that_cannot_store_every_name_is_refused(other_encoding: SecretStr) -> None:
+    engine = connect(other_encoding)
+    for refused in (create_tables, check_durable):
+        with pytest.raises(UnsafeEngine, match="UTF8"):
+            refused(engine)
+    engine.dispose()

@@ -31,11 +31,10 @@ import mlflow
 import mlflow.pyfunc
 from mlflow.entities import ViewType
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
-from mlflow.types.schema import AnyType, ColSpec, DataType, Schema, TensorSpec
 
-from matching import card, features, garbage, story
+from matching import card, garbage, story
 from matching.model import Model, first_champion, score
+from matching.signature import signature
 from matching.versions import Recorded, Version, listed
 from schemas.errors import InvalidInput, NotRegistered, SmartMatchError
 
@@ -51,6 +50,8 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 PACKAGES = ("mlflow", "numpy", "pandas", "scipy")
 """What a version needs beside this project to be loaded and to score."""
 _MOST_RUNS = 1_000
+_MOST_BYTES = 1 << 26
+"""A model of ours has some kilobytes."""
 
 
 for chatty in ("alembic", "mlflow.store.db.utils"):
@@ -138,14 +139,20 @@ class Registry:
         """
         entry = self._version(version_or_alias)
         self._here()
-        folder = Path(mlflow.artifacts.download_artifacts(_uri(entry)))
+        path = Path(mlflow.artifacts.download_artifacts(_uri(entry))) / _DATA
         try:
-            model = Model.from_json((folder / _DATA).read_text(encoding="utf-8"))
+            # Neither a pipe, which would be waited for, nor what fills the memory.
+            plain = path.is_file() and path.stat().st_size <= _MOST_BYTES
+            model = Model.from_json(path.read_text(encoding="utf-8")) if plain else None
         except (OSError, InvalidInput, UnicodeDecodeError):
             model = None
         if model is None or model.digest != entry.tags.get("model_digest"):
             raise ModelDiffers(f"version {entry.version} is not the model that was registered")
         return model, str(entry.version)
+
+    def scorer(self, version_or_alias: str = CHAMPION) -> Scorer:
+        """Read a model as ``load`` does, for whoever scores by it."""
+        return Scorer(self.load(version_or_alias)[0])
 
     def record(
         self,
@@ -348,7 +355,7 @@ class Registry:
 
 
 class Scorer:
-    """What ``mlflow.pyfunc.load_model`` gives: a frame of proposals in, scores out."""
+    """A model in use, as ``mlflow.pyfunc.load_model`` gives it, too: a frame in, scores out."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -359,38 +366,13 @@ class Scorer:
         return score(self.model, model_input)
 
 
-def signature(model: Model) -> ModelSignature:
-    """Say what a version reads and writes; only ``match_score`` must be there."""
-    names = ["score", *model.constraints]
-    real = [features.CONSTRAINT + name for name in model.constraints]
-    real += [features.PARAMETER + name for name in model.design.scales]
-    real += [prefix + name for prefix in (features.OWN, features.GAP) for name in names]
-    real += [features.OPTIONS, features.RANK, features.SPREAD, features.RETURNED]
-    inputs: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, features.SCORE)]
-    inputs += [ColSpec(kind, name, required=False) for name, kind in _KEYS.items()]
-    inputs += [ColSpec(DataType.double, name, required=False) for name in real]
-    outputs = ("p_accept", "p_mutual", "expected_satisfaction", "utility")
-    made: list[ColSpec | TensorSpec] = [ColSpec(DataType.double, name) for name in outputs]
-    return ModelSignature(Schema(inputs), Schema(made))
-
-
 def _load_pyfunc(path: str) -> Scorer:
-    """Load a version; MLflow calls this with the path of the JSON."""
+    """Load a version, unchecked; MLflow calls this with the path of the JSON."""
     return Scorer(Model.from_json(Path(path).read_text(encoding="utf-8")))
 
 
 _FILE = "smartmatch.json"
 _DATA = Path("data") / _FILE
-# A platform has names for its people and matches; our training rows have numbers and pseudonyms.
-_KEYS: dict[str, DataType | AnyType] = {
-    "match_key": DataType.string,
-    "match_id": DataType.string,
-    "subject": AnyType(),  # type: ignore[no-untyped-call]
-    "user_id": DataType.string,
-    "group": DataType.string,
-    features.SIDE: DataType.double,
-    "preferences": DataType.boolean,
-}
 
 
 def _uri(entry: ModelVersion) -> str:

@@ -81,6 +81,7 @@ HOMES: dict[str, set[str]] = {
     "great_expectations": {"expectations"},
     "mlflow": {
         "matching/registry.py",
+        "matching/signature.py",
         "matching/story.py",
         "matching/disposal.py",
         "matching/garbage.py",

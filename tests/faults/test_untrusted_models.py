@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -12,11 +15,13 @@ from matching.model import first_champion
 from matching.registry import CHAMPION, ModelDiffers, Registry
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
     from tests.faults.conftest import Tally
 
-pytestmark = pytest.mark.promise("a tampered model or a pickle in the registry is never loaded")
+pytestmark = pytest.mark.promise(
+    "a tampered model or a pickle in the registry is never loaded by our code"
+)
 
 
 class _Marker:
@@ -73,6 +78,35 @@ def test_artefact_that_was_changed_is_refused(
     assert tally.failures == []
 
 
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _huge(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("put", [_pipe, _huge, Path.mkdir])
+def test_artefact_that_is_no_file_of_a_model_is_refused_at_once(
+    registry: Registry, tmp_path: Path, tally: Tally, put: Callable[[Path], None]
+) -> None:
+    path = _stored(tmp_path)
+    path.unlink()
+    put(path)
+
+    # By a reader of its own, which a pipe would hold for good.
+    with ThreadPoolExecutor(1) as reader:
+        found = reader.submit(registry.champion)
+        try:
+            refused = isinstance(found.exception(timeout=30), ModelDiffers)
+        except TimeoutError:
+            refused = False
+            path.write_bytes(b"")
+    tally.count(None if refused else f"{put.__name__} was read")
+    assert tally.failures == []
+
+
 def test_pickle_in_the_registry_is_never_opened(
     registry: Registry, tmp_path: Path, tally: Tally, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +129,7 @@ def test_pickle_in_the_registry_is_never_opened(
     client.set_registered_model_alias("smartmatch", CHAMPION, version)
 
     with pytest.raises(ModelDiffers):
-        registry.champion()
+        registry.scorer()
     monkeypatch.setenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     with pytest.raises(mlflow.exceptions.MlflowException, match=r"(?i)pickle"):
         mlflow.pyfunc.load_model("models:/smartmatch@champion")

@@ -231,6 +231,8 @@ def test_stored_model_that_was_changed_is_not_loaded(
 
     with pytest.raises(ModelDiffers):
         registry.champion()
+    with pytest.raises(ModelDiffers):
+        registry.scorer()
 
 
 def test_nothing_that_is_stored_is_pickled_or_holds_a_row(
@@ -266,6 +268,7 @@ def test_plain_process_scores_by_the_alias_as_this_one_does(
         check=True, timeout=120, cwd=tmp_path, env=environment,
     )  # fmt: skip
 
+    assert registry.scorer().predict(frame).equals(score(registry.champion()[0], frame))
     scored = pd.read_json(tmp_path / "out.json")
     assert scored.to_numpy() == pytest.approx(
         score(registry.champion()[0], frame).to_numpy(), abs=1e-12, nan_ok=True

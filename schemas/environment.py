@@ -20,7 +20,6 @@ from schemas.settings import Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-DAY_SECONDS = 86_400
 HEARTBEAT_SECONDS = 30
 """How often a flow run says that it lives."""
 RUNNING = "running.json"
@@ -33,7 +32,6 @@ def prepare() -> None:
     settings = Settings()
     # Prefect makes its own directory, but not the one above it.
     settings.data.mkdir(parents=True, exist_ok=True)
-    kept_seconds = str(settings.logs_retention_days * DAY_SECONDS)
     defaults = {
         "DO_NOT_TRACK": "1",
         "GX_ANALYTICS_ENABLED": "False",
@@ -48,9 +46,8 @@ def prepare() -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT_SECONDS),
-        # By default its server keeps runs, their logs and artifacts for ever.
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs,orphans",
-        "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": kept_seconds,
+        # Runs go by our purge, which does not believe every clock; this takes what they leave.
+        "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,orphans",
         # This one alone is no number of seconds.
         "PREFECT_SERVER_EVENTS_RETENTION_PERIOD": f"P{settings.run_events_retention_days}D",
         "PREFECT_LOGGING_LEVEL": "WARNING",

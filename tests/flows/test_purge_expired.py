@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from mlflow import MlflowClient
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import ArtifactCreate
 from prefect.states import Running, Scheduled
 from sqlalchemy import func, select
 
@@ -23,6 +24,8 @@ from warehouse.clock_witness import ClockJumped
 from warehouse.engine import reading, writing
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sqlalchemy import Engine
 
     from schemas.settings import Settings
@@ -39,14 +42,31 @@ def _delete_softly(settings: Settings) -> None:
     client.delete_run(run.info.run_id)
 
 
-def _begin_old_flow_run() -> None:
-    """Leave a flow run of a year ago that was killed and never ended."""
+def _begin_old_flow_run() -> UUID:
+    """Leave a flow run of a year ago that was killed and never ended, with a log and a table."""
     with get_client(sync_client=True) as client:
         begun = client.create_flow_run(
             purge_expired,
             state=Scheduled(scheduled_time=datetime.now(UTC) - timedelta(days=365)),
         )
         client.set_flow_run_state(begun.id, Running(), force=True)
+        line = {"name": "old", "level": 40, "message": "old", "timestamp": str(begun.created)}
+        client.create_logs([line | {"flow_run_id": str(begun.id)}])
+        for data in ("[]", "[1]"):
+            client.create_artifact(
+                ArtifactCreate(key="old", type="table", data=data, flow_run_id=begun.id)
+            )
+    assert _left_of(begun.id) == (1, 2)
+    return begun.id
+
+
+def _left_of(run: UUID) -> tuple[int, int]:
+    """Count what Prefect holds of a flow run beside it: lines of its log, artifacts."""
+    theirs = {"flow_run_id": {"any_": [str(run)]}}
+    with get_client(sync_client=True) as client:
+        logs = client.request("POST", "/logs/filter", json={"logs": theirs})
+        artifacts = client.request("POST", "/artifacts/filter", json={"artifacts": theirs})
+    return len(logs.json()), len(artifacts.json())
 
 
 def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
@@ -76,7 +96,7 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
         path.write_text("{}\n")
     os.utime(old, (0, 0))
     _delete_softly(installed)
-    _begin_old_flow_run()
+    old_run = _begin_old_flow_run()
 
     told = purge_expired(dry_run=True)
     with get_client(sync_client=True) as client:
@@ -89,6 +109,7 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
     assert told.as_of == gone.as_of
     assert (gone.deleted["log_files"], gone.deleted["deleted_runs"]) == (1, 1)
     assert gone.deleted["orchestration"] >= 1
+    assert _left_of(old_run) == (0, 0)
     assert [path.name for path in old.parent.iterdir() if path.is_file()] == ["access.log"]
     assert purge_expired(dry_run=True).deleted == dict.fromkeys(gone.deleted, 0)
     assert gone.deleted["events"] == gone.deleted["matches"] == 1

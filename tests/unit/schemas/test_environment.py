@@ -42,5 +42,9 @@ def test_no_pickle_is_loaded_from_the_registry(tmp_path: Path) -> None:
     assert prepared(tmp_path)["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
 
+def test_prefect_deletes_no_run_by_a_clock_that_nobody_checks(tmp_path: Path) -> None:
+    assert prepared(tmp_path)["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,orphans"
+
+
 def test_what_an_operator_has_set_stays(tmp_path: Path) -> None:
     assert prepared(tmp_path, PREFECT_LOGGING_LEVEL="DEBUG")["PREFECT_LOGGING_LEVEL"] == "DEBUG"

@@ -66,20 +66,21 @@ class ImportLock:
 
 imports = ImportLock()
 
-_lock = threading.Lock()
+lock = threading.RLock()
+"""Held by who forks, and by who must not be forked halfway."""
 _parts: list[weakref.ref[Forks]] = []
 _forking: list[Forks] = []
 
 
 def watch(part: Forks) -> None:
     """Ask ``part`` at every fork from now on, as long as it lives."""
-    with _lock:
+    with lock:
         _parts[:] = [kept for kept in _parts if kept() is not None]
         _parts.append(weakref.ref(part))
 
 
 def _before() -> None:
-    _lock.acquire()
+    lock.acquire()
     _forking.extend(part for kept in _parts if (part := kept()) is not None)
     for part in _forking:
         part.before_fork()
@@ -91,7 +92,7 @@ def _in_parent() -> None:
     for part in _forking:
         part.after_fork_in_parent()
     _forking.clear()
-    _lock.release()
+    lock.release()
 
 
 def _in_child() -> None:
@@ -99,7 +100,7 @@ def _in_child() -> None:
     for part in _forking:
         part.after_fork_in_child()
     _forking.clear()
-    _lock.release()
+    lock.release()
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,11 +6,7 @@ unknown purpose are refusals.
 
 from __future__ import annotations
 
-import threading
-import time
-import weakref
-from collections import OrderedDict
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
@@ -21,6 +17,7 @@ from schemas.events import Identifier
 from tracking import forking, retrying
 from tracking.breaker import CircuitBreaker
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable, Unreachable
+from tracking.remembered import Consent, remembered_of
 from tracking.transport import CONSENT_PATH, Reply, consent_of, decoded, open_transport
 
 if TYPE_CHECKING:
@@ -28,18 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 Purpose = Literal["analytics", "preferences", "improvement"]
-
-MOST_CACHED = 50_000
-"""People whose consent is remembered at once."""
-
-
-@dataclass(frozen=True)
-class Consent:
-    """Purposes that a person allows; all refused until granted."""
-
-    analytics: bool = False
-    preferences: bool = False
-    improvement: bool = False
 
 
 class _Options(msgspec.Struct):
@@ -60,12 +45,6 @@ class _Recorded(_Body, kw_only=True):
     consent_id: str
     notice_version: str
     recorded_at: str
-
-
-@dataclass(frozen=True)
-class _Known:
-    consent: Consent | None
-    read_at: float
 
 
 class PrivacyManager:
@@ -101,9 +80,8 @@ class PrivacyManager:
         self._cache_seconds = cache_seconds
         self._outage_seconds = outage_seconds
         self._timeout_seconds = timeout_seconds
-        self._listeners: list[weakref.WeakMethod[Callable[[str], None]]] = []
-        self._pending: dict[str, Consent] = {}
-        self._forget()
+        self._remembered = remembered_of(self.transport.target)
+        self._breaker = CircuitBreaker()
         forking.watch(self)
 
     def record_consent(
@@ -116,12 +94,14 @@ class PrivacyManager:
     ) -> Consent:
         """Record what a person allows from now on; what is not named is refused.
 
-        Without ``analytics`` their events that wait in the spool are deleted.
+        Without ``analytics`` their events that wait in the spool are deleted. Answers of one
+        person reach the server one after the other; one that has to be repeated is not, once
+        another thread has brought a newer one.
 
         Raises:
             ConsentNotRecorded: The server did not confirm it, in its own form and purpose by
-                purpose. What was refused is refused here at once and until it is recorded;
-                what was granted is not granted.
+                purpose, or a newer answer came meanwhile. What was refused is refused here at
+                once and until a newer answer is recorded; what was granted is not granted.
             InvalidInput: The user id breaks its rule, or a purpose is neither True nor False.
         """
         user_id = _checked(user_id)
@@ -129,18 +109,9 @@ class PrivacyManager:
         for purpose, allowed in asdict(consent).items():
             if not isinstance(allowed, bool):
                 raise InvalidInput(purpose, "must be True or False")
-        with self._lock:
-            self._changes += 1
-            self._pending[user_id] = consent
-            self._cache.pop(user_id, None)
-        if not analytics:
-            self._tell_withdrawn(user_id)
+        self._remembered.answer(user_id, consent)
         self._post(user_id, consent)
-        with self._lock:
-            self._changes += 1
-            if self._pending.get(user_id) is consent:
-                del self._pending[user_id]
-                self._remember(user_id, consent)
+        self._remembered.confirm(user_id, consent)
         return consent
 
     def withdraw(self, user_id: str) -> Consent:
@@ -160,7 +131,8 @@ class PrivacyManager:
             InvalidInput: The user id breaks its rule.
         """
         user_id = _checked(user_id)
-        return self._without_pending(user_id, self._read(user_id, self._breaker.insist))
+        consent = self._read(user_id, self._breaker.insist)
+        return self._remembered.without_refused(user_id, consent)
 
     def has_consent(self, user_id: str, purpose: str = "analytics") -> bool:
         """Whether a person allows a purpose; False also when nobody can say."""
@@ -179,14 +151,14 @@ class PrivacyManager:
         if purpose not in get_args(Purpose):
             return False
         user_id = _checked(user_id)
-        known = self._recent(user_id, self._cache_seconds)
+        known = self._remembered.recent(user_id, self._cache_seconds)
         consent = known.consent if known else self._read_or_remember(user_id)
-        allowed = self._without_pending(user_id, consent)
+        allowed = self._remembered.without_refused(user_id, consent)
         return allowed is not None and bool(getattr(allowed, purpose))
 
     def on_withdrawal(self, listener: Callable[[str], None]) -> None:
         """Call a method with the user id whenever ``analytics`` is refused here."""
-        self._listeners.append(weakref.WeakMethod(listener))
+        self._remembered.on_withdrawal(listener)
 
     def close(self) -> None:
         """Close the connections to the server; an embedded server stops."""
@@ -204,28 +176,28 @@ class PrivacyManager:
         self.close()
 
     def before_fork(self) -> None:
-        """Nothing: what is remembered is replaced whole in the child."""
+        """Nothing."""
 
     def after_fork_in_parent(self) -> None:
         """Nothing."""
 
     def after_fork_in_child(self) -> None:
-        """Remember only what must not be forgotten: refusals that are not recorded yet."""
-        self._forget()
-
-    def _forget(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may ask, too
-        self._cache: OrderedDict[str, _Known] = OrderedDict()
-        self._changes = 0
+        """Find out anew whether the server answers."""
         self._breaker = CircuitBreaker()
 
     def _post(self, user_id: str, consent: Consent) -> None:
         body = msgspec.json.encode({"user_id": user_id, **asdict(consent)})
+
+        def attempt() -> Reply:
+            with self._remembered.turn(user_id, consent) as newest:
+                if not newest:
+                    raise ConsentNotRecorded("consent was not recorded: another answer followed")
+                return self._ask(self._timeout_seconds, "POST", CONSENT_PATH, body)
+
         try:
-            reply = retrying.briefly(4 * self._timeout_seconds)(
-                self._ask, self._timeout_seconds, "POST", CONSENT_PATH, body
-            )
-            confirmed = _confirmed(reply)
+            confirmed = _confirmed(retrying.briefly(4 * self._timeout_seconds)(attempt))
+        except ConsentNotRecorded:
+            raise
         except Unreachable as error:
             raise ConsentNotRecorded(f"consent was not recorded: {error}") from None
         except Exception as error:  # noqa: BLE001 - whatever it was, nothing is recorded
@@ -245,7 +217,7 @@ class PrivacyManager:
         try:
             return self._read(user_id, self._breaker.ask)
         except ConsentUnreadable:
-            remembered = self._recent(user_id, self._outage_seconds)
+            remembered = self._remembered.recent(user_id, self._outage_seconds)
             if remembered is None:
                 raise
             return remembered.consent
@@ -254,47 +226,13 @@ class PrivacyManager:
         self, user_id: str, ask: Callable[[Callable[[float], Reply], float], Reply]
     ) -> Consent | None:
         path = consent_of(user_id)
-        with self._lock:
-            changes = self._changes
+        changes = self._remembered.changes
         try:
             reply = ask(lambda seconds: self._ask(seconds, "GET", path), self._timeout_seconds)
             consent = _decoded(reply)
         except Unreachable as error:
             raise ConsentUnreadable(f"consent cannot be read: {error}") from None
-        with self._lock:
-            if changes == self._changes:
-                self._remember(user_id, consent)
-            elif user_id in self._cache:  # recorded while the reply was on its way
-                consent = self._cache[user_id].consent
-        return consent
-
-    def _recent(self, user_id: str, seconds: float) -> _Known | None:
-        with self._lock:
-            known = self._cache.get(user_id)
-        return known if known and time.monotonic() - known.read_at < seconds else None
-
-    def _without_pending(self, user_id: str, consent: Consent | None) -> Consent | None:
-        """Take away what is refused here and perhaps not yet at the server."""
-        pending = self._pending.get(user_id)
-        if consent is None or pending is None:
-            return consent
-        return Consent(
-            consent.analytics and pending.analytics,
-            consent.preferences and pending.preferences,
-            consent.improvement and pending.improvement,
-        )
-
-    def _remember(self, user_id: str, consent: Consent | None) -> None:
-        self._cache[user_id] = _Known(consent, time.monotonic())
-        self._cache.move_to_end(user_id)
-        if len(self._cache) > MOST_CACHED:
-            self._cache.popitem(last=False)
-
-    def _tell_withdrawn(self, user_id: str) -> None:
-        for reference in self._listeners:
-            listener = reference()
-            if listener is not None:
-                listener(user_id)
+        return self._remembered.learn(user_id, consent, changes)
 
 
 def _checked(user_id: str) -> str:

@@ -244,7 +244,7 @@ def test_forked_child_waits_for_no_lock_of_a_thread_that_it_does_not_have(
     sender = collector._sender
     event = make_event()
 
-    with collector._tally._lock, privacy._lock, sender._starting:
+    with collector._tally._lock, privacy._remembered._lock, sender._starting:
         assert in_child(lambda: collector.collect_event(event) and collector.flush(10))
 
     assert len(server.state.events) == 2

@@ -49,5 +49,5 @@ def test_call_that_interrupts_one_that_counts_or_remembers_waits_for_nobody(
 ) -> None:
     server.grant("ana")
 
-    with collector._tally._lock, collector._privacy._lock:
+    with collector._tally._lock, collector._privacy._remembered._lock:
         assert collector.collect_event(make_event()) is True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -18,6 +19,7 @@ from tracking.guard import Guard
 from tracking.sender import Pace, Sender
 from tracking.spool import Spool
 from tracking.validation import prepare
+from tracking.workers import WorkerEnd
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from tracking.schema import Event
 
 DAY_SECONDS = 86_400.0
+_NOT_CLOSED = "The spool was not closed"
 _UNREADABLE = "The spool cannot be read"
 _OUTCOMES: dict[type[Exception], str] = {
     InvalidInput: "invalid",
@@ -93,6 +96,7 @@ class EventCollector:
         self._sender = Sender(self._spool, privacy_manager.transport, self._tally, pace)
         privacy_manager.on_withdrawal(self._drop)
         atexit.register(self.close)
+        self._worker_end = WorkerEnd(partial(self._send_last, close_seconds))
         self._guard.run(self._resume, pace, failed="No event can be collected", otherwise=None)
 
     def collect_event(self, event: Event) -> bool:
@@ -139,11 +143,12 @@ class EventCollector:
         """
         if self._closed:
             return
-        closed = partial(self._guard.quiet, failed="The spool was not closed", otherwise=None)
-        closed(self._sender.finish, self._close_seconds)
+        deadline = time.monotonic() + self._close_seconds
+        self._send_last(self._close_seconds)
         self._closed = True
         atexit.unregister(self.close)
-        closed(self._sender.stop, self._close_seconds)
+        closed = partial(self._guard.quiet, failed=_NOT_CLOSED, otherwise=None)
+        closed(self._sender.stop, max(0.0, deadline - time.monotonic()))
         closed(self._spool.close)
 
     @property
@@ -206,6 +211,12 @@ class EventCollector:
             return False
         self._spool.append(user_id, body)
         return True
+
+    def _send_last(self, timeout_seconds: float) -> None:
+        """Send what can be sent now; what is collected after that is the next process's."""
+        if not self._closed:
+            finish = self._sender.finish
+            self._guard.quiet(finish, timeout_seconds, failed=_NOT_CLOSED, otherwise=None)
 
     def _refused(self) -> list[dict[str, Any]]:
         return [

@@ -18,7 +18,14 @@ from tracking import forking, retrying
 from tracking.breaker import CircuitBreaker
 from tracking.errors import ConsentNotRecorded, ConsentUnreadable, Unreachable
 from tracking.remembered import Consent, remembered_of
-from tracking.transport import CONSENT_PATH, Reply, consent_of, decoded, open_transport
+from tracking.transport import (
+    CONSENT_PATH,
+    Reply,
+    consent_of,
+    decoded,
+    open_transport,
+    says_why,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -260,7 +267,7 @@ def _confirmed(reply: Reply) -> Consent:
 
 def _decoded(reply: Reply) -> Consent | None:
     """Read a reply; whatever is not clearly a consent or its absence is unreadable."""
-    if reply.status == HTTPStatus.NOT_FOUND:
+    if reply.status == HTTPStatus.NOT_FOUND and says_why(reply):
         return None
     if reply.status != HTTPStatus.OK:
         raise ConsentUnreadable(f"consent cannot be read: status {reply.status}")

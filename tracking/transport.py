@@ -188,6 +188,19 @@ def decoded(body: bytes, form: type[_Form]) -> _Form:
         raise Unreachable("the reply has another form") from None
 
 
+class _Said(msgspec.Struct):
+    detail: str
+
+
+def says_why(reply: Reply) -> bool:
+    """Tell the server's own refusal from a page of something in front of it."""
+    try:
+        decoded(reply.body, _Said)
+    except Unreachable:
+        return False
+    return True
+
+
 def authorization(api_key: str | None) -> dict[str, str]:
     """Headers of every request.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from tracking.errors import Unreachable
-from tracking.transport import decoded
+from tracking.transport import decoded, says_why
 
 if TYPE_CHECKING:
     from tracking.transport import Reply
@@ -41,10 +41,6 @@ class _Answer(msgspec.Struct):
 
 class _Refusal(msgspec.Struct):
     detail: Annotated[list[_Rule], msgspec.Meta(min_length=1)]
-
-
-class _Said(msgspec.Struct):
-    detail: str
 
 
 @dataclass(frozen=True)
@@ -110,18 +106,10 @@ def _is_whole(answer: _Answer, size: int) -> bool:
 def _check_whole(reply: Reply) -> None:
     """Tell the server's own refusal of a batch from what stands between it and us."""
     if reply.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        raise BatchRefused("event", "is too large", by_server=_is_of_server(reply))
+        raise BatchRefused("event", "is too large", by_server=says_why(reply))
     if reply.status == HTTPStatus.UNPROCESSABLE_ENTITY:
         try:
             rules = decoded(reply.body, _Refusal).detail
         except Unreachable:
             return
         raise BatchRefused(rules[0].field[:LONGEST_TEXT], rules[0].rule[:LONGEST_TEXT])
-
-
-def _is_of_server(reply: Reply) -> bool:
-    try:
-        decoded(reply.body, _Said)
-    except Unreachable:
-        return False
-    return True

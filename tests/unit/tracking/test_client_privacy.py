@@ -100,6 +100,8 @@ def test_refusal_is_remembered_as_long(server: PlainServer, privacy: PrivacyMana
         Fault(status=500),
         Fault(status=429),
         Fault(status=401),
+        Fault(status=404, body=b"<html>default backend</html>"),
+        Fault(status=404, body=b" "),
         Fault(status=200, body=b"<html>"),
         Fault(status=200, body=b'{"options": {"analytics": "yes"}}'),
         Fault(status=200, body=b'{"options": {"analytics": true}}'),
@@ -135,9 +137,12 @@ def test_remembered_consent_stands_in_for_as_long_as_the_platform_says(
     server.grant("ana")
     privacy = PrivacyManager(cache_seconds=0.1, outage_seconds=0.6)
     assert privacy.has_consent("ana")
+    server.state.consent_faults = [Fault(status=404, body=b"<html>no such host</html>")]
+    time.sleep(0.15)
+    assert privacy.has_consent("ana")
+    assert server.state.consent_reads == 2
     server.stop()
 
-    time.sleep(0.15)
     assert privacy.has_consent("ana")
     assert not privacy.has_consent("bob")
     time.sleep(0.6)

@@ -22,6 +22,7 @@ import msgspec
 from schemas.errors import InvalidInput
 from tracking import forking
 from tracking.errors import Unreachable
+from tracking.patience import bound, patience
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -111,10 +112,14 @@ class HttpTransport:
         try:
             connect = min(timeout_seconds, CONNECT_SECONDS)
             timeout = connect, timeout_seconds, timeout_seconds, timeout_seconds
-            with self._open().stream(
-                method, self._url + path, content=content, timeout=timeout
-            ) as response:
-                body = _body(response, timeout_seconds)
+            with (
+                patience(timeout_seconds) as reading,
+                self._open().stream(
+                    method, self._url + path, content=content, timeout=timeout
+                ) as response,
+            ):
+                reading.renew()
+                body = _body(response)
             return reply(response.status_code, body, response.headers)
         except Unreachable:
             raise
@@ -152,21 +157,20 @@ class HttpTransport:
         with self._lock:
             if self._client is None:
                 hide_identifiers()
-                self._client = httpx.Client(headers=self._headers)
+                self._client = bound(httpx.Client(headers=self._headers))
             return self._client
 
 
-def _body(response: httpx.Response, timeout_seconds: float) -> bytes:
-    """Read a whole reply, within a size and a time.
+def _body(response: httpx.Response) -> bytes:
+    """Read a whole reply, within a size.
 
     Raises:
         Unreachable: It does not end.
     """
-    deadline = time.monotonic() + timeout_seconds
     body = bytearray()
     for piece in response.iter_bytes():
         body += piece
-        if len(body) > MOST_REPLY_BYTES or time.monotonic() > deadline:
+        if len(body) > MOST_REPLY_BYTES:
             raise Unreachable("the reply does not end")
     return bytes(body)
 

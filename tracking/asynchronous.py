@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from tracking import forking
 from tracking.collector import EventCollector
 
 if TYPE_CHECKING:
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 
 
 _Result = TypeVar("_Result")
+_MOST_THREADS = 16
 
 
 class AsyncEventCollector:
     """``EventCollector`` with the same spool, sender and promises, awaited in threads.
 
-    A cancelled ``collect_event`` may have accepted its event.
+    A cancelled ``collect_event`` may have accepted its event. It has threads of its own, so
+    that it waits neither for a ``flush`` nor for what else the host does in its loop's pool.
 
     Args:
         privacy_manager: Who consented to what; also knows the server.
@@ -32,23 +36,36 @@ class AsyncEventCollector:
 
     def __init__(self, privacy_manager: PrivacyManager, **options: Any) -> None:
         self._collector = EventCollector(privacy_manager, **options)
+        self._collecting = _threads()
+        forking.watch(self)
 
     async def collect_event(self, event: Event) -> bool:
         """Accept an event if its person allows it; see ``EventCollector.collect_event``."""
-        return await _in_thread(self._collector.collect_event, event)
+        return await _in_thread(self._collecting, self._collector.collect_event, event)
 
     async def flush(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until nothing accepted waits any more; see ``EventCollector.flush``."""
-        return await _in_thread(self._collector.flush, timeout_seconds)
+        return await _in_thread(None, self._collector.flush, timeout_seconds)
 
     async def close(self) -> None:
         """Send what can be sent now, and leave the rest to the next process."""
-        await _in_thread(self._collector.close)
+        await _in_thread(None, self._collector.close)
+        self._collecting.shutdown(wait=False)
 
     @property
     def counters(self) -> Counters:
         """What became of the events of this process."""
         return self._collector.counters
+
+    def before_fork(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_parent(self) -> None:
+        """Nothing."""
+
+    def after_fork_in_child(self) -> None:
+        """Have threads of one's own."""
+        self._collecting = _threads()
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,11 +79,17 @@ class AsyncEventCollector:
         await self.close()
 
 
-async def _in_thread(call: Callable[..., _Result], *arguments: Any) -> _Result:
-    """Call in a thread of the loop's pool, or here when the pool has ended."""
+def _threads() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(_MOST_THREADS, "smartmatch-collect")
+
+
+async def _in_thread(
+    pool: ThreadPoolExecutor | None, call: Callable[..., _Result], *arguments: Any
+) -> _Result:
+    """Call in a thread of a pool, the loop's if None, or here when the pool has ended."""
     loop = asyncio.get_running_loop()
     try:
-        done = loop.run_in_executor(None, copy_context().run, call, *arguments)
+        done = loop.run_in_executor(pool, copy_context().run, call, *arguments)
     except RuntimeError:
         return call(*arguments)
     return await done

@@ -1,0 +1,72 @@
+"""The collector of event loops, beside what else uses their threads."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.unit.tracking.plain_server import Fault
+from tests.unit.tracking.test_client_processes import in_child
+from tracking.asynchronous import AsyncEventCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.tracking.plain_server import PlainServer
+    from tracking.privacy import PrivacyManager
+    from tracking.schema import MatchProposedEvent
+
+    MakeEvent = Callable[..., MatchProposedEvent]
+
+
+def test_collecting_waits_neither_for_a_flush_nor_for_the_host(
+    server: PlainServer, privacy: PrivacyManager, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    server.grant("ana")
+    server.state.faults = [Fault(status=503)] * 99
+    release = threading.Event()
+
+    async def platform() -> float:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(2))
+        collector = AsyncEventCollector(privacy, spool=tmp_path / "spool.db", close_seconds=0.1)
+        assert await collector.collect_event(make_event())
+        busy = [asyncio.to_thread(release.wait, 5.0), collector.flush(5.0), collector.flush(5.0)]
+        waiting = asyncio.gather(*busy)
+        await asyncio.sleep(0.1)
+        begun = time.monotonic()
+
+        assert await collector.collect_event(make_event())
+
+        took = time.monotonic() - begun
+        release.set()
+        await waiting
+        await collector.close()
+        return took
+
+    assert asyncio.run(platform()) < 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_forked_child_collects_in_threads_of_its_own(
+    server: PlainServer, privacy: PrivacyManager, make_event: MakeEvent, tmp_path: Path
+) -> None:
+    server.grant("ana")
+    collector = AsyncEventCollector(privacy, spool=tmp_path / "spool.db", close_seconds=1.0)
+    event = make_event()
+    assert asyncio.run(collector.collect_event(event))
+
+    assert in_child(
+        lambda: asyncio.run(collector.collect_event(event)) and asyncio.run(collector.flush(10))
+    )
+
+    asyncio.run(collector.close())
+    assert not asyncio.run(collector.collect_event(event))
+    assert len(server.state.events) == 2

@@ -231,8 +231,8 @@ def forgets(found: Membership | None, limits: Limits) -> list[Check]:
             found.auc <= limits.max_membership_auc,
             found.auc,
             limits.max_membership_auc,
-            f"an attacker tells learned-from people from others with AUC {found.auc:.3f}"
-            f" ({limits.max_membership_auc:g} allowed)",
+            "an attacker tells decisions that were learned from from others with AUC"
+            f" {found.auc:.3f} ({limits.max_membership_auc:g} allowed)",
         ),
         Check(
             "memorisation: found",

@@ -4,7 +4,8 @@ A person who can be recognised in a model by its loss has not been forgotten by 
 their rows. The audit fits the same kind of model on halves of the people, and asks how well
 an attacker, who knows a row and its decision, tells those it learned from from the others:
 by the loss alone, and by LiRA's likelihood ratio, which knows how each row behaves in models
-with and without it.
+with and without it. It is asked of single rows; what the sum of a person's rows tells is in
+``docs/adr/0030-the-audit-is-of-decisions.md``.
 
 Of eight models a member has three others with them and four without, which draws the ratio's AUC
 down by up to .05; the figures with that taken out, and with more models, are in

@@ -130,6 +130,9 @@ def test_model_that_remembers_people_is_refused() -> None:
     assert judge(replace(found, membership=at_the_bounds), Limits()).promote
     assert failed(judge(replace(found, membership=no_number), Limits())) == {"memorisation: attack"}
     assert failed(judge(replace(found, membership=None), Limits())) == {"memorisation"}
+    # Of single decisions: it does not say what all of a person's together tell.
+    told = judge(replace(found, membership=known), Limits()).sentence
+    assert "an attacker tells decisions that were learned from from others" in told
 
 
 def test_interval_of_the_gain_counts_people_and_not_rows() -> None:

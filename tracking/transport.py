@@ -9,6 +9,7 @@ import hashlib
 import logging
 import math
 import os
+import re
 import threading
 import time
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ LONGEST_RETRY_AFTER = 600.0
 MOST_REPLY_BYTES = 4 * 1024 * 1024
 """Longest reply, unpacked; the server's own are a hundredth of it."""
 
+_USERINFO = re.compile(r"(?<=://)[^/?#\s]*@")
 _Form = TypeVar("_Form")
 
 
@@ -220,7 +222,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 
 
 def hide_identifiers() -> None:
-    """Keep httpx from logging whose consent was read: it prints each URL at level INFO."""
+    """Keep whose consent was read, and a key in the URL, out of httpx's lines at level INFO."""
     logging.getLogger("httpx").addFilter(_without_identifiers)
 
 
@@ -231,8 +233,10 @@ def _without_identifiers(record: logging.LogRecord) -> bool:
 
 
 def _redacted(argument: Any) -> Any:
-    before, found, _ = str(argument).partition(CONSENT_PATH + "/")
-    return f"{before}{found}..." if found else argument
+    text = str(argument)
+    before, found, _ = _USERINFO.sub("", text).partition(CONSENT_PATH + "/")
+    shown = f"{before}{found}..." if found else before
+    return argument if shown == text else shown
 
 
 def _checked(url: str) -> str:

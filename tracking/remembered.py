@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MOST_CACHED = 50_000
 """People whose consent is remembered at once."""
-_TURNS = 64
+_TURNS = 1_024
 """So many people may answer at once; of each, one answer is on its way at a time."""
 
 

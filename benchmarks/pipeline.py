@@ -22,6 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks import pipeline_steps
 from benchmarks.publishing import Cell, Result, Rows, Size, add_size, bars, publish
 from benchmarks.serving import TICKS
 
@@ -49,7 +50,7 @@ def ours(url: str, events: int) -> dict[str, Any]:
     del partition
     secret = SecretStr(url)
     engine = connect(secret)
-    with lease(engine, PROCESS_EVENTS, 3_600) as held:
+    with lease(engine, PROCESS_EVENTS, 3_600) as held, pipeline_steps.timed() as spent:
         begun, used, served = time.perf_counter(), time.process_time(), server_seconds(engine)
         steps.settle_consents.fn(secret, held)
         partitions = steps.plan.fn(secret, PARTITION, None)
@@ -64,8 +65,10 @@ def ours(url: str, events: int) -> dict[str, Any]:
     assert stored == events
     return {
         "seconds": seconds,
+        "cpu_seconds": cpu,
         "cpu_us": 1e6 * cpu / events,
         "server_cpu_us": 1e6 * served / events,
+        "steps": spent,
         "queries": _query_times(engine),
     }
 
@@ -340,6 +343,7 @@ def result(rows: list[dict[str, Any]], size: Size) -> Result:
         size=size,
         tables=[
             Rows(table),
+            Rows(pipeline_steps.rows(ours), "Share of each step in the process's CPU, percent:"),
             Rows(queries, "Metric queries, no HTTP, milliseconds (p50 / p99):"),
         ],
         draw=bars(

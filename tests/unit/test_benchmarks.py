@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -11,10 +12,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from benchmarks import pipeline_steps
 from benchmarks.publishing import Result, Rows, add_size, bars, markdown, publish, rows_as_markdown
+from expectations import staged_events
 from schemas.settings import CHECKOUT
+from tests.engines import on_sqlite
+from tests.histories import admit, history, process, stage
+from warehouse import batches
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from benchmarks.publishing import Cell, Size
 
 
@@ -92,3 +100,21 @@ def test_every_benchmark_is_in_make_bench_and_asks_for_its_size() -> None:
     targets = recipes.partition("BENCHES := ")[2].partition("\n\n")[0].replace("\\\n", " ").split()
     called = [line.partition(":")[0] for line in recipes.splitlines() if line.startswith("bench-")]
     assert sorted(targets) == sorted(set(called) - {"bench-full"})
+
+
+@on_sqlite
+def test_each_step_of_the_pipeline_is_timed_and_none_twice(engine: Engine) -> None:
+    admit(engine, range(1, 6))
+    stage(engine, history(3, length=4_000, subjects=5, matches=400))
+    plain = batches.commit, staged_events.broken_events
+    begun = time.process_time()
+    with pipeline_steps.timed() as spent:
+        process(engine)
+    used = time.process_time() - begun
+
+    assert (batches.commit, staged_events.broken_events) == plain
+    assert min(spent.values()) > 0
+    assert used / 2 < sum(spent.values()) <= used
+    one = {"engine": "sqlite", "events": 4_000, "days": 1, "cpu_seconds": used, "steps": spent}
+    (row,) = pipeline_steps.rows([one])
+    assert row[pipeline_steps.READ] == pytest.approx(100 * spent[pipeline_steps.READ] / used)

@@ -1,4 +1,4 @@
-"""Numbers that name a person or an account: IBAN, card, NIR, SIREN, SIRET, telephone.
+"""Numbers that name a person or an account: IBAN, RIB, card, NIR, SIREN, SIRET, telephone.
 
 Every function reads the text of a ``normalisation.View`` and yields spans of it. Check
 digits decide wherever there are any; the writing decides elsewhere.
@@ -30,6 +30,18 @@ _IBAN_LENGTHS = range(15, 35)
 _IBAN_UNREGISTERED = listed(
     "AO BF BJ CF CG CI CM CV DZ GA GN GQ GW HN IR KM MA MG ML MZ NE NI SN TD TG"
 )
+
+_RIB_NAMED = (
+    r"\W{1,3}(?i:(?:code|n(?:um[ée]ro|°|o)?)\W{1,2})?"
+    r"(?i:(?:de\s)?(?:guichet|agence|compte)|cl[ée](?:\srib)?)"
+)
+_RIB_GAP = rf"(?:{_RIB_NAMED})?[\s:.,;|/_-]{{0,3}}"
+_RIB = re.compile(
+    r"(?<![A-Za-z0-9])"
+    + _RIB_GAP.join([r"(\d{5})", r"(\d{5})", r"([A-Za-z0-9]{11})", r"(\d\d)"])
+    + r"(?![A-Za-z0-9])"
+)
+_RIB_LETTERS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "12345678912345678923456789")
 
 _NIR = re.compile(
     r"(?<!\d)(?=("
@@ -185,6 +197,18 @@ def _has_form_of_country(number: str) -> bool:
     """Tell whether a compact number is as long, and has letters where, its country says."""
     right = number[:2] + iban.calc_check_digits(number) + number[4:]
     return bool(iban.is_valid(right, check_country=False))
+
+
+def find_ribs(text: str) -> Iterator[Span]:
+    """Find French account numbers in their national form, by their key.
+
+    Bank, branch, account and key, in one piece, apart, or each behind its name. An IBAN holds the
+    same and four characters that follow from it.
+    """
+    for found in _RIB.finditer(text):
+        account = found.group(3).upper().translate(_RIB_LETTERS)
+        if int(found.group(1) + found.group(2) + account + found.group(4)) % 97 == 0:
+            yield Span(found.start(), found.end(), "IBAN")
 
 
 def find_nirs(text: str) -> Iterator[Span]:

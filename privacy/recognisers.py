@@ -36,6 +36,7 @@ from privacy.numbers import (
     find_ibans,
     find_nirs,
     find_phones,
+    find_ribs,
     find_vat_numbers,
 )
 from privacy.patterns import (
@@ -62,6 +63,7 @@ _PATTERNS: dict[str, Callable[[str], Iterator[Span]]] = {
     "handles": find_handles,
     "dates_of_birth": find_dates_of_birth,
     "ibans": find_ibans,
+    "ribs": find_ribs,
     "nirs": find_nirs,
     "accounts": find_accounts_in_runs,
     "vat_numbers": find_vat_numbers,

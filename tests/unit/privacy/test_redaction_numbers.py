@@ -8,6 +8,7 @@ import pytest
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
 from privacy import numbers
+from privacy.redaction import redact
 from privacy.spans import Span, settle
 
 
@@ -83,6 +84,37 @@ def test_one_beyond_the_register_is_found_whole(number: str, said: str) -> None:
     for whole in (number, mistaken)[: 2 if said != "{}" else 1]:
         for written in (whole, " ".join(re.findall(".{1,4}", whole))):
             assert found(numbers.find_ibans, said.format(written)) == [("IBAN", written)]
+
+
+# The example numbers that French banks print on their specimens.
+@pytest.mark.parametrize(
+    "rib",
+    [
+        "30006 00001 12345678901 89",
+        "30006000011234567890189",
+        "20041 01005 0500013M026 06",
+        "20041-01005-0500013m026-06",
+        "30004 guichet 00003 compte 12345678901 clé 43",
+        "30001, code guichet : 00794, n° de compte : 12345678901, clé RIB : 85",
+        "30001 | 00794 | 12345678901 | 85",
+    ],
+)
+def test_an_account_is_found_in_its_national_form(rib: str) -> None:
+    assert found(numbers.find_ribs, f"mon RIB : {rib}, merci") == [("IBAN", rib)]
+    (redacted,) = redact([f"Voici mon RIB : {rib}, merci de faire le virement"])
+    assert redacted.text == "Voici mon RIB : <IBAN>, merci de faire le virement"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "colis 30006 00001 12345678901 88",
+        "lots 30006 et 00001, série 12345678901, page 89",
+        "A30006000011234567890189",
+    ],
+)
+def test_another_number_is_no_account(text: str) -> None:
+    assert found(numbers.find_ribs, text) == []
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sqlalchemy import select
 from schemas.clock import LATE_DAYS, day_number, micros
 from schemas.consents import Options
 from schemas.tables import consents as ledger
-from schemas.tables import erasures, subjects, training_sets
+from schemas.tables import erasures, subjects, training_sets, versions
 from warehouse import api_keys, consents, erasure, lineage, marks, releases, runs
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import open_request
@@ -162,6 +162,9 @@ def _withdraw(  # noqa: PLR0917
     """Repeat a withdrawal that the backup does not know: an entry of its own in the ledger."""
     with writing(engine) as connection:
         held.extend(connection)
+        # One that is being given at the door is witnessed before its commit, and waited for here.
+        entries = select(versions).where(versions.c.name == consents.ENTRIES)
+        connection.execute(entries.with_for_update())
         row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
         options = Options(*(getattr(row, name) and getattr(allowed, name) for name in _PURPOSES))
         if row.erasing or options == Options(*(getattr(row, name) for name in _PURPOSES)):

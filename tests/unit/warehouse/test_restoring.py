@@ -222,6 +222,23 @@ def test_a_withdrawal_since_the_backup_is_repeated_as_an_entry_of_its_own(
     assert consents.verify(engine) == 4
 
 
+def test_a_withdrawal_that_is_being_given_is_not_repeated(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    person = consents.Person("key", (subject_pseudonym(KEY, "b"),))
+    entry = consents.Entry(uuid4(), Options(False, False, False), NOTICE, "test", None, NOW)
+    with ThreadPoolExecutor(1) as flow:
+        with writing(engine) as connection:
+            tombstones.record(connection, keys, person, entry)
+            following = flow.submit(tombstones.catch_up, engine, keys)
+            wait([following], 0.5)
+        assert following.result() == 0
+
+    with reading(engine) as connection:
+        channels = connection.execute(select(ledger.c.channel)).scalars().all()
+    assert "restore" not in channels
+
+
 def test_a_tombstone_whose_deletion_was_killed_is_carried_out_by_whoever_comes_next(
     engine: Engine, keys: Path, people: dict[str, int]
 ) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
+import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from schemas.errors import KeyMissing, NotReady
-from warehouse.keyfile import day_key, make_ring, replace_file
+from warehouse.keyfile import day_key, destroy_day_key, make_ring, replace_file
 from warehouse.whole_writes import append_line
 from warehouse.witness import HEAD, Witness
 
@@ -145,3 +148,66 @@ def test_a_key_that_cannot_be_read_now_is_not_taken_for_a_destroyed_one(
             day_key(tmp_path, 20_700)
 
     assert day_key(tmp_path, 20_700) == key
+
+
+@pytest.fixture
+def waited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, list[bytes]]]:
+    """Each wait for the disk: for a file or a directory, and what named files hold at that time."""
+    waits: list[tuple[str, list[bytes]]] = []
+    fsync = os.fsync
+
+    def note(handle: int) -> None:
+        fsync(handle)
+        kind = "directory" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file"
+        named = sorted(path for path in tmp_path.rglob("[!.]*") if path.is_file())
+        waits.append((kind, [path.read_bytes() for path in named]))
+
+    monkeypatch.setattr("os.fsync", note)
+    return waits
+
+
+def test_a_line_is_waited_for_and_the_name_of_its_file_too(
+    tmp_path: Path, waited: list[tuple[str, list[bytes]]]
+) -> None:
+    append_line(tmp_path / "file", b"one")
+    append_line(tmp_path / "file", b"two")
+
+    assert waited == [
+        ("file", [b"one\n"]),
+        ("directory", [b"one\n"]),
+        ("file", [b"one\ntwo\n"]),
+    ]
+
+
+def test_a_file_that_is_replaced_is_waited_for_before_it_gets_its_name_and_after(
+    tmp_path: Path, waited: list[tuple[str, list[bytes]]]
+) -> None:
+    replace_file(tmp_path / "file", b"one")
+    replace_file(tmp_path / "file", b"two")
+
+    assert waited == [
+        ("file", []),
+        ("directory", [b"one"]),
+        ("file", [b"one"]),
+        ("directory", [b"two"]),
+    ]
+
+
+def test_a_key_is_waited_for_when_it_is_made_and_when_it_is_destroyed(
+    tmp_path: Path, waited: list[tuple[str, list[bytes]]]
+) -> None:
+    key = base64.b64encode(day_key(tmp_path, 20_700, make=True))
+    destroy_day_key(tmp_path, 20_700)
+
+    *made, (kind, (overwritten,)), gone = waited
+    assert made == [("file", []), ("directory", [key])]
+    assert (kind, len(overwritten), gone) == ("file", len(key), ("directory", []))
+    assert overwritten != key
+
+
+def test_lines_that_are_added_at_once_are_all_there(tmp_path: Path) -> None:
+    lines = [f"{number:04}".encode() * 200 for number in range(200)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda line: append_line(tmp_path / "file", line), lines))
+
+    assert sorted((tmp_path / "file").read_bytes().splitlines()) == lines

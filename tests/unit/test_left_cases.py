@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from privacy import traces
+from schemas.errors import LeaseLost
 from tests.erasing import (
     LEAVING,
     STAYING,
@@ -22,11 +23,12 @@ from tests.erasing import (
 )
 from tests.population import RUN
 from warehouse import erasure_requests, proof
-from warehouse.case_file import CaseFile, open_cases, write_case
+from warehouse.case_file import CaseFile, open_cases, read_case, write_case
 from warehouse.consents import NoSuchPerson
 from warehouse.engine import writing
 from warehouse.erasure import read_erasure
 from warehouse.erasure_requests import begin_for, close_left_cases, pending_erasures
+from warehouse.leases import lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -166,3 +168,31 @@ def test_what_a_kill_left_of_a_case_is_closed_with_it(settings: Settings, engine
     assert close_left_cases(engine, settings.keys) == 2
 
     assert list((settings.keys / "erasures").iterdir()) == []
+
+
+def test_a_run_whose_lease_was_taken_over_closes_no_case(
+    settings: Settings, engine: Engine
+) -> None:
+    killed_before_the_commit(settings, engine)
+    with lease(engine, "erase_subject", 60.0) as held:
+        pass
+
+    with lease(engine, "erase_subject", 60.0), pytest.raises(LeaseLost):
+        close_left_cases(engine, settings.keys, held)
+
+    assert len(open_cases(settings.keys)) == 1
+
+
+def test_case_of_who_is_asked_for_again_keeps_every_name_that_they_had(
+    settings: Settings, engine: Engine
+) -> None:
+    names = known_as(settings, LEAVING)
+    requests = set()
+    for known in (names, [*names, b"n" * 32], names):
+        with writing(engine) as connection:
+            requests.add(begin_for(connection, settings.keys, known, RUN))
+
+    (request,) = requests
+    case = read_case(settings.keys, request)
+    assert case is not None
+    assert case.pseudonyms == sorted({*names, b"n" * 32})

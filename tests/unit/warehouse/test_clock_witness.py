@@ -84,6 +84,26 @@ def test_a_night_after_a_persons_word_is_believed(engine: Engine) -> None:
         check_clock(engine, NOW + YEAR + 2 * MICROS_PER_DAY)
 
 
+def test_a_night_on_time_gives_half_a_day_back(engine: Engine) -> None:
+    purged(engine, NOW)
+    purged(engine, NOW + MOST_DAYS * MICROS_PER_DAY)
+    last = NOW + (MOST_DAYS + 1) * MICROS_PER_DAY
+    purged(engine, last)
+
+    night_and_half = (MICROS_PER_DAY * 5 // 4) + MICROS_PER_DAY // 2
+    check_clock(engine, last + night_and_half)
+    with pytest.raises(ClockJumped):
+        check_clock(engine, last + night_and_half + 1)
+
+
+def test_of_the_purges_of_a_day_the_last_counts(engine: Engine) -> None:
+    midnight = NOW // MICROS_PER_DAY * MICROS_PER_DAY
+    purged(engine, midnight)
+    purged(engine, midnight + MICROS_PER_DAY - 1)
+
+    check_clock(engine, midnight + (1 + MOST_DAYS) * MICROS_PER_DAY - 1)
+
+
 def test_what_arrived_by_the_wrong_clock_does_not_vouch_for_it(engine: Engine) -> None:
     purged(engine, NOW)
     subject = answer(engine, "anybody", "analytics", at=NOW + YEAR)

@@ -270,8 +270,12 @@ def test_an_erasure_whose_lease_was_taken_over_deletes_nothing(
     request = begin(engine, pair[0], RUN)
     with lease(engine, "erase_subject", 60.0) as held:
         pass
-    with lease(engine, "erase_subject", 60.0), pytest.raises(LeaseLost):
-        delete_subject(engine, request, held)
+    with lease(engine, "erase_subject", 60.0):
+        with pytest.raises(LeaseLost):
+            delete_subject(engine, request, held)
+        with pytest.raises(LeaseLost):
+            finish_erasure(engine, request, RUN, held)
+    assert read_erasure(engine, request).state == "requested"
 
     assert len(rows(engine, events, subject=pair[0])) == 3
 

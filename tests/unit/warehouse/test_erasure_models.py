@@ -10,7 +10,8 @@ from schemas.events import EventKind
 from schemas.retention import Rule
 from schemas.tables import matches, runs
 from tests.population import RUN, answer, arrive, days_before, erase, event, learn, process
-from warehouse.engine import reading
+from warehouse import lineage, marks
+from warehouse.engine import reading, writing
 from warehouse.retention import begin_evidence
 
 if TYPE_CHECKING:
@@ -82,3 +83,16 @@ def test_without_a_model_that_learned_from_them_no_retrain_is_queued(engine: Eng
 
     assert erase(engine, person).models == []
     assert asked_for(engine) == []
+
+
+def test_where_versions_have_no_books_a_retrain_is_queued_for_whoever_leaves(
+    engine: Engine,
+) -> None:
+    person = answer(engine, "a", "analytics")
+    with writing(engine) as connection:
+        marks.set_unbooked(connection, unbooked=True)
+
+    done = erase(engine, person)
+
+    assert (done.models, done.report["unbooked_versions"]) == ([], lineage.UNBOOKED)
+    assert asked_for(engine) == [("retrain_model", "queued", "after an erasure")]

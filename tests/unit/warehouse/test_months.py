@@ -142,6 +142,28 @@ def test_a_drop_leaves_what_deleting_leaves(engine: Engine, unparted: Engine) ->
     assert reconcile(engine, OLDEST) == reconcile(unparted, OLDEST)
 
 
+def test_a_drop_parts_the_first_and_the_last_day_of_a_month_from_their_partners(
+    engine: Engine, unparted: Engine
+) -> None:
+    make_months(engine, OLDEST - 200, TODAY)
+    month = month_of(OLDEST) - 1
+    days = [first_day(month), first_day(month + 1) - 1]
+    for one in (engine, unparted):
+        admit(one, [1, 2])
+        for match_key, day in enumerate(days, 1):
+            for subject, at in ((1, day), (2, TODAY)):
+                for number, kind in enumerate((EventKind.PROPOSED, EventKind.ACCEPTED)):
+                    row = proposed(match_key, at, subject, kind)
+                    row["event_id"] = bytes([match_key, subject, number, *range(13)])
+                    stage(one, [row])
+        process(one, validate=False)
+
+    assert purge(engine, "matches") == purge(unparted, "matches") == {"matches": 2}
+
+    assert tables(engine) == tables(unparted)
+    assert reconcile(engine, OLDEST) == reconcile(unparted, OLDEST)
+
+
 def test_a_match_moves_with_its_day_to_another_month(engine: Engine, unparted: Engine) -> None:
     make_months(engine, OLDEST, TODAY)
     for one in (engine, unparted):

@@ -36,13 +36,14 @@ from warehouse.consents import LedgerBroken
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, read_erasure
 from warehouse.erasure_requests import begin_for, pending_erasures
-from warehouse.keyfile import make_ring
+from warehouse.keyfile import make_ring, read_ring
 from warehouse.leases import LeaseHeld, lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
 from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
-from warehouse.witness import FILE_NAME, RESTORED, WITHDRAWAL, Witness, WitnessBroken
+from warehouse.seals import Seals
+from warehouse.witness import BOOKS, FILE_NAME, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -219,6 +220,7 @@ def test_a_withdrawal_since_the_backup_is_repeated_as_an_entry_of_its_own(
         last = connection.execute(select(ledger).order_by(ledger.c.seq.desc()).limit(1)).one()
     assert (row.analytics, row.improvement) == (True, False)
     assert (last.channel, last.improvement, last.seq) == ("restore", False, 4)
+    assert last.seal == Seals(read_ring(keys)).of_entry(last.entry_hash)
     assert consents.verify(engine) == 4
 
 
@@ -352,9 +354,9 @@ def test_a_database_that_was_put_back_by_other_means_goes_on_from_now_and_has_sp
 def test_a_catching_up_that_is_killed_anywhere_is_done_anew_with_all_that_belongs_to_it(
     engine: Engine, keys: Path, people: dict[str, int]
 ) -> None:
-    with writing(engine) as connection:
-        marks.set_backup(connection, backup=True)
-    left = 0
+    put = snapshot(engine)
+    erase(engine, keys, "a")
+    left = kills = 0
 
     def count_down(_connection: Connection) -> None:
         nonlocal left
@@ -363,8 +365,12 @@ def test_a_catching_up_that_is_killed_anywhere_is_done_anew_with_all_that_belong
             raise KeyboardInterrupt
 
     sqlalchemy_event.listen(engine, "commit", count_down)
-    kills, done = 0, False
+    done = False
     while not done:
+        left = 0
+        put()
+        with writing(engine) as connection:
+            marks.set_backup(connection, backup=True)
         kills = left = kills + 1
         with suppress(KeyboardInterrupt):
             tombstones.catch_up(engine, keys)
@@ -373,9 +379,12 @@ def test_a_catching_up_that_is_killed_anywhere_is_done_anew_with_all_that_belong
             done = not marks.is_backup(connection)
             assert (marks.sealed_until(connection) > 0) is done
             assert marks.may_be_unbooked(connection) is done
+            assert (marks.followed(connection) == 1) is done
+        tombstones.catch_up(engine, keys)
+        assert rows_of(engine, people["a"]) == 0
+        with reading(engine) as connection:
+            assert connection.execute(select(runs.c.flow)).all() == [("retrain_model",)]
     assert kills > 1
-    with reading(engine) as connection:
-        assert connection.execute(select(runs.c.flow)).all() == [("retrain_model",)]
 
 
 @pytest.mark.parametrize("erased", [False, True])
@@ -412,6 +421,18 @@ def test_a_catching_up_that_is_stopped_past_its_lease_changes_nothing_when_it_wa
     with reading(engine) as connection:
         allowed = connection.execute(select(subjects.c.analytics)).scalars().all()
     assert allowed == [True] * (2 if erased else 3)
+
+
+def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:
+    Witness(keys).append(BOOKS, {"version": "7"}, NOW)
+
+    tombstones.catch_up(engine, keys)
+
+    with reading(engine) as connection:
+        assert marks.may_be_unbooked(connection)
+        assert connection.execute(select(runs.c.flow, runs.c.detail)).all() == [
+            ("retrain_model", "books were lost")
+        ]
 
 
 def _requests(engine: Engine) -> list[tuple[str]]:

@@ -172,9 +172,15 @@ def test_a_match_that_is_cut_in_two_by_age_still_agrees_with_a_recount(engine: E
         ]
     arrive(engine, rows)
     process(engine)
+    old = select(metric_sums).where(metric_sums.c.day < TODAY - 100)
+    old = old.order_by(*metric_sums.primary_key)
+    with reading(engine) as connection:
+        before = connection.execute(old).all()
 
     assert purge(engine, "matches") == 1
 
+    with reading(engine) as connection:
+        assert connection.execute(old).all() == before != []
     assert reconcile(engine, TODAY - 100).matches == 1
 
 

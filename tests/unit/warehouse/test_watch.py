@@ -15,8 +15,10 @@ from tests.serving import client_of
 from warehouse import api_keys
 from warehouse.api_keys import Scope
 from warehouse.engine import connect, reading
+from warehouse.key_rotation import rotate
 from warehouse.keyfile import make_ring
-from warehouse.watch import Watch
+from warehouse.watch import KnownConsents, Watch
+from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -110,3 +112,44 @@ def test_wait_for_a_connection_is_bounded_like_that_for_a_lock(settings: Setting
     engine.dispose()
 
     assert time.monotonic() - begun < 20  # the default is thirty seconds for the wait alone
+
+
+def test_what_was_read_before_a_change_is_not_learned_after_it() -> None:
+    known = KnownConsents()
+    known.forget([b"person"], seen=2)
+
+    known.learn({b"person": 7}, seen=1)
+    assert known.get(b"person") is None
+    known.learn({b"person": 7}, seen=2)
+    assert known.get(b"person") == 7
+
+
+def test_keys_are_used_for_less_than_a_second_after_they_were_read(watch: Watch) -> None:
+    starve(watch)
+    watch._poll()
+
+    assert 0 < watch.api_keys_until - time.monotonic() < 1
+
+
+def test_a_new_key_ring_makes_everything_that_is_known_forgotten(
+    watch: Watch, settings: Settings
+) -> None:
+    starve(watch)
+    watch.consents.learn({b"person": 7}, seen=0)
+    rotate(settings.keys, 1)
+    watch._poll()
+
+    assert watch.consents.get(b"person") is None
+    assert len(watch.ring.pseudonym_keys) == 2
+
+
+def test_everybody_who_was_erased_is_known_whoever_was_erased_before(
+    watch: Watch, settings: Settings
+) -> None:
+    starve(watch)
+    witness = Witness(settings.keys)
+    for number, name in enumerate(("one", "other"), 1):
+        witness.append(TOMBSTONE, {"pseudonyms": [name]}, number)
+        watch._poll()
+
+    assert watch.erased_at == {"one": 1, "other": 2}

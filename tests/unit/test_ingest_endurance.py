@@ -12,16 +12,22 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ingest.access_log import AccessLog
+from schemas.errors import NotReady
+from schemas.events import EventKind
+from tests.histories import admit, make_row
 from tests.serving import allow, client_of, proposed
 from warehouse import watch as watching
 from warehouse.committer import Committer, Ticket
 from warehouse.disk import DiskReserve
+from warehouse.engine import connect, is_postgres, writing
+from warehouse.staging import Arrival, Outcome, Staged
 from warehouse.watch import KnownConsents
 from warehouse.witness import Witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from pydantic import SecretStr
     from sqlalchemy import Engine
 
     from schemas.settings import Settings
@@ -174,3 +180,46 @@ def test_a_log_that_takes_no_line_once_takes_the_next() -> None:
 
     assert '"route":"/kept"' in kept
     assert "/lost" not in kept
+
+
+def arrival(number: int, **given: Any) -> Arrival:
+    row = make_row(EventKind.VIEWED, subject=1, **given) | {"event_id": number.to_bytes(16, "big")}
+    return Arrival(Staged(**row), bytes(16), (b"p" * 32,))
+
+
+def test_events_are_told_in_time_while_somebody_else_writes(
+    engine: Engine, database_url: SecretStr
+) -> None:
+    admit(engine, [1])
+    told = Told()
+    impatient = connect(database_url, busy_timeout_ms=100)
+    committer = writer(impatient, told)
+    with writing(engine) as connection:
+        if is_postgres(engine):
+            connection.exec_driver_sql("LOCK TABLE receipts IN EXCLUSIVE MODE")
+        committer.submit(Ticket(arrivals=[arrival(1)]))
+        told.wait(1)
+    committer.submit(Ticket(arrivals=[arrival(1)]))
+    told.wait(2)
+    committer.close()
+    impatient.dispose()
+
+    refused, stored = told.tickets
+    assert isinstance(refused.error, NotReady)
+    assert (stored.error, stored.outcomes) == (None, [Outcome.STORED])
+
+
+def test_an_event_that_cannot_be_stored_takes_no_other_with_it(engine: Engine) -> None:
+    admit(engine, [1])
+    told = Told()
+    committer = writer(engine, told)
+    committer.submit(Ticket(work=lambda _connection: time.sleep(0.5)))
+    time.sleep(0.2)
+    tickets = [Ticket(arrivals=[arrival(n, match_key=n or 1 << 70)]) for n in range(3)]
+    committer.submit(*tickets)
+    told.wait(4)
+    committer.close()
+
+    bad, *good = tickets
+    assert isinstance(bad.error, NotReady)
+    assert [(one.error, one.outcomes) for one in good] == [(None, [Outcome.STORED])] * 2

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from contextlib import ExitStack
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ingest.service import Service
 from schemas.errors import NotReady
+from schemas.tables import versions
 from tests.serving import client_of
-from warehouse import api_keys
+from warehouse import api_keys, consents, withdrawals
 from warehouse.api_keys import Scope
-from warehouse.engine import connect, reading
+from warehouse.engine import add_to, connect, reading, writing
 from warehouse.key_rotation import rotate
 from warehouse.keyfile import make_ring
 from warehouse.watch import KnownConsents, Watch
@@ -125,7 +126,7 @@ def test_what_was_read_before_a_change_is_not_learned_after_it() -> None:
 
 
 def test_keys_are_used_for_less_than_a_second_after_they_were_read(watch: Watch) -> None:
-    starve(watch)
+    watch.close()
     watch._poll()
 
     assert 0 < watch.api_keys_until - time.monotonic() < 1
@@ -134,7 +135,7 @@ def test_keys_are_used_for_less_than_a_second_after_they_were_read(watch: Watch)
 def test_a_new_key_ring_makes_everything_that_is_known_forgotten(
     watch: Watch, settings: Settings
 ) -> None:
-    starve(watch)
+    watch.close()
     watch.consents.learn({b"person": 7}, seen=0)
     rotate(settings.keys, 1)
     watch._poll()
@@ -146,10 +147,39 @@ def test_a_new_key_ring_makes_everything_that_is_known_forgotten(
 def test_everybody_who_was_erased_is_known_whoever_was_erased_before(
     watch: Watch, settings: Settings
 ) -> None:
-    starve(watch)
+    watch.close()
     witness = Witness(settings.keys)
     for number, name in enumerate(("one", "other"), 1):
         witness.append(TOMBSTONE, {"pseudonyms": [name]}, number)
         watch._poll()
 
     assert watch.erased_at == {"one": 1, "other": 2}
+
+
+def test_a_withdrawal_is_counted_when_what_it_made_untrue_is_forgotten(
+    watch: Watch, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.close()
+    with writing(engine) as connection:
+        rows = [{"name": name, "value": 1} for name in (consents.CHANGES, withdrawals.COUNT)]
+        connection.execute(add_to(connection, versions, ["name"]), rows)
+    forget, counted = watch.consents.forget, list[int]()
+
+    def note(*arguments: Any) -> None:
+        counted.append(watch.withdrawals)
+        forget(*arguments)
+
+    monkeypatch.setattr(watch.consents, "forget", note)
+    watch._poll()
+
+    assert (counted, watch.withdrawals) == ([0], 1)
+
+
+def test_a_server_that_could_not_read_for_three_seconds_says_so(watch: Watch) -> None:
+    watch.close()
+    watch._poll()
+    assert watch.sees
+
+    watch._seen_at -= 3.1
+
+    assert not watch.sees

@@ -19,6 +19,8 @@ from console import say
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_NO_SERVER = "ephemeral Prefect API server"
+"""Prefect's words for it, in an error that has no class of its own."""
 _NUMBER = re.compile(r"^\S+ (?=is not in the range)")
 _EXTRA = re.compile(r"(unexpected extra arguments?) .*", re.DOTALL)
 
@@ -44,6 +46,11 @@ class Guarded(click.Group):
             say(f"smartmatch: {error}")
             again = isinstance(error, NotReady | LeaseHeld)
             sys.exit(EXIT_TRY_AGAIN if again else EXIT_FAILED)
+        except RuntimeError as error:
+            if _NO_SERVER not in str(error):
+                raise
+            say("smartmatch: Prefect's server did not start; what it says is above")
+            sys.exit(EXIT_TRY_AGAIN)
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import main
+from commands.shared import EXIT_TRY_AGAIN
 
 TYPED = "camille@example.org"
 
@@ -55,3 +56,27 @@ def test_what_is_no_number_lies_in_no_range(command: str) -> None:
 
 def test_near_name_of_a_command_is_offered() -> None:
     assert "Did you mean 'retrain'?" in CliRunner().invoke(main, ["retrian"]).output
+
+
+def test_a_server_of_prefect_that_does_not_start_is_one_line_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("Timed out while attempting to connect to ephemeral Prefect API server.")
+
+    monkeypatch.setattr(main.commands["audit"], "callback", fail)
+    done = CliRunner().invoke(main, ["audit"])
+
+    assert done.exit_code == EXIT_TRY_AGAIN
+    assert done.output.splitlines() == [
+        "smartmatch: Prefect's server did not start; what it says is above"
+    ]
+
+
+def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: object) -> None:
+        raise RuntimeError("dictionary changed size during iteration")
+
+    monkeypatch.setattr(main.commands["audit"], "callback", fail)
+
+    assert isinstance(CliRunner().invoke(main, ["audit"]).exception, RuntimeError)

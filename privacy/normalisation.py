@@ -1,5 +1,6 @@
 """One spelling for what people and machines write in many: full width, zero width, odd spaces."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -11,6 +12,13 @@ _ALIKE = {
     **dict.fromkeys("\u00b7\u2022\u2219\u22c5\u3002\u30fb", "."),
     **dict.fromkeys("\u2028\u2029\u0085\u000b\u000c", "\n"),
 }
+
+_PASSED_OVER = re.compile(
+    rf"(?P<placeholder>{PLACEHOLDER.pattern})"
+    r"|</?(?i:b|big|code|em|font|i|ins|mark|s|small|span|strong|sub|sup|tt|u|wbr)\s{0,9}/?>"
+    r"|<!--\s{0,9}-->"
+)
+"""Placeholders, and markup inside lines that says nothing: a tag with attributes may hold data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +48,16 @@ def view(text: str) -> View:
     Compatibility forms are folded cluster by cluster (a letter with its accents), so that
     every offset can be carried back. Digits of other scripts become ASCII digits, and marks
     that are part of no letter (strokes, underlines, variation selectors) are left out.
-    Placeholders pass unchanged.
+    Placeholders pass unchanged; tags that only set off letters (``<b>``) are left out as well.
     """
     spelling = _Spelling()
     kept: list[tuple[int, int]] = []
     position = 0
-    for found in PLACEHOLDER.finditer(text):
+    for found in _PASSED_OVER.finditer(text):
         spelling.add(text, position, found.start())
-        kept.append((len(spelling.letters), len(spelling.letters) + len(found.group())))
-        spelling.add_unchanged(text, found.start(), found.end())
+        if found["placeholder"]:
+            kept.append((len(spelling.letters), len(spelling.letters) + len(found.group())))
+            spelling.add_unchanged(text, found.start(), found.end())
         position = found.end()
     spelling.add(text, position, len(text))
     return View(

@@ -305,3 +305,28 @@ def test_a_dropped_line_redacted_again_stays_what_it_is() -> None:
     line = "<DROPPED language=en length=40>"
 
     assert list(redact_lines([line])) == [line]
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        (
+            "Je suis <b>Mar</b>ie Du<i>pont</i>, je cherche un stage",
+            "Je suis <b><PERSON></i>, je cherche un stage",
+        ),
+        ("Mon mail est marie<span>@</span>exemple.fr merci", "Mon mail est <EMAIL> merci"),
+        (
+            "Rappelez-moi au 06 <b>39</b> 98<!-- --> 11 22 ce soir",
+            "Rappelez-moi au <PHONE> ce soir",
+        ),
+        ("Le poste est <b>loin</b>, le trajet trop long", None),
+        (
+            'Écrivez <font color="x@exemple.fr">ici</font> demain',
+            'Écrivez <font color="<EMAIL>">ici</font> demain',
+        ),
+    ],
+)
+def test_markup_inside_a_line_hides_nothing(text: str, redacted: str | None) -> None:
+    (found,) = redact([text])
+
+    assert found.text == (redacted or text)

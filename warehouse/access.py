@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import select
 
-from schemas.clock import moment
+from schemas.clock import iso_day, moment
 from schemas.data_map import STORES, TABLES, Personal
 from schemas.tables import (
     consents,
@@ -222,6 +222,8 @@ class _Maker:
             return hmac.digest(self._key, f"{name} {value}".encode(), hashlib.sha256)[:8].hex()
         if name.endswith("_at"):
             return moment(value).isoformat()
+        if name == "day":
+            return iso_day(value)
         if name in _JSON:
             return _decoded(value)
         return value.hex() if isinstance(value, bytes) else value

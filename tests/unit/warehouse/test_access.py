@@ -108,6 +108,7 @@ def test_it_says_what_is_held_why_and_how_long(engine: Engine, person: int, tmp_
     assert len(found["consent_history"]) == 1
     assert [row["kind"] for row in found["events"]["kept"]] == ["match_proposed", "match_accepted"]
     assert found["matches"][0]["accepted"] is True
+    assert found["matches"][0]["day"] == found["matches"][0]["proposed_at"][:10]
     held = found["about"]["held"]
     assert set(held) == {
         name

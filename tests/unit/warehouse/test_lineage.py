@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, text, update
 
-from schemas.clock import moment
+from schemas.clock import MICROS_PER_DAY, day_number, moment
 from schemas.errors import AnotherRegistry, ConsentRequired, LeaseLost, NotRegistered
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import runs, subjects
 from tests.engines import on_postgresql
 from tests.population import RUN, answer, arrive, days_before, erase, event, learn, process
-from warehouse import shadow_prices
+from warehouse import marks, shadow_prices
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
@@ -32,6 +32,7 @@ from warehouse.lineage import (
 from warehouse.training import (
     TrainingSet,
     condemn,
+    expect_version,
     note_disposal,
     publish_weights,
     read_training,
@@ -292,3 +293,32 @@ def test_a_registry_that_begins_anew_beside_old_books_is_said(
 
     with pytest.raises(AnotherRegistry, match="version 2 is in the books already"):
         learn(engine, "2")
+
+
+def test_the_first_day_that_a_version_read_is_its_own_from_its_first_moment(
+    engine: Engine,
+) -> None:
+    first = day_number(RUN) - 3
+    known = {
+        at: answer(engine, str(at), "analytics", "improvement", at=days_before(9))
+        for at in (first * MICROS_PER_DAY - 1, first * MICROS_PER_DAY)
+    }
+    for number, (at, subject) in enumerate(known.items()):
+        arrive(engine, [event(EventKind.PROPOSED, subject, number, occurred_at=at)])
+    process(engine)
+    read = read_training(engine, since_day=first, as_of=RUN)
+
+    book(engine, "2", read)
+
+    assert read.frame["subject"].tolist() == list(known.values())[1:]
+    assert [taught(engine, subject) for subject in known.values()] == [[], ["2"]]
+
+
+def test_a_version_that_is_about_to_be_registered_is_known_to_have_no_books(
+    engine: Engine,
+) -> None:
+    with lease(engine, "retrain_model", 60.0) as held:
+        expect_version(engine, held)
+
+    with reading(engine) as connection:
+        assert marks.may_be_unbooked(connection)

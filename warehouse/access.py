@@ -64,7 +64,10 @@ SOURCE = "what the platform sent about the person's own matches, and the person'
 LOGIC = (
     "A match is scored by a sum: each constraint's satisfaction, from 0 to 1, times the weight that"
     " was learned for it from the decisions of those who allow it. The weights are the same for"
-    " everybody. A proposal's contributions are its own satisfactions times these weights."
+    " everybody. A proposal's contributions are its own satisfactions times these weights. Where"
+    " the platform ranks by the model itself, the score also depends on the other options of the"
+    " person and of the partner and, of who allows preferences, on the share of earlier proposals"
+    " that they accepted; a weight is then what its constraint adds, all else being equal."
 )
 
 

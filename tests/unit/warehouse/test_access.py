@@ -141,6 +141,8 @@ def test_it_tells_the_logic_of_the_scores_and_who_learned_from_them(
     assert proposal["by_constraint"] == {"skills": 0.2, "hours": -0.2}
     assert proposal["match_key"] == found["matches"][0]["match_key"]
     assert found["scores"]["version"] == "3"
+    # The model knows more than the weights, a person's own history too (matching/features.py).
+    assert "share of earlier proposals that they accepted" in found["scores"]["logic"]
 
 
 def test_nothing_of_the_other_party_or_of_inner_numbers_is_in_it(

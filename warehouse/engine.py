@@ -36,6 +36,11 @@ _SNAPSHOT = re.compile(r"[0-9A-F-]{1,64}")
 SCHEMA_LOCK = 0x5341_4D32
 """PostgreSQL's advisory lock of who changes the schema."""
 
+_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
+_KNOWN_URLS = "must be a URL such as sqlite:///PATH or postgresql+psycopg://..."
+_FORBIDDEN = "42501"
+"""PostgreSQL's code where a role lacks a privilege."""
+
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -57,7 +62,7 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
     try:
         return _connect(url, busy_timeout_ms)
     except ArgumentError:
-        raise InvalidInput("database_url", "must be a URL of SQLite or PostgreSQL") from None
+        raise InvalidInput("database_url", _KNOWN_URLS) from None
     except OSError as error:
         reason = f"the database's directory cannot be made ({type(error).__name__})"
         raise NotReady(reason) from None
@@ -65,6 +70,8 @@ def connect(url: SecretStr, *, busy_timeout_ms: int = BUSY_TIMEOUT_MS) -> Engine
 
 def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
     parsed = make_url(url.get_secret_value())
+    if parsed.drivername not in _DRIVERS:
+        raise InvalidInput("database_url", _KNOWN_URLS)
     # Who waits for a connection waits no longer than who waits for a lock or a slow statement.
     pool: dict[str, Any] = {"hide_parameters": True, "pool_timeout": 4 * busy_timeout_ms / 1_000}
     if parsed.get_backend_name() == "sqlite":
@@ -178,7 +185,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise what a driver says about a database that does not answer as ``NotReady``."""
+    """Raise what a driver says of a database that does not answer, or forbids, as ``NotReady``."""
     try:
         yield
     except PoolExhausted:
@@ -186,6 +193,11 @@ def translated() -> Iterator[None]:
     except (OperationalError, DBAPIError) as error:
         if isinstance(error, OperationalError) or error.connection_invalidated:
             raise NotReady(f"the database did not answer ({type(error.orig).__name__})") from None
+        if getattr(error.orig, "sqlstate", None) == _FORBIDDEN:
+            reason = (
+                "the database's role lacks a privilege: it has to own the tables and their schema"
+            )
+            raise NotReady(reason) from None
         raise
 
 

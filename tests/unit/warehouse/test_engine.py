@@ -9,9 +9,10 @@ from pydantic import SecretStr
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
-from schemas.errors import UnsafeEngine
+from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from tests.engines import on_postgresql
 from warehouse.engine import check_durable, connect, create_tables, reading, writing
+from warehouse.migrations import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,3 +79,28 @@ def test_a_database_that_cannot_store_every_name_is_refused(other_encoding: Secr
         with pytest.raises(UnsafeEngine, match="UTF8"):
             refused(engine)
     engine.dispose()
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg", "mysql+pymysql", "nothing"])
+def test_a_url_of_another_driver_is_refused_without_being_told(scheme: str) -> None:
+    with pytest.raises(InvalidInput, match=r"postgresql\+psycopg://") as refused:
+        connect(SecretStr(f"{scheme}://somebody:secret@localhost/events"))
+    assert "secret" not in str(refused.value)
+
+
+def test_a_role_that_may_make_no_tables_is_told_so(postgres: str) -> None:
+    """As is every role that does not own its database, since PostgreSQL 15."""
+    admin = create_engine(postgres, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.exec_driver_sql("CREATE ROLE guest LOGIN")
+        connection.exec_driver_sql("CREATE DATABASE lent")
+    url = make_url(postgres).set(database="lent", username="guest")
+    engine = connect(SecretStr(url.render_as_string(hide_password=False)))
+    for make in (create_tables, upgrade):
+        with pytest.raises(NotReady, match="privilege"):
+            make(engine)
+    engine.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql("DROP DATABASE lent WITH (FORCE)")
+        connection.exec_driver_sql("DROP ROLE guest")
+    admin.dispose()

@@ -14,7 +14,9 @@ from schemas.errors import LeaseLost
 from schemas.tables import runs
 from tests.histories import TODAY
 from tests.population import RUN
-from warehouse.drift_days import SETTLED_DAYS, Measured, drift, keep
+from tests.population import answer as answered
+from warehouse import marks
+from warehouse.drift_days import SETTLED_DAYS, Measured, drift, forget, keep
 from warehouse.engine import reading, writing
 from warehouse.leases import Lease, lease
 from warehouse.runs import answer, queue
@@ -133,3 +135,19 @@ def test_a_run_answers_what_was_asked_before_it_began(engine: Engine) -> None:
         "http": "running",
     }
     assert queue(engine, "retrain_model", RUN, "before")
+
+
+def test_while_versions_have_no_books_whoever_leaves_takes_every_comparison_along(
+    engine: Engine,
+) -> None:
+    person = answered(engine, "a", "analytics")
+    put(engine, score(4, 0.1), score(3, 0.2), since=4)
+    with writing(engine) as connection:
+        forget(connection, person, [])
+    assert len(told(engine)) == 2
+
+    with writing(engine) as connection:
+        marks.set_unbooked(connection, unbooked=True)
+        forget(connection, person, [])
+
+    assert told(engine) == {}

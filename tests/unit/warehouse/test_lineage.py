@@ -212,6 +212,18 @@ def test_names_follow_what_was_published(engine: Engine, people: dict[str, int])
     assert aliases(engine) == {"champion": "2", "previous": "1"}
 
 
+def test_a_refused_version_that_came_into_use_all_the_same_is_no_challenger(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    publish_weights(engine, "1", "{}", at=RUN)
+    book(engine, "2", read_training(engine, since_day=0, as_of=RUN), outcome="refused")
+    assert aliases(engine) == {"champion": "1", "challenger": "2"}
+
+    publish_weights(engine, "2", "{}", at=RUN)
+
+    assert aliases(engine) == {"champion": "2", "previous": "1"}
+
+
 def test_nothing_is_said_of_a_version_that_learned_from_nobody(engine: Engine) -> None:
     with pytest.raises(NotRegistered):
         standing(engine, "1")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sqlalchemy import select
+
 from schemas.clock import MICROS_PER_DAY
+from schemas.tables import tallies as counted
 from tests.histories import NOW, TODAY, make_row, stage
 from tests.population import answer
 from tests.population import process as fold
@@ -34,6 +37,19 @@ def test_people_are_counted_by_what_they_allow_now(engine: Engine) -> None:
     assert count(engine) == {"analytics": 2, "improvement": 1, "preferences": 0}
     with reading(engine) as connection:
         assert tallies.newest(connection, tallies.PEOPLE) == (TODAY, {"": 3})
+
+
+def test_of_the_counts_of_people_the_last_alone_is_kept(engine: Engine) -> None:
+    answer(engine, "a", "analytics", at=NOW - MICROS_PER_DAY)
+    for at in (NOW - MICROS_PER_DAY, NOW):
+        count(engine, at)
+
+    with reading(engine) as connection:
+        kept = connection.execute(select(counted.c.day, counted.c.figure)).all()
+    assert {tuple(row) for row in kept} == {
+        (TODAY, tallies.PEOPLE),
+        (TODAY, tallies.CONSENTING),
+    }
 
 
 def test_a_purpose_taken_back_counts_on_its_day_and_a_refusal_from_the_start_does_not(

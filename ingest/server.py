@@ -30,6 +30,8 @@ _BACKLOG = 2_048
 _RECEIVE_BYTES = 1 << 15
 """The kernel keeps about twice as much of what a client sends before it is read."""
 _OWN_FILES = 128
+_ACCEPTED_TOGETHER = 16
+"""Connections that are accepted between two looks of the loop."""
 _SETTLED_SECONDS = 0.5
 _logger = logging.getLogger("smartmatch")
 
@@ -64,7 +66,7 @@ def serve(settings: Settings) -> None:
     # The writer's thread waits for the interpreter after each statement; five milliseconds, the
     # default, would be most of a commit.
     sys.setswitchinterval(0.0005)
-    _Server(config, settings, door).run(sockets=[listener])
+    _Server(config, settings, door).run(sockets=_together(listener))
 
 
 async def _load(door: Door) -> None:
@@ -101,6 +103,14 @@ def _listen(settings: Settings) -> socket.socket:
         raise NotReady(f"the address cannot be listened on ({error.strerror})") from None
     listener.listen(_BACKLOG)
     return listener
+
+
+def _together(listener: socket.socket) -> list[socket.socket]:
+    """Return a socket several times over, because libuv accepts one connection of each at a time.
+
+    Who connects after many would otherwise wait for as many turns of theirs.
+    """
+    return [listener, *(listener.dup() for _ in range(_ACCEPTED_TOGETHER - 1))]
 
 
 def _most_connections() -> int:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, update
+from sqlalchemy import case, select, update
 
 from schemas.errors import LeaseLost, SmartMatchError
 from schemas.tables import leases
@@ -81,10 +81,13 @@ class Lease:
         Raises:
             LeaseLost: The fence is no longer ours.
         """
+        ends_at = _now_us() + _microseconds(self.seconds)
         extended = connection.execute(
             update(leases)
             .where(leases.c.name == self.name, leases.c.fence == self.fence)
-            .values(expires_at=_now_us() + _microseconds(self.seconds))
+            # One that was given back stays free: a worker that its flow did not wait for may commit
+            # what it began, and then holds nobody up.
+            .values(expires_at=case((leases.c.expires_at > 0, ends_at), else_=0))
         )
         if extended.rowcount == 0:
             raise LeaseLost(f"another run of {self.name} has taken over")

@@ -162,3 +162,15 @@ def test_a_flow_does_not_begin_on_another_schema(engine: Engine) -> None:
 
     with pytest.raises(NotReady, match="smartmatch db upgrade"), lease(engine, "flow", 60):
         pass
+
+
+def test_a_lease_that_was_given_back_is_free_whoever_still_commits(engine: Engine) -> None:
+    """A worker of Dask goes on with its partition when its flow has failed on another one."""
+    with lease(engine, "flow", 60) as failed:
+        pass
+    with writing(engine) as connection:
+        failed.check(connection)
+        failed.extend(connection)
+
+    with lease(engine, "flow", 60) as following:
+        assert following.fence == failed.fence + 1

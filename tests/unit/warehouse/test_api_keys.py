@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,10 +11,12 @@ from sqlalchemy import select
 
 from schemas.errors import InvalidInput
 from schemas.tables import api_keys as table
-from warehouse import api_keys
+from schemas.tables import versions
+from warehouse import api_keys, consents
 from warehouse.api_keys import NoSuchKey, Scope
-from warehouse.engine import reading
+from warehouse.engine import add_to, reading, writing
 from warehouse.keyfile import make_ring
+from warehouse.witness import Witness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -102,3 +105,20 @@ def test_key_without_a_name_or_a_scope_is_refused(
 ) -> None:
     with pytest.raises(InvalidInput):
         api_keys.create(engine, directory, name, scopes, NOW)
+
+
+def test_a_key_is_witnessed_when_nobody_else_can_be_witnessing(
+    engine: Engine, directory: Path
+) -> None:
+    """Else marks would be committed in another order than the witness has them."""
+    with ThreadPoolExecutor(1) as elsewhere:
+        with writing(engine) as connection:
+            # As an answer to the notice begins.
+            row = {"name": consents.CHANGES, "value": 1}
+            connection.execute(add_to(connection, versions, ["name"]), [row])
+            made = elsewhere.submit(api_keys.create, engine, directory, "shop", {Scope.INGEST}, NOW)
+            assert not wait([made], 0.5).done
+            assert list(Witness(directory).entries()) == []
+        _, key = made.result()
+
+    assert opens(engine, key)

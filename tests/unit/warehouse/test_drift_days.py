@@ -11,9 +11,10 @@ from sqlalchemy import select
 from matching.watching import WATCHED_DAYS
 from schemas.clock import iso_day
 from schemas.errors import LeaseLost
+from schemas.events import EventKind
 from schemas.tables import runs
 from tests.histories import TODAY
-from tests.population import RUN
+from tests.population import RUN, arrive, days_before, event, process
 from tests.population import answer as answered
 from warehouse import marks
 from warehouse.drift_days import SETTLED_DAYS, Measured, drift, forget, keep
@@ -149,5 +150,20 @@ def test_while_versions_have_no_books_whoever_leaves_takes_every_comparison_alon
     with writing(engine) as connection:
         marks.set_unbooked(connection, unbooked=True)
         forget(connection, person, [])
+
+    assert told(engine) == {}
+
+
+def test_whoever_takes_improvement_back_takes_the_comparisons_of_their_days_along(
+    engine: Engine,
+) -> None:
+    person = answered(engine, "a", "analytics", "improvement")
+    arrive(engine, [event(EventKind.PROPOSED, person, 1, occurred_at=days_before(3))])
+    process(engine)
+    put(engine, score(3, 0.2), since=4)
+    answered(engine, "a", "improvement")
+    assert len(told(engine)) == 1
+
+    answered(engine, "a", "analytics")
 
     assert told(engine) == {}

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 TARGET_SECONDS = 0.008
 """What a chunk's transaction may take on SQLite."""
 
-RESTS = 2.0
-"""How many times as long the lock then stays free: of a writer's asks two in three find it so."""
+RESTS, RESTS_BESIDE = 2.0, 120.0
+"""How many times as long the lock then stays free: where nobody else writes, and beside somebody,
+of whose asks not one in a hundred may find it taken."""
 
-LONGEST_REST_SECONDS = 0.5
+LONGEST_REST_SECONDS = 1.0
 FEWEST_ROWS = 100
 """Fewer would cost as much: what a transaction costs whatever it deletes."""
 
@@ -38,8 +39,8 @@ class Pace:
     careful: bool
     rest_seconds: float = BRIEF_SECONDS
 
-    def after(self, seconds: float) -> Pace:
-        """Return the pace after a chunk that held the lock for so long.
+    def after(self, seconds: float, *, beside: bool = False) -> Pace:
+        """Return the pace after a chunk that held the lock for so long, beside somebody or alone.
 
         A chunk is at most halved or doubled at once: one that waited for the disk tells little.
         """
@@ -47,7 +48,7 @@ class Pace:
             return self
         fitting = int(self.rows * TARGET_SECONDS / max(seconds, 1e-6))
         rows = max(self.rows // 2, min(fitting, self.rows * 2), min(FEWEST_ROWS, self.most))
-        rest = min(RESTS * seconds, LONGEST_REST_SECONDS)
+        rest = min((RESTS_BESIDE if beside else RESTS) * seconds, LONGEST_REST_SECONDS)
         return Pace(min(rows, self.most), self.most, self.careful, rest)
 
 

@@ -69,12 +69,14 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     """
     total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
     pace = first_pace(CHUNK_ROWS, careful=not is_postgres(engine))
+    seen: int | None = None
     while True:
-        deleted, seconds = _delete_chunk(engine, rule, lease, run, pace.rows)
+        deleted, seconds, version = _delete_chunk(engine, rule, lease, run, pace.rows)
         total += deleted
         if not deleted:
             return total
-        pace = pace.after(seconds)
+        pace = pace.after(seconds, beside=seen not in {None, version})
+        seen = version
         time.sleep(pace.rest_seconds)
 
 
@@ -118,16 +120,24 @@ def _drop_month(  # noqa: PLR0917
 
 def _delete_chunk(
     engine: Engine, rule: Rule, lease: Lease, run: str, rows: int
-) -> tuple[int, float]:
-    """Delete some rows; return how many went, and for how many seconds others may have waited."""
+) -> tuple[int, float, int]:
+    """Delete some rows.
+
+    Returns:
+        How many went, for how many seconds others may have waited, and a number that is another
+        when somebody else has written on SQLite since the last chunk.
+    """
     with writing(engine) as connection:
         begun = time.perf_counter()
+        version = 0
+        if not is_postgres(connection):
+            version = int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
         lease.check(connection)
         deleted = _delete_oldest(connection, rule, rows)
         if deleted:
             _add_evidence(connection, run, rule.data_class, deleted)
         lease.extend(connection)
-    return deleted, time.perf_counter() - begun
+    return deleted, time.perf_counter() - begun, version
 
 
 def _add_evidence(connection: Connection, run: str, data_class: str, deleted: int) -> None:

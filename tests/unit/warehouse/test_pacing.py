@@ -22,6 +22,7 @@ def test_lock_is_free_for_longer_than_it_is_held() -> None:
     pace = first_pace(1_000, careful=True)
     for seconds in (1e-4, TARGET_SECONDS, 0.05):
         assert pace.after(seconds).rest_seconds == pytest.approx(2 * seconds)
+    assert pace.after(TARGET_SECONDS, beside=True).rest_seconds > 99 * TARGET_SECONDS
     assert pace.after(60.0).rest_seconds == LONGEST_REST_SECONDS
 
 

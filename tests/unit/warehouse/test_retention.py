@@ -287,6 +287,32 @@ def test_a_purge_keeps_its_lease_as_long_as_it_deletes(
             raise AssertionError
 
 
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a writer"])
+def test_a_purge_leaves_the_lock_to_a_writer_nearly_always(
+    sqlite: Engine, monkeypatch: pytest.MonkeyPatch, *, beside: bool
+) -> None:
+    one = answer(sqlite, "one", "analytics")
+    other = connect(SecretStr(str(sqlite.url)))
+    arrive(
+        sqlite, [event(EventKind.VIEWED, one, n, occurred_at=days_before(150)) for n in range(400)]
+    )
+    process(sqlite)
+    rests: list[float] = []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        if beside:
+            answer(other, "other")
+
+    monkeypatch.setattr("warehouse.retention.time.sleep", rest)
+    monkeypatch.setattr(retention, "CHUNK_ROWS", 100)
+    assert purge(sqlite, "events") == 400
+    other.dispose()
+
+    assert len(rests) == 4
+    assert (min(rests[1:]) > 20 * rests[0]) == beside
+
+
 def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:
     subject = answer(engine, "anybody", "analytics")
     arrive(engine, [proposed(subject, 1, TODAY - 150)])

@@ -27,6 +27,12 @@ _ROOM_BYTES = 4 << 30
 database_files.listen()
 
 
+def pytest_configure() -> None:
+    """Keep the files of tests in memory where there is room: a test would wait for the disk."""
+    if directory := _in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", directory)
+
+
 @pytest.fixture(autouse=True)
 def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Keep the tests from what the machine is set to, and from its home."""

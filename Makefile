@@ -26,7 +26,7 @@ demo: $(READY)  ## Run the whole loop; DATA=decisions.csv replays real decisions
 	$(BIN)/smartmatch demo $(if $(DATA),--data "$(DATA)")
 
 test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; about half an hour.
 	rm -f build/faults.json

@@ -225,7 +225,7 @@ _FIXED = {
     "Invalid UUID": "must be a UUID",
     "Invalid RFC3339": "must be a time as in RFC 3339",
     "Expected `datetime` with a timezone": RULE_AWARE,
-    "Invalid value": "must name a type of event, where there is a route for each its own",
+    "Invalid value": "must be a type of event, and that of the route where it has one",
     "Invalid enum value": "must be one of the values in the documentation",
     "Number out of range": "must be a finite number",
     "Integer value out of range": "must be a finite number",

@@ -161,7 +161,9 @@ def test_verdicts_of_the_server_are_understood(server: RealServer) -> None:
     with EventCollector(privacy, linger_seconds=0.5) as collector:
         first, second, third, fourth = (*views(3), *views(1, "bob"))
         # Elsewhere, so that this client still remembers the consent.
-        PrivacyManager().withdraw("bob")
+        withdrawn = {"user_id": "bob", "analytics": False}
+        answer = httpx.post(f"{server.url}/api/tracking/consent", json=withdrawn)
+        assert answer.is_success
         server.stop()
         collector.collect_event(first)
         collector.collect_event(

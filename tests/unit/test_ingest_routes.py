@@ -243,7 +243,7 @@ def test_same_id_with_other_content_is_409_and_changes_nothing(
         (
             {"type": "canary"},
             "type",
-            "must name a type of event, where there is a route for each its own",
+            "must be a type of event, and that of the route where it has one",
         ),
     ],
 )

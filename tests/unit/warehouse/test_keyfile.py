@@ -145,13 +145,13 @@ def test_a_replaced_ring_is_read_whole_and_shows_in_the_stamp(tmp_path: Path) ->
     assert [path.name for path in tmp_path.iterdir()] == ["ring.json"]
 
 
-def test_a_key_is_usable_from_its_moment_on_newest_first() -> None:
+def test_a_key_comes_first_from_its_moment_on_and_last_before_it() -> None:
     ring = KeyRing([OLD, MIDDLE, COMING], b"d" * KEY_BYTES)
 
-    assert ring.usable(NOW) == [MIDDLE, OLD]
-    assert ring.usable(NOW - 1) == [OLD]
+    assert ring.usable(NOW) == [MIDDLE, OLD, COMING]
+    assert ring.usable(NOW - 1) == [OLD, MIDDLE, COMING]
     assert ring.usable(NOW + 10) == [COMING, MIDDLE, OLD]
-    assert ring.usable(0) == [OLD]
+    assert ring.usable(0) == [OLD, MIDDLE, COMING]
     assert (ring.current, ring.linking) == (COMING, OLD)
 
 

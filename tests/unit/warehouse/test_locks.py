@@ -80,16 +80,20 @@ def test_of_two_runs_that_ask_for_a_lease_at_once_one_gets_it(
 
 @on_postgresql  # where a run goes on beside a purge
 def test_event_that_a_purge_is_about_to_delete_is_left_to_it(
-    engine: Engine, impatient: Engine
+    engine: Engine, impatient: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else it would be processed and, by the books, expired as well."""
+    monkeypatch.setattr(batches, "HELD_PAUSES_SECONDS", (0.0,))
     admit(engine, [1])
     stage(engine, [make_row(EventKind.PROPOSED, match_key=number) for number in (1, 2)])
     (partition,) = batches.plan(engine, 10)
     batch = batches.read(engine, partition, NOW)
-    with lease(engine, PROCESS_EVENTS, 60) as held, writing(engine) as purging:
-        purging.execute(delete(staged).where(staged.c.match_key == 1))
-        counts = batches.commit(impatient, held, batch, {}, {}, as_of=NOW)
+    with lease(engine, PROCESS_EVENTS, 60) as held:
+        with writing(engine) as purging:
+            purging.execute(delete(staged).where(staged.c.match_key == 1))
+            with pytest.raises(NotReady):
+                batches.commit(impatient, held, batch, {}, {}, as_of=NOW)
+        counts = batches.commit(engine, held, batch, {}, {}, as_of=NOW)
 
     assert counts.processed == 1
     with reading(engine) as connection:

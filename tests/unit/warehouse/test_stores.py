@@ -49,10 +49,10 @@ def test_a_directory_that_cannot_be_listed_ends_the_search(
             raise OSError(errno.EIO, "Input/output error", str(path))
         return scandir(path)
 
-    monkeypatch.setattr("os.scandir", fail)
-
-    with pytest.raises(NotReady, match="OSError: older"):
-        sweep(engine, settings, looker(of_identifier("a-person-of-the-logs")))
+    with monkeypatch.context() as broken:
+        broken.setattr("os.scandir", fail)
+        with pytest.raises(NotReady, match="OSError: older"):
+            sweep(engine, settings, looker(of_identifier("a-person-of-the-logs")))
 
 
 @on_sqlite

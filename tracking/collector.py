@@ -96,7 +96,7 @@ class EventCollector:
         self._sender = Sender(self._spool, privacy_manager.transport, self._tally, pace)
         privacy_manager.on_withdrawal(self._drop)
         atexit.register(self.close)
-        self._worker_end = WorkerEnd(partial(self._send_last, close_seconds))
+        self._worker_end = WorkerEnd(self._stop_sending)
         self._guard.run(self._resume, pace, failed="No event can be collected", otherwise=None)
 
     def collect_event(self, event: Event) -> bool:
@@ -143,12 +143,10 @@ class EventCollector:
         """
         if self._closed:
             return
-        deadline = time.monotonic() + self._close_seconds
-        self._send_last(self._close_seconds)
+        self._stop_sending()
         self._closed = True
         atexit.unregister(self.close)
         closed = partial(self._guard.quiet, failed=_NOT_CLOSED, otherwise=None)
-        closed(self._sender.stop, max(0.0, deadline - time.monotonic()))
         closed(self._spool.close)
 
     @property
@@ -212,11 +210,15 @@ class EventCollector:
         self._spool.append(user_id, body)
         return True
 
-    def _send_last(self, timeout_seconds: float) -> None:
+    def _stop_sending(self) -> None:
         """Send what can be sent now; what is collected after that is the next process's."""
-        if not self._closed:
-            finish = self._sender.finish
-            self._guard.quiet(finish, timeout_seconds, failed=_NOT_CLOSED, otherwise=None)
+        if self._closed:
+            return
+        deadline = time.monotonic() + self._close_seconds
+        quietly = partial(self._guard.quiet, failed=_NOT_CLOSED, otherwise=None)
+        quietly(self._sender.finish, self._close_seconds)
+        # Not in the middle of a request: those events would be sent once more.
+        quietly(self._sender.stop, max(0.0, deadline - time.monotonic()))
 
     def _refused(self) -> list[dict[str, Any]]:
         return [

@@ -82,7 +82,12 @@ class Exchange:
         """Find out who sends it before its body is kept; a refusal waits for the body's end."""
         protocol = self._protocol
         try:
-            self._caller = protocol.door.admit(protocol.scope)
+            scope = {
+                "headers": protocol.headers,
+                "client": protocol.client,
+                "scheme": protocol.scheme,
+            }
+            self._caller = protocol.door.admit(scope)
         except Refused as refused:
             self._refusal = refused.refusal
         except SmartMatchError as error:
@@ -96,7 +101,7 @@ class Exchange:
             return
         protocol = self._protocol
         try:
-            protocol.door.ways().singles.enter(self, self._caller.singles, protocol.turn)
+            protocol.way.enter(self, self._caller.singles, protocol.turn)
         except SmartMatchError as error:
             self.set_exception(error)
 
@@ -108,7 +113,7 @@ class Exchange:
     def proceed(self) -> None:
         """Read the event and hand it to the writer, or refuse it."""
         protocol = self._protocol
-        self._inside = protocol.door.ways().singles
+        self._inside = protocol.way
         if self.disconnected:
             self._reply(GONE, b"")
             return

@@ -53,6 +53,11 @@ class EventProtocol(TurnProtocol):
         self._most_at_once, self.limit_concurrency = self.limit_concurrency, None
         self._whole_app = self.app
 
+    def connection_made(self, transport: Any) -> None:
+        """Begin with a client."""
+        super().connection_made(transport)
+        self.way = self.door.ways().singles
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header; what comes after the body is none, whatever it is called."""
         if self._stage is not HEAD:
@@ -60,10 +65,7 @@ class EventProtocol(TurnProtocol):
         headers = self.headers
         if len(headers) >= MOST_HEADERS:
             raise _HeadTooLarge
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        headers.append((name, value))
+        headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         """Choose the way that a request takes."""
@@ -79,6 +81,7 @@ class EventProtocol(TurnProtocol):
         is_full = self._is_full()
         if not is_plain or found is None or is_full:
             self.app = self.door.shed if is_full else self._whole_app
+            self.make_scope()
             super().on_headers_complete()
             self._stage = ELSEWHERE
             # The rest is read when there is room for it.
@@ -109,6 +112,7 @@ class EventProtocol(TurnProtocol):
             # It is read again.
             return
         self._stage = BETWEEN
+        self._left = 0
         cycle = self.cycle
         if type(cycle) is not Exchange:
             super().on_message_complete()

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 SWEEP_SECONDS = 0.5
+IDLE_SECONDS = 5.0
+"""So long may a connection rest between two requests."""
 RESUME_SECONDS = 300.0
 """So often erasures that are not done are taken up again."""
 _BACKLOG = 2_048
@@ -156,7 +158,7 @@ class _Server(uvicorn.Server):
 
 
 class Sweep:
-    """Closes connections whose client takes too long to say what it wants, or to listen.
+    """Closes connections whose client takes too long to say what it wants, or to listen, or idles.
 
     A look at all connections twice a second costs nothing beside a timer a request.
 
@@ -166,7 +168,12 @@ class Sweep:
     """
 
     def __init__(self, header_seconds: float, body_seconds: float) -> None:
-        self._limits = {"headers": header_seconds, "body": body_seconds, "reply": body_seconds}
+        self._limits = {
+            "headers": header_seconds,
+            "body": body_seconds,
+            "reply": body_seconds,
+            "idle": IDLE_SECONDS,
+        }
         self._since: dict[Any, tuple[str, Any, float]] = {}
 
     async def run(self, connections: set[Any]) -> None:
@@ -189,7 +196,9 @@ class Sweep:
             held = before.get(connection)
             request = connection.cycle
             since = held[2] if held and held[:2] == (stage, request) else now
-            if now - since > self._limits[stage]:
+            if now - since > self._limits[stage] and stage == "idle":
+                connection.transport.close()
+            elif now - since > self._limits[stage]:
                 connection.transport.abort()
             else:
                 self._since[connection] = (stage, request, since)
@@ -201,6 +210,5 @@ def stage_of(connection: Any) -> str | None:
         return "reply"
     cycle = connection.cycle
     if cycle is None or cycle.response_complete:
-        # Between requests uvicorn's own timer runs until the first byte of the next.
-        return "headers" if connection.timeout_keep_alive_task is None else None
+        return "idle" if connection.is_idle else "headers"
     return "body" if cycle.more_body else None

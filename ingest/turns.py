@@ -7,6 +7,7 @@ the network meanwhile; and a connection has one turn between two looks of the lo
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -28,6 +29,10 @@ _TURN_BYTES = 4_096
 
 _BLANK = b"\r\n\r\n"
 """Ends a head, and a body in chunks; the parser takes nothing else for it."""
+
+
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,5})\r\n")
+"""The header that says how long a body is, as nearly all clients write it."""
 
 
 class _OutOfTurn(Exception):
@@ -70,6 +75,8 @@ class TurnProtocol(HttpToolsProtocol, ABC):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
+        # Whether an answer was the last thing that happened; the sweep closes who idles for long.
+        self.is_idle = False
         self._stage = BETWEEN
         self._may_begin = False
         self._is_held = False
@@ -88,7 +95,7 @@ class TurnProtocol(HttpToolsProtocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Read on, or keep what came for later."""
-        self._unset_keepalive_if_required()
+        self.is_idle = False
         if self._waiting or self._is_busy():
             self._keep(self._waiting + data)
         else:
@@ -97,7 +104,6 @@ class TurnProtocol(HttpToolsProtocol, ABC):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the request under way, and forget everything, so that nothing refers in a circle."""
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
         self._waiting = b""
         self._let_go()
         self.cycle = None
@@ -170,6 +176,10 @@ class TurnProtocol(HttpToolsProtocol, ABC):
             return at + 1
         found = data.find(_BLANK, max(0, at - len(_BLANK) + 1))
         end = len(data) if found < 0 else found + len(_BLANK)
+        if self._stage is BETWEEN and end < len(data):
+            length = _LENGTH.search(data, 0, end)
+            if length and end + int(length[1]) == len(data):
+                return len(data)
         return end if self._stage in (BETWEEN, HEAD) else min(end, at + _TURN_BYTES)
 
     def _feed(self, data: bytes) -> None:
@@ -207,9 +217,20 @@ class TurnProtocol(HttpToolsProtocol, ABC):
         if not self._may_begin:
             raise _OutOfTurn
         self._may_begin = False
-        super().on_message_begin()
+        self.url = b""
+        self.headers = []
         self._stage = HEAD
         self._head = 0
+
+    def make_scope(self) -> None:
+        """Make the scope of a request of which the head was read."""
+        url, headers = self.url, self.headers
+        super().on_message_begin()
+        self.url = url
+        self.headers += headers
+        self.expect_100_continue = any(
+            name == b"expect" and value.lower() == b"100-continue" for name, value in headers
+        )
 
     @abstractmethod
     def _refuse(self, refusal: Refusal) -> None:
@@ -226,12 +247,15 @@ class TurnProtocol(HttpToolsProtocol, ABC):
 
     def on_response_complete(self) -> None:
         """Drop what came of a body that was not read, and go on."""
-        if self.cycle is not None:
-            self.cycle.body = bytearray()
-        super().on_response_complete()
-        if self._waiting and not self.transport.is_closing():
-            self._unset_keepalive_if_required()
+        self.server_state.total_requests += 1
+        self.cycle.body = bytearray()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self._waiting:
             self.loop.call_soon(self._go_on)
+        else:
+            self.is_idle = True
 
     def _hold(self) -> None:
         """Account for what has come of a request that is not whole."""

@@ -24,9 +24,8 @@ T = TypeVar("T")
 
 _LARGEST_CHUNK = 512
 """SQLite takes 32,766 parameters a statement."""
-_SMALLEST_POWER = 64
-_EIGHTS_FROM = 24
-"""A second statement costs more than the memory of one for each number of rows up to this."""
+_LARGEST_FILLED = 64
+"""So few rows go as one statement, of the next number that is a multiple of eight."""
 
 
 def insert_rows(
@@ -37,7 +36,7 @@ def insert_rows(
     Args:
         connection: The transaction.
         table: The table.
-        names: Its columns, in the order of the rows' fields.
+        names: Its columns, in the order of the rows' fields; the first is never NULL.
         rows: The rows.
     """
     if not rows:
@@ -46,8 +45,9 @@ def insert_rows(
         connection.exec_driver_sql(_unnest(table, tuple(names)), _transposed(rows))
         return
     for chunk in _chunks(rows):
-        statement = _values(table.name, tuple(names), len(chunk))
-        connection.exec_driver_sql(statement, tuple(chain.from_iterable(chunk)))
+        nothing = [(None,) * len(names)] * _lacking(chunk)
+        statement = _values(table.name, tuple(names), len(chunk) + len(nothing))
+        connection.exec_driver_sql(statement, tuple(chain(*chunk, *nothing)))
 
 
 def insert_new(
@@ -77,9 +77,10 @@ def insert_new(
     key, value = names
     existing: dict[bytes, bytes] = {}
     for chunk in _chunks(doubtful):
-        marks = ",".join("?" * len(chunk))
+        keys = (*chunk, *[chunk[-1]] * _lacking(chunk))
+        marks = ",".join("?" * len(keys))
         found = connection.exec_driver_sql(
-            f"SELECT {key}, {value} FROM {table.name} WHERE {key} IN ({marks})", tuple(chunk)
+            f"SELECT {key}, {value} FROM {table.name} WHERE {key} IN ({marks})", keys
         )
         existing.update(found.tuples().all())
     fresh = [row for row in rows if row[0] not in existing] if existing else rows
@@ -110,25 +111,31 @@ def _insert_new_postgres(
 
 
 def _chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Cut rows into runs of a power of two, then of a multiple of eight, and of what is left.
+    """Cut rows into runs of a power of two, and of what is left when that is little.
 
     So few different statements arise that the driver keeps each of them prepared, and that all of
     them take little memory.
     """
     start, left = 0, len(rows)
     while left:
-        if left > _SMALLEST_POWER:
+        size = left
+        if left > _LARGEST_FILLED:
             size = min(_LARGEST_CHUNK, 1 << (left.bit_length() - 1))
-        else:
-            size = left - left % 8 if left > _EIGHTS_FROM else left
         yield rows[start : start + size]
         start, left = start + size, left - size
 
 
+def _lacking(chunk: Sequence[T]) -> int:
+    """Return how many rows are lacking to a multiple of eight."""
+    return -len(chunk) % 8
+
+
 @cache
 def _values(table: str, names: tuple[str, ...], rows: int) -> str:
+    # Rows that only fill the number up are NULL.
     row = f"({','.join('?' * len(names))})"
-    return f"INSERT INTO {table} ({','.join(names)}) VALUES {','.join([row] * rows)}"
+    values = f"SELECT * FROM (VALUES {','.join([row] * rows)}) WHERE column1 IS NOT NULL"
+    return f"INSERT INTO {table} ({','.join(names)}) {values}"
 
 
 @cache

@@ -7,6 +7,7 @@ until nothing fits would leave none, so it stops short of it.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,9 @@ _EVENT_BYTES = 2_048
 _LARGEST_SHARE = 4
 """At most one part in so many of a small disk is kept."""
 
+_LOOK_SECONDS = 0.05
+"""So long the last look at the disk counts, less what was stored since."""
+
 
 class DiskReserve:
     """Tells whether events may still be stored; PostgreSQL keeps its own house.
@@ -34,6 +38,8 @@ class DiskReserve:
     def __init__(self, engine: Engine, reserve_bytes: int) -> None:
         self._engine = engine
         self._reserve = reserve_bytes
+        self._left = 0
+        self._look_at = 0.0
         self._directory: Path | None = None
         if not is_postgres(engine) and engine.url.database:
             self._directory = Path(engine.url.database).absolute().parent
@@ -46,13 +52,19 @@ class DiskReserve:
         """
         if self._directory is None:
             return True
+        if time.monotonic() >= self._look_at:
+            self._look(self._directory)
+        self._left -= events * _EVENT_BYTES
+        return self._left > 0 or self._left + self._free_inside() > 0
+
+    def _look(self, directory: Path) -> None:
         try:
-            disk = os.statvfs(self._directory)
+            disk = os.statvfs(directory)
         except OSError as error:
             raise NotReady(f"the disk did not answer ({type(error).__name__})") from None
         reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _LARGEST_SHARE)
-        short = reserve + events * _EVENT_BYTES - disk.f_bavail * disk.f_frsize
-        return short < 0 or short < self._free_inside()
+        self._left = disk.f_bavail * disk.f_frsize - reserve
+        self._look_at = time.monotonic() + _LOOK_SECONDS
 
     def _free_inside(self) -> int:
         """Return the bytes of deleted rows in SQLite's file, which new rows use first."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sqlalchemy import select, text
+from sqlalchemy import text
 
 from schemas.tables import versions
 from warehouse.engine import add_to, is_postgres, writing
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 COUNT = "withdrawals"
 """Row of ``versions``."""
+
+_READ_COUNT = f"SELECT value FROM {versions.name} WHERE name = '{COUNT}'"
+"""As text: each commit of a server reads it."""
 
 _STORING_LOCK = 0x5341_4D33
 """PostgreSQL's advisory lock: shared by whoever stores events, alone for who waits for them."""
@@ -36,8 +39,8 @@ def stand(connection: Connection) -> int:
     """Return the count in a transaction that stores events, and be waited for until its end."""
     if is_postgres(connection):
         connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({_STORING_LOCK})"))
-    count = connection.execute(select(versions.c.value).where(versions.c.name == COUNT)).scalar()
-    return count or 0
+    found = connection.exec_driver_sql(_READ_COUNT).scalar()
+    return found or 0
 
 
 def wait_for_storing(engine: Engine) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ingest.server import Sweep
+from ingest.server import IDLE_SECONDS, Sweep
 from tests.wire import until, wires
 
 if TYPE_CHECKING:
@@ -58,5 +58,25 @@ def test_each_stage_has_its_time(
             for now in (0.0, 0.9, 1.1, 4.9, 5.1):
                 sweep.look([protocol], now)
                 assert wire.is_aborted is (closed_after is not None and now > closed_after)
+
+    asyncio.run(trial())
+
+
+def test_who_asks_for_nothing_more_is_closed_after_a_while_and_not_before(
+    settings: Settings,
+) -> None:
+    async def trial() -> None:
+        async with wires(settings) as connect:
+            wire, sweep = connect(), Sweep(1.0, 1.0)
+            for at in (0.0, 10.0):
+                await wire.receive(GET)
+                await until(lambda: not wire.protocol.cycle or wire.protocol.is_idle)
+                sweep.look([wire.protocol], at)
+                sweep.look([wire.protocol], at + IDLE_SECONDS - 0.1)
+                assert not wire.is_closing()
+            sweep.look([wire.protocol], at + IDLE_SECONDS + 0.1)
+            assert wire.is_closing()
+            assert not wire.is_aborted
+            assert wire.statuses == [200, 200]
 
     asyncio.run(trial())

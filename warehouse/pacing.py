@@ -2,25 +2,36 @@
 
 SQLite has one writer, and who finds it busy asks again after 1, 2, 5, 10, 15, 20 and 25
 milliseconds. So two things count: how long one transaction holds the lock, and how much of the
-time it is free. PostgreSQL's writers wait for no row that is past its age: there a purge goes on.
+time it is free. PostgreSQL's writers wait for no row that is past its age, but for the processor
+and the log on the disk: a purge goes on until somebody writes beside it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-TARGET_SECONDS = 0.008
-"""What a chunk's transaction may take on SQLite."""
-
-RESTS, RESTS_BESIDE = 2.0, 120.0
-"""How many times as long the lock then stays free: where nobody else writes, and beside somebody,
-of whose asks not one in a hundred may find it taken."""
-
 LONGEST_REST_SECONDS = 1.0
 FEWEST_ROWS = 100
 """Fewer would cost as much: what a transaction costs whatever it deletes."""
 
-BRIEF_SECONDS = 0.002
+
+@dataclass(frozen=True)
+class Manners:
+    """How a purge minds those who write: where nobody else does, and beside somebody.
+
+    Attributes:
+        targets: What a chunk's transaction may take, seconds.
+        rests: How many times as long as it took the purge then rests.
+    """
+
+    targets: tuple[float, float]
+    rests: tuple[float, float]
+
+
+SQLITE = Manners((0.008, 0.008), (2.0, 120.0))
+"""Beside somebody not one of a hundred asks may find the lock taken."""
+
+POSTGRESQL = Manners((0.050, 0.004), (0.1, 4.0))
 
 
 @dataclass(frozen=True)
@@ -30,28 +41,26 @@ class Pace:
     Attributes:
         rows: Rows of the next chunk.
         most: Rows of the largest one.
-        careful: Whether writers wait for a chunk.
+        manners: Of the database.
         rest_seconds: How long to rest before the next one.
     """
 
     rows: int
     most: int
-    careful: bool
-    rest_seconds: float = BRIEF_SECONDS
+    manners: Manners
+    rest_seconds: float = 0.0
 
     def after(self, seconds: float, *, beside: bool = False) -> Pace:
-        """Return the pace after a chunk that held the lock for so long, beside somebody or alone.
+        """Return the pace after a chunk that took so long, beside somebody or alone.
 
         A chunk is at most halved or doubled at once: one that waited for the disk tells little.
         """
-        if not self.careful:
-            return self
-        fitting = int(self.rows * TARGET_SECONDS / max(seconds, 1e-6))
+        fitting = int(self.rows * self.manners.targets[beside] / max(seconds, 1e-6))
         rows = max(self.rows // 2, min(fitting, self.rows * 2), min(FEWEST_ROWS, self.most))
-        rest = min((RESTS_BESIDE if beside else RESTS) * seconds, LONGEST_REST_SECONDS)
-        return Pace(min(rows, self.most), self.most, self.careful, rest)
+        rest = min(self.manners.rests[beside] * seconds, LONGEST_REST_SECONDS)
+        return Pace(min(rows, self.most), self.most, self.manners, rest)
 
 
-def first_pace(most: int, *, careful: bool) -> Pace:
-    """Return the pace to begin with; a careful one begins small."""
-    return Pace(min(most, FEWEST_ROWS) if careful else most, most, careful)
+def first_pace(most: int, manners: Manners) -> Pace:
+    """Return the pace to begin with, a small one."""
+    return Pace(min(most, FEWEST_ROWS), most, manners)

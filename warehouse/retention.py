@@ -13,7 +13,7 @@ from schemas.tables import matches, purges
 from warehouse import accounts, months
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.match_rows import lock_sums
-from warehouse.pacing import first_pace
+from warehouse.pacing import LONGEST_REST_SECONDS, POSTGRESQL, SQLITE, first_pace
 from warehouse.partitioning import monthly
 from warehouse.purposes import Ground, on_ground
 from warehouse.subtraction import part_from, purge_matches
@@ -68,16 +68,37 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
         LeaseLost: Another purge has taken over.
     """
     total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
-    pace = first_pace(CHUNK_ROWS, careful=not is_postgres(engine))
-    seen: int | None = None
+    pace = first_pace(CHUNK_ROWS, POSTGRESQL if is_postgres(engine) else SQLITE)
+    others = _Others()
     while True:
-        deleted, seconds, version = _delete_chunk(engine, rule, lease, run, pace.rows)
+        deleted, seconds = _delete_chunk(engine, rule, lease, run, pace.rows, others)
         total += deleted
         if not deleted:
             return total
-        pace = pace.after(seconds, beside=seen not in {None, version})
-        seen = version
+        pace = pace.after(seconds, beside=others.wrote)
         time.sleep(pace.rest_seconds)
+
+
+class _Others:
+    """Whether somebody else wrote between the last two transactions of a purge.
+
+    ``wrote`` is not known, and False, before the second one.
+    """
+
+    def __init__(self) -> None:
+        self.wrote = False
+        self._seen: int | None = None
+
+    def look(self, connection: Connection) -> None:
+        """Look from within a transaction of the purge that has written nothing yet."""
+        if is_postgres(connection):
+            # Counts all transactions that write: the purge's last one is among them.
+            asked, own = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint", 1
+        else:
+            asked, own = "PRAGMA data_version", 0
+        now = int(connection.exec_driver_sql(asked).scalar_one())
+        self.wrote = self._seen is not None and now not in {self._seen, self._seen + own}
+        self._seen = now
 
 
 def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
@@ -88,14 +109,25 @@ def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     cutoff = rule.cutoff // MICROS_PER_DAY * one.per_day
     with reading(engine) as connection:
         past = months.partitions_before(connection, one, cutoff)
-    dropped = (
-        months.patiently(partial(_drop_month, engine, rule, lease, run, part)) for part in past
-    )
-    return sum(rows or 0 for rows in dropped)
+    total, others = 0, _Others()
+    for part in past:
+        begun = time.perf_counter()
+        drop = partial(_drop_month, engine, rule, lease, run, part, others)
+        total += months.patiently(drop) or 0
+        if others.wrote:
+            # One of a hundred of their transactions at most is to meet a drop.
+            time.sleep(min(100 * (time.perf_counter() - begun), LONGEST_REST_SECONDS))
+    return total
 
 
 def _drop_month(  # noqa: PLR0917
-    engine: Engine, rule: Rule, lease: Lease, run: str, part: months.Partition, wait_ms: int
+    engine: Engine,
+    rule: Rule,
+    lease: Lease,
+    run: str,
+    part: months.Partition,
+    others: _Others,
+    wait_ms: int,
 ) -> int:
     """Drop a month with its evidence, and return how many rows went with it.
 
@@ -103,6 +135,7 @@ def _drop_month(  # noqa: PLR0917
     counted. All others wait for the drop alone.
     """
     with writing(engine) as connection:
+        others.look(connection)
         lease.check(connection)
         if rule.table is matches:
             lock_sums(connection)
@@ -118,26 +151,19 @@ def _drop_month(  # noqa: PLR0917
         return int(rows)
 
 
-def _delete_chunk(
-    engine: Engine, rule: Rule, lease: Lease, run: str, rows: int
-) -> tuple[int, float, int]:
-    """Delete some rows.
-
-    Returns:
-        How many went, for how many seconds others may have waited, and a number that is another
-        when somebody else has written on SQLite since the last chunk.
-    """
+def _delete_chunk(  # noqa: PLR0917
+    engine: Engine, rule: Rule, lease: Lease, run: str, rows: int, others: _Others
+) -> tuple[int, float]:
+    """Delete some rows; return how many went, and for how many seconds others may have waited."""
     with writing(engine) as connection:
         begun = time.perf_counter()
-        version = 0
-        if not is_postgres(connection):
-            version = int(connection.exec_driver_sql("PRAGMA data_version").scalar_one())
+        others.look(connection)
         lease.check(connection)
         deleted = _delete_oldest(connection, rule, rows)
         if deleted:
             _add_evidence(connection, run, rule.data_class, deleted)
         lease.extend(connection)
-    return deleted, time.perf_counter() - begun, version
+    return deleted, time.perf_counter() - begun
 
 
 def _add_evidence(connection: Connection, run: str, data_class: str, deleted: int) -> None:

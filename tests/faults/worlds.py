@@ -22,6 +22,7 @@ from warehouse import consents, withdrawals
 from warehouse.audit import balance
 from warehouse.engine import connect, create_tables, reading, writing
 from warehouse.erasure_requests import begin
+from warehouse.proof import NOT_BEFORE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,8 +198,9 @@ def left_by(url: SecretStr) -> dict[str, Any]:
     Three are read otherwise. Of ``versions`` two only say that something changed, which a tombstone
     does once more that is carried out after a kill, as after a restore; a mark of 0 is none. The
     evidence of a purge is summed by class: a purge that was killed leaves rows of its own. The
-    report of an erasure is compared without its signature, and of each store only what was found:
-    how many bytes were searched depends on what else lies there.
+    report of an erasure is compared without its signature and without saying that it was taken up
+    after a stop, and of each store only what was found: how many bytes were searched depends on
+    what else lies there.
     """
     engine = connect(url)
     with reading(engine) as connection:
@@ -227,4 +229,5 @@ def _left_in(connection: Connection, table: Table) -> Any:
 
 def _told(report: dict[str, Any]) -> dict[str, Any]:
     stores = [(one["store"], one["found"], one["places_after"]) for one in report.get("stores", ())]
-    return report | {"signed": None, "stores": stores}
+    limits = [limit for limit in report.get("limits", ()) if limit != NOT_BEFORE]
+    return report | {"signed": None, "stores": stores, "limits": limits}

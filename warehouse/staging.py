@@ -102,7 +102,7 @@ class Outcome(IntEnum):
     FORBIDDEN = 3
     """The person does not allow it, or is not known."""
     AGAIN = 4
-    """Not decided here: the day of its seal is over, or it repeats one that was forbidden."""
+    """Not decided here: the day of its seal is over."""
 
 
 def stage(
@@ -122,17 +122,32 @@ def stage(
     if not arrivals:
         return []
     count = withdrawals.stand(connection)
-    leaders = _leaders(arrivals, now // MICROS_PER_DAY)
-    led = [_known(arrivals[place], count) for place in leaders.values()]
-    allowed = _allowed(connection, led, lookup or _lookup)
-    fresh = [(arrival.row.event_id, arrival.digest) for arrival in allowed]
-    sent = [arrival.row.event_id for arrival in allowed if not arrival.named_here]
+    today = now // MICROS_PER_DAY
+    ready = {
+        place: _known(arrival, count)
+        for place, arrival in enumerate(arrivals)
+        if arrival.row.sealed_day is None or arrival.row.sealed_day >= today
+    }
+    allowed = _allowed(connection, ready, lookup or _lookup)
+    leaders: dict[bytes, int] = {}
+    for place, arrival in allowed.items():
+        leaders.setdefault(arrival.row.event_id, place)
+    led = [allowed[place] for place in leaders.values()]
+    fresh = [(arrival.row.event_id, arrival.digest) for arrival in led]
+    sent = [arrival.row.event_id for arrival in led if not arrival.named_here]
     known = insert_new(connection, receipts, ("event_id", "digest"), fresh, doubtful=sent)
-    rows = [arrival.row for arrival in allowed if arrival.row.event_id not in known]
+    rows = [arrival.row for arrival in led if arrival.row.event_id not in known]
     insert_rows(connection, staged, _COLUMNS, rows)
     if len(rows) == len(arrivals):
         return [Outcome.STORED] * len(arrivals)
-    return _verdicts(arrivals, leaders, dict(fresh), known)
+    found = dict(fresh) | known
+    outcomes = []
+    for place in range(len(arrivals)):
+        if place in allowed:
+            outcomes.append(_verdict(place, allowed[place], leaders, known, found))
+        else:
+            outcomes.append(Outcome.FORBIDDEN if place in ready else Outcome.AGAIN)
+    return outcomes
 
 
 def _known(arrival: Arrival, count: int) -> Arrival:
@@ -142,29 +157,26 @@ def _known(arrival: Arrival, count: int) -> Arrival:
     return arrival._replace(row=arrival.row._replace(subject=UNRESOLVED))
 
 
-def _leaders(arrivals: Sequence[Arrival], today: int) -> dict[bytes, int]:
-    """Return the place of the first arrival of each id whose seal is of today."""
-    leaders: dict[bytes, int] = {}
-    for place, arrival in enumerate(arrivals):
-        row = arrival.row
-        if row.sealed_day is None or row.sealed_day >= today:
-            leaders.setdefault(row.event_id, place)
-    return leaders
+def _allowed(
+    connection: Connection, arrivals: dict[int, Arrival], lookup: Lookup
+) -> dict[int, Arrival]:
+    """Look subjects up where they are unknown, and leave out whom nobody allows.
 
-
-def _allowed(connection: Connection, arrivals: list[Arrival], lookup: Lookup) -> list[Arrival]:
-    """Look subjects up where they are unknown, and leave out whom nobody allows."""
+    All at once: an id that many send who are not allowed would otherwise take a commit each.
+    """
     unknown = {
-        arrival.candidates: arrival.key_id for arrival in arrivals if not arrival.row.subject
+        arrival.candidates: arrival.key_id
+        for arrival in arrivals.values()
+        if not arrival.row.subject
     }
     if not unknown:
         return arrivals
     subjects = lookup(connection, unknown)
-    allowed = []
-    for arrival in arrivals:
+    allowed = {}
+    for place, arrival in arrivals.items():
         subject = arrival.row.subject or subjects.get(arrival.candidates)
         if subject:
-            allowed.append(arrival._replace(row=arrival.row._replace(subject=subject)))
+            allowed[place] = arrival._replace(row=arrival.row._replace(subject=subject))
     return allowed
 
 
@@ -174,27 +186,18 @@ def _lookup(
     return consents.resolve(connection, people, people)
 
 
-def _verdicts(
-    arrivals: Sequence[Arrival],
-    leaders: dict[bytes, int],
-    fresh: dict[bytes, bytes],
-    known: dict[bytes, bytes],
-) -> list[Outcome]:
-    """Judge each arrival against what is stored under its id now."""
-    outcomes = []
-    for place, arrival in enumerate(arrivals):
-        event_id = arrival.row.event_id
-        leads = leaders.get(event_id) == place
-        if event_id not in leaders or (event_id not in fresh and not leads):
-            outcomes.append(Outcome.AGAIN)
-        elif event_id not in fresh:
-            outcomes.append(Outcome.FORBIDDEN)
-        elif leads and event_id not in known:
-            outcomes.append(Outcome.STORED)
-        else:
-            same = known.get(event_id, fresh[event_id]) == arrival.digest
-            outcomes.append(Outcome.DUPLICATE if same else Outcome.DIFFERS)
-    return outcomes
+def _verdict(
+    place: int,
+    arrival: Arrival,
+    leaders: Mapping[bytes, int],
+    known: Mapping[bytes, bytes],
+    found: Mapping[bytes, bytes],
+) -> Outcome:
+    """Judge an arrival that is allowed against what is stored under its id now."""
+    event_id = arrival.row.event_id
+    if leaders[event_id] == place and event_id not in known:
+        return Outcome.STORED
+    return Outcome.DUPLICATE if found[event_id] == arrival.digest else Outcome.DIFFERS
 
 
 def counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:

@@ -155,6 +155,17 @@ def test_unknown_person_is_refused_inside_the_transaction(engine: Engine) -> Non
     }
 
 
+def test_id_that_some_send_who_are_not_allowed_is_decided_at_once_for_all(engine: Engine) -> None:
+    strangers = [arrival(IDS[0], subject=0) for _ in range(3)]
+
+    outcomes = put(engine, *strangers, arrival(IDS[0]), *strangers, arrival(IDS[0], b"other"))
+
+    forbidden = [Outcome.FORBIDDEN] * 3
+    assert outcomes == [*forbidden, Outcome.STORED, *forbidden, Outcome.DIFFERS]
+    assert counts(outcomes)["received", ""] == 8
+    assert stored(engine) == 1
+
+
 def test_text_sealed_yesterday_is_not_stored_but_asked_for_again(engine: Engine) -> None:
     today = day_number(NOW)
 

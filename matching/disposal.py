@@ -7,7 +7,7 @@ version is left but its number and when it was made and deleted.
 
 from __future__ import annotations
 
-from contextlib import suppress
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -17,9 +17,12 @@ from matching.registry import CHAMPION
 from schemas.errors import NotRegistered
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
+
+    from mlflow.entities import LoggedModel
 
     from matching.registry import Registry
+    from matching.versions import Version
 
 
 def earlier(registry: Registry, marked: Collection[str], published: Collection[str]) -> str | None:
@@ -57,7 +60,8 @@ def earlier(registry: Registry, marked: Collection[str], published: Collection[s
 def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
     """Delete versions with their runs, models, figures and files for good.
 
-    Safe to run again after a failure at any step.
+    What a retrain left that was killed before it registered a version goes with them. Safe to run
+    again after a failure at any step.
 
     Args:
         registry: Of the model.
@@ -69,19 +73,24 @@ def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
     Raises:
         ValueError: One of them is the champion.
     """
-    client, gone, runs, models = _client(registry), [], [], []
-    for entry in registry.versions():
+    client, gone, runs = _client(registry), [], []
+    # Before the versions: whoever registers one meanwhile has it among them.
+    logged, listed = list(_logged(registry)), registry.versions()
+    for entry in listed:
         if entry.version not in versions:
             continue
         if CHAMPION in entry.aliases:
             raise ValueError("the champion is in use and cannot be deleted")
         runs.append(entry.run_id)
         gone.append(entry.version)
-    if not gone:
+    runs += [
+        run
+        for model in logged
+        if (run := model.source_run_id) is not None and _is_left_over(model, listed)
+    ]
+    models = [model.model_id for model in logged if model.source_run_id in runs]
+    if not runs:
         return []
-    experiment = client.get_experiment_by_name(registry.model_name)
-    for model in client.search_logged_models([experiment.experiment_id] if experiment else []):
-        models += [model.model_id] if model.source_run_id in runs else []
     # What is deleted softly is listed nowhere any more: the version goes last, so that a run
     # of this that was killed is found again.
     _delete_softly(registry, runs, models)
@@ -98,11 +107,31 @@ def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
 def _delete_softly(registry: Registry, runs: list[str], models: list[str]) -> None:
     client = _client(registry)
     for run in runs:
-        with suppress(mlflow.MlflowException):  # gone already
+        with garbage.gone_already():
             client.delete_run(run)
     for model in models:
-        with suppress(mlflow.MlflowException):
+        with garbage.gone_already():
             client.delete_logged_model(model)
+
+
+def _logged(registry: Registry) -> Iterator[LoggedModel]:
+    """List what was logged of any model, page by page."""
+    client = _client(registry)
+    experiment = client.get_experiment_by_name(registry.model_name)
+    token = None
+    while experiment is not None:
+        page = client.search_logged_models([experiment.experiment_id], page_token=token)
+        yield from page
+        if not (token := page.token):
+            return
+
+
+def _is_left_over(model: LoggedModel, listed: list[Version]) -> bool:
+    """Tell whether no version is of a model, though one was registered since it was logged."""
+    if any(entry.run_id == model.source_run_id for entry in listed):
+        return False
+    logged_at = datetime.fromtimestamp(model.creation_timestamp / 1_000, UTC)
+    return any(entry.created_at > logged_at for entry in listed)
 
 
 def _client(registry: Registry) -> mlflow.MlflowClient:

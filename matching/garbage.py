@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import sqlite3
-from contextlib import closing, redirect_stdout, suppress
+from contextlib import closing, contextmanager, redirect_stdout, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -17,9 +17,10 @@ from urllib.parse import unquote, urlsplit
 import mlflow
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
 
 _SQLITE = "sqlite:///"
+_GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _LEFT = (
     (
         "DELETE FROM inputs WHERE destination_type = 'RUN'"
@@ -54,7 +55,7 @@ def collect(
     for option, ids in (("--logged-model-ids", models), ("--run-ids", runs)):
         for one in ids:
             arguments = ["--backend-store-uri", tracking_uri, option, one]
-            with redirect_stdout(io.StringIO()), suppress(mlflow.MlflowException):  # gone already
+            with redirect_stdout(io.StringIO()), gone_already():
                 gc.main(args=arguments, standalone_mode=False)
     if "://" not in artifact_root.removeprefix("file://"):
         local = artifact_root.startswith("file:")
@@ -62,6 +63,16 @@ def collect(
         for folder in [*(root / one for one in runs), *(root / "models" / one for one in models)]:
             _remove_empty(folder)
     sweep(tracking_uri)
+
+
+@contextmanager
+def gone_already() -> Iterator[None]:
+    """Let what is to be deleted be gone; a store that is locked or full is no such answer."""
+    try:
+        yield
+    except mlflow.MlflowException as error:
+        if error.error_code not in _GONE:
+            raise
 
 
 def sweep(tracking_uri: str) -> None:

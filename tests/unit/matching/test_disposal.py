@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient, MlflowException
+from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
+from mlflow.store.tracking import sqlalchemy_store
 
 from matching.disposal import dispose, earlier
 from matching.model import first_champion
@@ -90,3 +93,67 @@ def test_the_way_back_leads_past_every_marked_version(
     # What is published no more is about to be deleted.
     assert earlier(registry, {fourth.version}, every - {third.version}) == second.version
     assert earlier(registry, {fourth.version}, set()) == first
+
+
+def model_of(registry: Registry, version: str) -> str:
+    (found,) = registry._client.search_model_versions(f"version_number = {version}")
+    return str(found.source.removeprefix("models:/"))
+
+
+def test_files_of_a_version_go_however_many_were_registered_after_it(
+    registry: Registry, found: Retraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlalchemy_store, "SEARCH_LOGGED_MODEL_MAX_RESULTS_DEFAULT", 1)
+    registry.register_first_champion()
+    old, _, _ = (registry.record(found, as_of=AS_OF, **DIGESTS) for _ in range(3))
+    model = model_of(registry, old.version)
+    assert model.encode() in everything(tmp_path)
+
+    dispose(registry, [old.version])
+
+    assert model.encode() not in everything(tmp_path)
+    assert not list(tmp_path.rglob(model))
+
+
+def test_store_that_fails_for_a_moment_keeps_the_version_for_the_next_try(
+    registry: Registry, found: Retraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register_first_champion()
+    learned = registry.record(found, as_of=AS_OF, **DIGESTS)
+
+    def locked(*_: object) -> None:
+        raise MlflowException("database is locked", TEMPORARILY_UNAVAILABLE)
+
+    for name in ("delete_run", "delete_logged_model"):
+        with monkeypatch.context() as patch:
+            patch.setattr(MlflowClient, name, locked)
+            with pytest.raises(MlflowException):
+                dispose(registry, [learned.version])
+
+    assert dispose(registry, [learned.version]) == [learned.version]
+    assert learned.run_id.encode() not in everything(tmp_path)
+    assert found.model.to_json().encode() not in everything(tmp_path)
+
+
+def test_what_a_retrain_left_that_was_killed_before_its_version_goes_with_the_next(
+    registry: Registry, found: Retraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = registry.register_first_champion()
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(MlflowClient, "create_model_version", killed)
+        with pytest.raises(KeyboardInterrupt):
+            registry.record(found, as_of=AS_OF, **DIGESTS)
+    assert found.model.to_json().encode() in everything(tmp_path)
+    # Nobody knows yet whether its version is still to come.
+    assert dispose(registry, []) == []
+    assert found.model.to_json().encode() in everything(tmp_path)
+    last = registry.register_model(first_champion(), "The matcher's own score.")
+
+    assert dispose(registry, []) == []
+
+    assert found.model.to_json().encode() not in everything(tmp_path)
+    assert {entry.version for entry in registry.versions()} == {first, last}

@@ -15,7 +15,9 @@ import sys
 import threading
 import time
 from collections import deque
+from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -33,7 +35,10 @@ RESTARTS, RESTART_WINDOW_SECONDS = 5, 120.0
 SWEEP_SECONDS = 5.0
 """Between asking what a part left behind to end, and ending it."""
 _LOOK_SECONDS = 0.5
-_PR_SET_CHILD_SUBREAPER = 36
+_libc = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
+_HANGUPS = (signal.SIGHUP, signal.SIGQUIT)
+"""What a terminal sends to all processes in front of it as it is closed, or at Ctrl-\\."""
 
 
 class Supervisor(Manager):  # type: ignore[misc]  # honcho is not typed
@@ -56,7 +61,7 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho is not typed
         grace_seconds: float,
         printer: Printer | None = None,
     ) -> None:
-        super().__init__(printer)
+        super().__init__(printer or _Lines(sys.stdout))
         self._grace = grace_seconds
         self._stopping = _Flag()
         self._process_ctor = _Kept
@@ -68,10 +73,14 @@ class Supervisor(Manager):  # type: ignore[misc]  # honcho is not typed
                 part.name, part.command, env=environment | dict(part.environment), cwd=cwd
             )
             kept.stopping, kept.grace_seconds = self._stopping, grace_seconds
+            kept.supervisor = os.getpid()
 
     def loop(self) -> None:
         """Run until everything has ended, and end what was left behind."""
         adopt_orphans()
+        for number in _HANGUPS:
+            if signal.getsignal(number) != signal.SIG_IGN:  # as nohup asks for
+                signal.signal(number, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
         threading.Thread(target=self._watch_keepers, daemon=True).start()
         try:
             super().loop()
@@ -137,15 +146,16 @@ class _Kept(Process):  # type: ignore[misc]  # honcho is not typed
 
     stopping: _Flag
     grace_seconds: float
+    supervisor: int
 
     def run(self, events: Any = None, ignore_signals: bool = False) -> None:  # noqa: FBT001, FBT002
         self._events = events
         if ignore_signals:
             # A handler that does nothing: to ignore a signal is inherited by what is started.
-            signal.signal(signal.SIGINT, lambda *_: None)
-            signal.signal(signal.SIGTERM, lambda *_: None)
+            for number in (signal.SIGINT, signal.SIGTERM, *_HANGUPS):
+                signal.signal(number, lambda *_: None)
         adopt_orphans()
-        threading.Thread(target=self._follow, args=(os.getppid(),), daemon=True).start()
+        threading.Thread(target=self._follow, daemon=True).start()
         deaths: deque[float] = deque(maxlen=RESTARTS)
         while True:
             code = self._run_once()
@@ -165,7 +175,12 @@ class _Kept(Process):  # type: ignore[misc]  # honcho is not typed
 
     def _run_once(self) -> int:
         """Start the part, pass its lines on, and end what it leaves behind."""
-        self._child = self._child_ctor(self.cmd, env=self.env, cwd=self.cwd)
+        self._child = self._child_ctor(
+            self.cmd,
+            env=self.env,
+            cwd=self.cwd,
+            preexec_fn=partial(_end_with, os.getpid()),
+        )
         self._send_message({"pid": self._child.pid}, type="start")
         reader = threading.Thread(target=self._pass_on, args=(self._child.stdout,), daemon=True)
         reader.start()
@@ -179,9 +194,9 @@ class _Kept(Process):  # type: ignore[misc]  # honcho is not typed
             self._send_message(line)
         lines.close()
 
-    def _follow(self, parent: int) -> None:
-        """End the part when the process that everything hangs on has died."""
-        while os.getppid() == parent:
+    def _follow(self) -> None:
+        """End the part when the process that everything hangs on has died, or had before this."""
+        while os.getppid() == self.supervisor:
             time.sleep(_LOOK_SECONDS)
         self.stopping.set()
         # Nobody reads what is said any more, and waiting for a reader would keep this process.
@@ -194,6 +209,14 @@ class _Kept(Process):  # type: ignore[misc]  # honcho is not typed
 
     def _say(self, text: str) -> None:
         self._events.put(_line(SYSTEM_PRINTER_NAME, f"{self.name} {text}"))
+
+
+class _Lines(Printer):  # type: ignore[misc]  # honcho is not typed
+    """Loses lines where nobody takes them, as on a full disk, and never what runs."""
+
+    def write(self, message: Message) -> None:
+        with suppress(OSError):
+            super().write(message)
 
 
 class _Flag:
@@ -224,7 +247,15 @@ def adopt_orphans() -> None:
     Only Linux offers it; elsewhere what a part puts into a session of its own may outlive it.
     """
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _end_with(keeper: int) -> None:
+    """Have this process asked to end when its keeper is killed, whoever else is killed with it."""
+    if sys.platform == "linux":
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != keeper:
+            os._exit(1)
 
 
 def end_descendants() -> int:

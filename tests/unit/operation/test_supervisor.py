@@ -38,22 +38,33 @@ parts = [Part("needed", sys.argv[1], is_needed_by_others=True), Part("other", sy
 Supervisor(parts, {"PATH": "/usr/bin:/bin"}, cwd=".", grace_seconds=3).loop()
 """
 
+# Its keepers take their time before they look who they hang on.
+LATE = PROGRAM.replace(
+    "parts = ",
+    "import os, time; from operation import supervisor; adopt, own = supervisor.adopt_orphans, "
+    "os.getpid()\n"
+    "supervisor.adopt_orphans = lambda: (os.getpid() != own and time.sleep(2), adopt())\nparts = ",
+)
+
 
 class Running:
     """A supervisor as a process of its own, with two parts."""
 
-    def __init__(self, tmp_path: Path, command: str = "") -> None:
+    def __init__(
+        self, tmp_path: Path, command: str = "", log_name: str = "log", program: str = PROGRAM
+    ) -> None:
         script = tmp_path / "part.py"
         script.write_text(PART)
         self.notes = {name: tmp_path / name for name in ("needed", "other")}
         commands = [f"exec {sys.executable} {script} {note}" for note in self.notes.values()]
-        self.log = tmp_path / "log"
+        self.log = tmp_path / log_name
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", PROGRAM, commands[0], command or commands[1]],
+                [sys.executable, "-c", program, commands[0], command or commands[1]],
                 cwd=CHECKOUT,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
             )
 
     def pids(self, name: str, started: int = 1) -> list[int]:
@@ -167,3 +178,52 @@ def test_part_that_does_not_end_in_time_is_killed(tmp_path: Path) -> None:
 
     assert gone(running.everything())
     assert "other does not end in 3 s and is killed" in running.log.read_text()
+
+
+def test_full_disk_of_the_log_costs_lines_and_not_the_parts(tmp_path: Path) -> None:
+    running = Running(tmp_path, log_name="/dev/full")
+    part, _ = running.pids("other")
+
+    os.kill(part, signal.SIGKILL)
+
+    running.pids("other", started=2)
+    assert running.process.poll() is None
+    running.process.terminate()
+    running.process.wait(60)
+    assert gone(running.everything())
+
+
+def test_parts_end_when_the_supervisor_was_killed_before_they_looked(tmp_path: Path) -> None:
+    running = Running(tmp_path, program=LATE)
+    keepers: list[psutil.Process] = []
+    while len(keepers) < 2:
+        keepers = psutil.Process(running.process.pid).children()
+        time.sleep(0.01)
+
+    running.process.kill()
+
+    assert gone([keeper.pid for keeper in keepers])
+    assert gone(running.everything())
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGQUIT])
+def test_terminal_that_is_closed_ends_everything_in_order(
+    number: signal.Signals, running: Running
+) -> None:
+    running.pids("needed"), running.pids("other")
+
+    os.killpg(running.process.pid, number)
+    running.process.wait(60)
+
+    assert gone(running.everything())
+    log = running.log.read_text()
+    assert log.index("other stopped") < log.index("needed stopped")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of a parent's death")
+def test_parts_end_when_the_supervisor_is_killed_with_all_that_keeps_them(running: Running) -> None:
+    parts = [running.pids(name)[0] for name in ("needed", "other")]
+
+    os.killpg(running.process.pid, signal.SIGKILL)
+
+    assert gone(parts)

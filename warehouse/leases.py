@@ -171,14 +171,14 @@ def _give_back(engine: Engine, name: str, fence: int, ended: Mapping[str, int]) 
 
 def _holder() -> str:
     """Name this process: machine, number and start, so that a reused number is not mistaken."""
-    return f"{socket.gethostname()[:32]}:{os.getpid()}:{_started(os.getpid())}"[:64]
+    return f"{_machine()}:{os.getpid()}:{_started(os.getpid())}"[:64]
 
 
 def _is_gone(holder: str) -> bool:
     """Tell whether a holder was a process of this machine that no longer exists."""
     host, _, rest = holder.partition(":")
     pid, _, started = rest.partition(":")
-    if host != socket.gethostname()[:32] or not pid.isdigit():
+    if host != _machine() or not pid.isdigit():
         return False
     try:
         os.kill(int(pid), 0)
@@ -187,6 +187,15 @@ def _is_gone(holder: str) -> bool:
     except PermissionError:
         return False
     return started != _started(int(pid))
+
+
+def _machine() -> str:
+    """Name what numbers its processes: containers of one machine may have one host name."""
+    try:
+        numbered = Path("/proc/self/ns/pid").stat().st_ino
+    except OSError:
+        numbered = 0
+    return f"{socket.gethostname()[:32]}.{numbered}"
 
 
 def _started(pid: int) -> str:

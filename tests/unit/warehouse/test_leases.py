@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -12,11 +13,13 @@ import pytest
 from sqlalchemy import select, update
 
 from schemas.errors import LeaseLost, NotReady
+from schemas.settings import CHECKOUT
 from schemas.tables import leases
 from warehouse.engine import reading, writing
 from warehouse.leases import Lease, LeaseHeld, last_finished, lease
 
 if TYPE_CHECKING:
+    from pydantic import SecretStr
     from sqlalchemy import Engine
 
 
@@ -174,3 +177,28 @@ def test_a_lease_that_was_given_back_is_free_whoever_still_commits(engine: Engin
 
     with lease(engine, "flow", 60) as following:
         assert following.fence == failed.fence + 1
+
+
+def test_run_in_another_container_of_the_same_host_name_is_waited_for(
+    engine: Engine, database_url: SecretStr
+) -> None:
+    """Its processes have numbers of their own, so that the holder's is nobody's there."""
+    apart = ["unshare", "--pid", "--fork", "--mount-proc"]
+    if os.geteuid() or subprocess.run([*apart, "true"], check=False).returncode:
+        pytest.skip("processes with numbers of their own can be had by root only")
+    take = (
+        "import sys; from pydantic import SecretStr; from warehouse.engine import connect\n"
+        "from warehouse.leases import LeaseHeld, lease\n"
+        "try:\n"
+        "    with lease(connect(SecretStr(sys.argv[1])), 'flow', 60): print('taken')\n"
+        "except LeaseHeld: print('held')\n"
+    )
+    with lease(engine, "flow", 60):
+        done = subprocess.run(
+            [*apart, sys.executable, "-c", take, database_url.get_secret_value()],
+            cwd=CHECKOUT,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    assert done.stdout == "held\n"

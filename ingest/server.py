@@ -16,7 +16,7 @@ import uvicorn
 from ingest.access_log import configure_logging
 from ingest.app import make_door, open_to_pages
 from ingest.protocol import event_protocol
-from schemas.errors import NotReady, SmartMatchError
+from schemas.errors import NotReady
 
 if TYPE_CHECKING:
     from ingest.door import Door
@@ -87,7 +87,7 @@ async def keep_erasing(launcher: Launcher, seconds: float = RESUME_SECONDS) -> N
     while True:
         try:
             await launcher.resume_erasures()
-        except SmartMatchError as error:
+        except Exception as error:  # noqa: BLE001  # of this round; the next one may do
             _logger.warning("Erasures could not be resumed: %s", type(error).__name__)
         await asyncio.sleep(seconds)
 

@@ -157,3 +157,23 @@ def test_an_erasure_that_ended_undone_is_taken_up_again_without_a_restart(
     asyncio.run(trial())
 
     assert processes.begun[:2] == [processes.begun[0]] * 2
+
+
+def test_erasures_are_taken_up_again_after_the_key_directory_did_not_answer(
+    settings: Settings, launcher: Launcher, processes: Processes
+) -> None:
+    engine = Service(settings).engine
+    obstacle = settings.keys / "erasures" / "4b1f.json"
+    obstacle.mkdir(parents=True)  # closing it raises, as on a disk that takes no write
+
+    async def trial() -> None:
+        keeping = asyncio.create_task(keep_erasing(launcher, seconds=0.05))
+        await asyncio.sleep(0.5)
+        for left in (settings.keys / "erasures").iterdir():
+            left.rmdir()
+        begin(engine, answer(engine, "leaving", "analytics"), moment(NOW))
+        await asyncio.to_thread(processes.await_begun, 1)
+        processes.end_one()
+        keeping.cancel()
+
+    asyncio.run(trial())

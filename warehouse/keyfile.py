@@ -222,7 +222,7 @@ def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
         KeyMissing: There is none: it was destroyed, or never made.
         NotReady: It cannot be made or read now; what it sealed is not lost.
     """
-    path = directory / "days" / f"{day}.key"
+    path = _day_path(directory, day)
     try:
         with noting():
             if make and not path.exists():
@@ -236,6 +236,18 @@ def day_key(directory: Path, day: int, *, make: bool = False) -> bytes:
     raise KeyMissing("the key of that day is gone")
 
 
+def day_key_stamp(directory: Path, day: int) -> tuple[int, int] | None:
+    """Return what tells the key of a day from another one of that day; None where there is none.
+
+    Raises:
+        NotReady: It cannot be told now.
+    """
+    with noting(), suppress(FileNotFoundError):
+        found = _day_path(directory, day).stat()
+        return (found.st_ino, found.st_mtime_ns)
+    return None
+
+
 def days_with_keys(directory: Path) -> list[int]:
     """List the days whose key still exists, oldest first."""
     return sorted(int(path.stem) for path in (directory / "days").glob("*.key"))
@@ -244,7 +256,11 @@ def days_with_keys(directory: Path) -> list[int]:
 def destroy_day_key(directory: Path, day: int) -> None:
     """Destroy the key of a day: overwrite its bytes, then delete its file."""
     with changing(directory):
-        destroy_file(directory / "days" / f"{day}.key")
+        destroy_file(_day_path(directory, day))
+
+
+def _day_path(directory: Path, day: int) -> Path:
+    return directory / "days" / f"{day}.key"
 
 
 def destroy_file(path: Path) -> None:

@@ -14,6 +14,7 @@ import hmac
 import os
 import re
 import secrets
+import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 KEY_BYTES = 32
+LOCK_SECONDS = 1.0
+"""So long others are waited for; each holds the key directory for milliseconds, unless it stands
+still."""
+_PAUSE_SECONDS = 0.002
 _RING = "ring.json"
 _DRAFT = re.compile(r"\..+\.[0-9a-f]{8}")
 """Name of what is not whole yet: the name of its file, hidden, and random digits."""
@@ -167,13 +172,30 @@ def replace_ring(directory: Path, ring: KeyRing) -> None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep others on this machine from changing what lies in the key directory meanwhile."""
+    """Keep others on this machine from changing what lies in the key directory meanwhile.
+
+    Raises:
+        NotReady: Somebody else keeps it for longer than ``LOCK_SECONDS``.
+    """
     handle = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        _lock(handle)
         yield
     finally:
         os.close(handle)
+
+
+def _lock(handle: int) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise NotReady("another process holds the key directory") from None
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 @contextmanager

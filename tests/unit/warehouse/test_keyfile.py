@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from schemas.errors import KeyMissing
+from schemas.errors import KeyMissing, NotReady
+from warehouse import keyfile
 from warehouse.keyfile import (
     KEY_BYTES,
     KeyRing,
@@ -17,6 +18,7 @@ from warehouse.keyfile import (
     days_with_keys,
     destroy_day_key,
     has_ring,
+    locked,
     make_ring,
     open_to_others,
     read_ring,
@@ -213,3 +215,15 @@ def test_a_key_file_that_is_no_key_opens_nothing(tmp_path: Path) -> None:
 
     with pytest.raises(KeyMissing):
         day_key(tmp_path, 20_700)
+
+
+def test_who_stands_still_inside_the_lock_of_the_keys_holds_nobody_up_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyfile, "LOCK_SECONDS", 0.1)
+    make_ring(tmp_path, NOW)
+
+    with locked(tmp_path), pytest.raises(NotReady, match="holds the key directory"):
+        day_key(tmp_path, 20_700, make=True)
+
+    assert day_key(tmp_path, 20_700, make=True)

@@ -22,7 +22,7 @@ from warehouse.leases import Lease
 from warehouse.rewriting import overwrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from sqlalchemy import Engine
 
@@ -86,12 +86,13 @@ def prove(request: str, now: int) -> None:
     settings = Settings()
     with opened(settings.url) as engine:
         if erasure.read_erasure(engine, request).state != erasure.DONE:
-            swept = _swept(settings, request)
+            again = erasure.known_again(engine, read_case(settings.keys, request))
+            swept = _swept(settings, request, but_for=again)
             if not is_postgres(engine) and any(
                 one.found for one in swept if one.store == "database"
             ):
                 raise NotReady("deleted bytes are left in the database: see the runbook")
-            proof.sign(engine, settings.keys, request, swept, moment(now))
+            proof.sign(engine, settings.keys, request, swept, moment(now), again=len(again))
         identifier = _identifiers.get(request)
         if identifier and erasure.read_erasure(engine, request).report.get("identifier") is None:
             look = traces.looker(traces.of_identifier(identifier))
@@ -116,17 +117,20 @@ def _overwritten(engine: Engine, request: str) -> bool:
     return residue.compact(engine) if case is None else overwrite(engine, case.marks())
 
 
-def _swept(settings: Settings, request: str) -> list[stores.Swept]:
+def _swept(
+    settings: Settings, request: str, *, but_for: Collection[bytes] = ()
+) -> list[stores.Swept]:
     """Search every store for the pseudonyms and the number of a request's subject."""
     case = read_case(settings.keys, request)
     if case is None:
         return []
     with opened(settings.url) as engine:
-        return stores.sweep(engine, settings, traces.looker(_needles(case)))
+        return stores.sweep(engine, settings, traces.looker(_needles(case, but_for)))
 
 
-def _needles(case: CaseFile) -> list[traces.Needle]:
+def _needles(case: CaseFile, but_for: Collection[bytes]) -> list[traces.Needle]:
     wanted = traces.of_number("subject", case.subject)
     for pseudonym in case.pseudonyms:
-        wanted += traces.of_bytes("pseudonym", pseudonym)
+        if pseudonym not in but_for:
+            wanted += traces.of_bytes("pseudonym", pseudonym)
     return wanted

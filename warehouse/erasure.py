@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine, Table
 
+    from warehouse.case_file import CaseFile
     from warehouse.leases import Lease
 
 REQUESTED, DELETED, FORGOTTEN, DONE = "requested", "deleted", "forgotten", "done"
@@ -183,6 +184,20 @@ def rows_of(connection: Connection, subject: int) -> dict[str, int]:
         ).scalar_one()
         for table in (staged, rejected, events, matches, subjects)
     }
+
+
+def known_again(engine: Engine, case: CaseFile | None) -> frozenset[bytes]:
+    """Return the pseudonyms of a case that somebody has again: its person answered anew since.
+
+    They are theirs by the new answer, and no trace of what is erased.
+    """
+    if case is None:
+        return frozenset()
+    others = select(subjects.c.pseudonym).where(
+        subjects.c.pseudonym.in_(case.pseudonyms), subjects.c.subject != case.subject
+    )
+    with reading(engine) as connection:
+        return frozenset(connection.execute(others).scalars())
 
 
 @on_ground(Ground.ERASURE)

@@ -35,6 +35,10 @@ NOT_BEFORE = (
     "Taken up after a stop, when the person's rows were deleted already: the stores were not"
     " searched before, so places_before is null."
 )
+AGAIN = (
+    "The person answered the notice again before the search was made: pseudonyms that are theirs"
+    " again were not searched for."
+)
 POSTGRESQL = (
     "Rows and the planner's statistics as COPY gives them. PostgreSQL's log and its dead rows,"
     " until they are recycled, may still hold keyed pseudonyms, random numbers, figures, sealed"
@@ -52,7 +56,13 @@ def keep_found_before(directory: Path, request: str, swept: Iterable[Swept]) -> 
 
 
 def sign(
-    engine: Engine, directory: Path, request: str, swept: list[Swept], now: datetime
+    engine: Engine,
+    directory: Path,
+    request: str,
+    swept: list[Swept],
+    now: datetime,
+    *,
+    again: int = 0,
 ) -> erasure.Erasure:
     """Complete the report of a request and sign it, once.
 
@@ -62,12 +72,13 @@ def sign(
         request: Number of the request, whose rows are deleted and overwritten.
         swept: What a search for the person found afterwards.
         now: The time, aware.
+        again: How many of their pseudonyms were left out, being theirs again.
     """
     case, found = read_case(directory, request), erasure.read_erasure(engine, request)
     if case is None or "signed" in found.report or found.state == erasure.REQUESTED:
         return found
     parts: dict[str, Any] = {
-        "searched_for": {"pseudonyms": len(case.pseudonyms), "subject number": 1},
+        "searched_for": {"pseudonyms": len(case.pseudonyms) - again, "subject number": 1},
         "stores": [
             {
                 "store": one.store,
@@ -85,6 +96,7 @@ def sign(
         "limits": [
             NO_IDENTIFIER,
             *([] if case.found_before else [NOT_BEFORE]),
+            *([AGAIN] if again else []),
             *([POSTGRESQL] if is_postgres(engine) else []),
         ],
     }

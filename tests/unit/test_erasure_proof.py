@@ -338,3 +338,28 @@ def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again
     assert UUID(untimed["event_id"]) in stored_event_ids(engine)
     if not is_postgres(engine):
         assert known.post("/api/tracking/events", json=[body]).json()["stored"] == 0
+
+
+def test_who_answers_the_notice_again_before_the_search_keeps_no_erasure_open(
+    known: TestClient, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = ask(engine, settings)
+    delete_subject = erasure.delete_subject
+
+    def come_back(*arguments: Any, **more: Any) -> Any:
+        done = delete_subject(*arguments, **more)
+        again = {"user_id": LEAVING, "analytics": True}
+        assert known.post("/api/tracking/consent", json=again).status_code == 200
+        return done
+
+    monkeypatch.setattr(erasure, "delete_subject", come_back)
+    run(settings, request)
+
+    done = erasure.read_erasure(engine, request)
+    assert (done.state, done.report["places_left"]) == ("done", 0)
+    assert done.report["searched_for"] == {"pseudonyms": 0, "subject number": 1}
+    assert proof.AGAIN in done.report["limits"]
+    assert verify_ledgers(engine, settings.keys).reports == 1
+    with reading(engine) as connection:
+        held = connection.execute(select(subjects.c.pseudonym)).scalars().all()
+    assert sorted(held) == sorted([*known_as(settings, LEAVING), *known_as(settings, STAYING)])

@@ -222,7 +222,11 @@ def lock_sums(connection: Connection) -> None:
 
 
 def add_to_sums(connection: Connection, change: pd.DataFrame) -> None:
-    """Add a change of contributions to the running sums; a sum of 0 has no row."""
+    """Add a change of contributions to the running sums; a sum of 0 has no row.
+
+    Neither has one below 0: where sums are kept for less long than matches, those of old days are
+    gone, and nothing is left there to take away from.
+    """
     if change.empty:
         return
     rows: Sequence[dict[str, Any]] = change[[*KEYS, "value"]].to_dict("records")  # type: ignore[assignment]
@@ -231,4 +235,4 @@ def add_to_sums(connection: Connection, change: pd.DataFrame) -> None:
         touched = (metric_sums.c.day >= int(change["day"].min())) & (
             metric_sums.c.day <= int(change["day"].max())
         )
-        connection.execute(metric_sums.delete().where(metric_sums.c.value == 0, touched))
+        connection.execute(metric_sums.delete().where(metric_sums.c.value <= 0, touched))

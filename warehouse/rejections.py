@@ -10,7 +10,7 @@ import msgspec
 
 from schemas.purposes import Purpose
 from warehouse import accounts, bulk, withdrawals
-from warehouse.engine import reading, writing
+from warehouse.engine import is_postgres, reading, writing
 from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
@@ -93,20 +93,22 @@ def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
         if seqs is not None:
             here += f" AND {bulk.among(connection, 'seq', 'seqs')}"
             which = {"seqs": bulk.numbers(connection, seqs)}
-        groups = bulk.fetch(
-            connection,
-            f"SELECT reasons, COUNT(*) FROM rejected WHERE {here} GROUP BY reasons",
-            which,
+        # Chosen once, and held: on PostgreSQL each statement sees what was rejected or withdrawn
+        # since the one before it.
+        held = " FOR UPDATE" if is_postgres(connection) else ""
+        chosen = bulk.fetch(
+            connection, f"SELECT seq, reasons FROM rejected WHERE {here}{held}", which
         )
         moved: Counter[tuple[str, str]] = Counter()
-        for reasons, count in groups:
-            moved[accounts.REJECTED, _rules(reasons)[0]] -= count
+        moved.subtract((accounts.REJECTED, _rules(reasons)[0]) for _, reasons in chosen)
+        these = bulk.among(connection, "seq", "chosen")
+        numbers = {"chosen": bulk.numbers(connection, [seq for seq, _ in chosen])}
         bulk.run(
             connection,
-            f"INSERT INTO staged ({_MOVED}) SELECT {_MOVED} FROM rejected WHERE {here}",
-            which,
+            f"INSERT INTO staged ({_MOVED}) SELECT {_MOVED} FROM rejected WHERE {these}",
+            numbers,
         )
-        bulk.run(connection, f"DELETE FROM rejected WHERE {here}", which)
+        bulk.run(connection, f"DELETE FROM rejected WHERE {these}", numbers)
         accounts.add(connection, moved)
     return -sum(moved.values())
 

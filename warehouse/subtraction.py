@@ -17,6 +17,7 @@ from schemas.tables import matches
 from warehouse import bulk
 from warehouse.by_subject import any_stretch
 from warehouse.contributions import change
+from warehouse.engine import is_postgres
 from warehouse.match_rows import add_to_sums, lock_sums, read_matches
 from warehouse.matches import take
 from warehouse.measures import metric_of
@@ -54,10 +55,12 @@ def settle(connection: Connection, subjects: Iterable[int]) -> Settled:
     lock_sums(connection)
     which = {"subjects": bulk.numbers(connection, subjects)}
     here = bulk.among(connection, "subject", "subjects")
+    # Held until the end: who changes their mind in between would be settled, and counted otherwise.
+    held = " ORDER BY subject FOR SHARE" if is_postgres(connection) else ""
     rows = bulk.fetch(
         connection,
         f"SELECT subject, CASE WHEN {_WANTED} THEN 1 ELSE 0 END FROM subjects"
-        f" WHERE {here} AND counted <> {_WANTED}",
+        f" WHERE {here} AND counted <> {_WANTED}{held}",
         which,
     )
     added = [subject for subject, wanted in rows if wanted]

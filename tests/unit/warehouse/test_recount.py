@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select
@@ -13,7 +14,8 @@ from schemas.events import EventKind
 from schemas.tables import events, matches, metric_sums, subjects
 from tests.engines import on_postgresql, on_sqlite
 from tests.histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
-from warehouse import accounts
+from warehouse import accounts, bulk, subtraction
+from warehouse.audit import balance
 from warehouse.engine import reading, shared_snapshot, writing
 from warehouse.recount import WHOLE, compare, reconcile, recount_stretch, stretches
 from warehouse.rejections import list_rejected, replay_rejected
@@ -189,3 +191,66 @@ def test_rejected_event_of_who_has_withdrawn_is_not_collected_again(engine: Engi
 
     assert replay_rejected(engine) == 1
     assert list_rejected(engine).total == 1
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_event_that_is_rejected_while_others_are_replayed_is_not_lost(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, [1])
+    broken = {"kind": EventKind.FEEDBACK, "figures": {"rating": 9}}
+    stage(engine, [make_row(**broken)])
+    process(engine)
+    run = bulk.run
+
+    def meanwhile(connection: Any, statement: str, *more: Any) -> int:
+        done = run(connection, statement, *more)
+        if statement.startswith("INSERT INTO staged"):
+            monkeypatch.undo()
+            stage(engine, [make_row(**broken)])
+            process(engine)
+        return done
+
+    monkeypatch.setattr(bulk, "run", meanwhile)
+    assert replay_rejected(engine) == 1
+
+    assert list_rejected(engine).total == 1
+    assert balance(engine).agrees
+    assert replay_rejected(engine) == 1
+
+
+def test_who_leaves_days_whose_sums_are_gone_leaves_nothing_there(market: Engine) -> None:
+    with writing(market) as connection:
+        connection.execute(metric_sums.delete().where(metric_sums.c.day < TODAY - 2))
+        subtract_subject(connection, 1)
+
+    with reading(market) as connection:
+        left = connection.execute(select(metric_sums.c.day, metric_sums.c.value)).all()
+    assert min(row.value for row in left) > 0
+    assert min(row.day for row in left) == TODAY - 2
+    reconcile(market, TODAY - 2)
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_who_changes_their_mind_while_the_sums_follow_waits_and_is_settled_next(
+    market: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent(market, 2, analytics=False)
+    recount = subtraction._recount_matches
+    with ThreadPoolExecutor(1) as pool:
+
+        def meanwhile(*arguments: Any) -> Any:
+            again.append(pool.submit(consent, market, 2, analytics=True))
+            assert wait(again, 0.5).not_done
+            return recount(*arguments)
+
+        again: list[Future[None]] = []
+        monkeypatch.setattr(subtraction, "_recount_matches", meanwhile)
+        with writing(market) as connection:
+            assert settle(connection, [1, 2, 3]).removed == 1
+    monkeypatch.undo()
+    reconcile(market, 0)
+
+    with writing(market) as connection:
+        assert settle(connection, [1, 2, 3]).added == 1
+    reconcile(market, 0)

@@ -63,14 +63,22 @@ def watch_drift() -> DriftWatched:
         rows = training.read(settings.url, since, micros(now), settings.training_proposals)
         watched = drift.choose(rows, champion, now.date(), settings.smallest_group)
         found = drift.compare(watched, champion)
-        drift.keep(settings.url, held, found, version=version, since=watched.since, now=micros(now))
+        drift.keep(
+            settings.url,
+            held,
+            found,
+            rows=rows,
+            version=version,
+            since=watched.since,
+            now=micros(now),
+        )
         asked = found.beyond and drift.ask_for_retrain(settings.url, micros(now))
 
     if asked:
         emit_event(DRIFTED, resource=RESOURCE, payload={"version": version})
     create_markdown_artifact(
         key="drift",
-        description="How far each day lies from training, and what is beyond its bound",
+        description="Which days have moved away from training",
         markdown=_report(found),
     )
     table = found.table
@@ -85,13 +93,15 @@ def watch_drift() -> DriftWatched:
 
 
 def _report(found: Drift) -> str:
+    # Prefect keeps it for months, whoever leaves: so no figure, as where it is published.
     rows = "\n".join(
-        f"| {row.day} | {row.measure} | {row.rows} | {row.value:.3f} | {row.bound:.3f} |"
-        f" {'beyond' if row.beyond else ''} |"
+        f"| {row.day} | {row.measure} | {'beyond' if row.beyond else 'within'} |"
         for row in found.table.itertuples()
     )
-    head = "| day | measure | rows | value | bound | |\n|---|---|---|---|---|---|"
-    return f"**{found.sentence}**\n\n{head}\n{rows}"
+    moved = int(found.table["beyond"].sum())
+    said = f"{moved} of {len(found.table)} measures have moved beyond their bounds."
+    shown = "`smartmatch metrics drift` shows by how much."
+    return f"**{said}** {shown}\n\n| day | measure | |\n|---|---|---|\n{rows}"
 
 
 if __name__ == "__main__":

@@ -37,12 +37,26 @@ def compare(watched: Watched, champion: Model) -> Drift:
 
 @io_task
 def keep(
-    url: SecretStr, lease: Lease, found: Drift, *, version: str, since: date, now: int
-) -> None:
-    """Keep what each day came to."""
-    rows = measured(found)
+    url: SecretStr,
+    lease: Lease,
+    found: Drift,
+    *,
+    rows: TrainingSet,
+    version: str,
+    since: date,
+    now: int,
+) -> bool:
+    """Keep what each day came to, unless somebody who was compared has left meanwhile."""
     with opened(url) as engine:
-        drift_days.keep(engine, lease, rows, version, since_day=day_number(since), at=moment(now))
+        return drift_days.keep(
+            engine,
+            lease,
+            measured(found),
+            version,
+            since_day=day_number(since),
+            at=moment(now),
+            people=set(rows.frame["subject"].tolist()),
+        )
 
 
 @io_task

@@ -19,7 +19,7 @@ import pandas as pd
 from schemas.clock import LATE_DAYS
 from schemas.purposes import Purpose
 from schemas.tables import block_sums, blocks
-from warehouse import bulk, marks, tallies
+from warehouse import bulk, marks, tallies, withdrawals
 from warehouse.contributions import contributions
 from warehouse.engine import reading, writing
 from warehouse.match_rows import read_matches
@@ -91,9 +91,9 @@ def seal(engine: Engine, lease: Lease, today: int, smallest: int, sealed_at: int
             block = _next_block(connection, today - LATE_DAYS, smallest)
             if block is None:
                 return sealed
-            sums, withheld = _publishable(connection, block, smallest)
-        _write(engine, lease, block, sums, withheld=withheld, sealed_at=sealed_at)
-        sealed.append(block)
+            sums, withheld, people = _publishable(connection, block, smallest)
+        if _write(engine, lease, block, sums, people, withheld=withheld, sealed_at=sealed_at):
+            sealed.append(block)
 
 
 def _next_block(connection: Connection, finished: int, smallest: int) -> Block | None:
@@ -122,11 +122,14 @@ def _next_block(connection: Connection, finished: int, smallest: int) -> Block |
     return None
 
 
-def _publishable(connection: Connection, block: Block, smallest: int) -> tuple[pd.DataFrame, int]:
+def _publishable(
+    connection: Connection, block: Block, smallest: int
+) -> tuple[pd.DataFrame, int, set[int]]:
     """Sum a block by slice, and keep what may be told of it.
 
     Returns:
-        The sums that may be published, and of how many slices something was left out.
+        The sums that may be published, of how many slices something was left out, and who was
+        counted.
     """
     sums, states = [], []
     for day, rows in _rows_by_stretch(connection, block):
@@ -135,7 +138,9 @@ def _publishable(connection: Connection, block: Block, smallest: int) -> tuple[p
         states.append(_with_pairs(pd.DataFrame(rows)).query("day == @day")[_STATE])
     columns = ["measure", "facet", "model_version"]
     total = pd.concat(sums).groupby(columns, sort=True)["value"].sum().reset_index()
-    return publishable(pd.concat(states, ignore_index=True), total, smallest)
+    standing = pd.concat(states, ignore_index=True)
+    told, withheld = publishable(standing, total, smallest)
+    return told, withheld, set(standing["subject"].tolist())
 
 
 def _rows_by_stretch(connection: Connection, block: Block) -> Iterator[tuple[int, Columns]]:
@@ -175,11 +180,24 @@ def _with_pairs(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _write(
-    engine: Engine, lease: Lease, block: Block, sums: pd.DataFrame, *, withheld: int, sealed_at: int
-) -> None:
-    """Store the sums, and then the block: once it is there, nothing can be added to it."""
+    engine: Engine,
+    lease: Lease,
+    block: Block,
+    sums: pd.DataFrame,
+    people: set[int],
+    *,
+    withheld: int,
+    sealed_at: int,
+) -> bool:
+    """Store the sums, and then the block: once it is there, nothing can be added to it.
+
+    Returns:
+        False, and nothing is stored, where somebody who was counted has left since.
+    """
     with writing(engine) as connection:
         lease.check(connection)
+        if not withdrawals.everybody_allows(connection, people, Purpose.ANALYTICS):
+            return False
         number = 1 + bulk.fetch(connection, "SELECT COALESCE(MAX(block), 0) FROM blocks")[0][0]
         if not sums.empty:
             rows: list[Any] = sums.assign(block=number).to_dict("records")
@@ -195,3 +213,4 @@ def _write(
         )
         marks.seal_until(connection, block.until)
         tallies.keep_withheld(connection, block.until - 1, withheld)
+    return True

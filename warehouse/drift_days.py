@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, or_, select
 
 from schemas.clock import MICROS_PER_DAY, day_number, iso_day, micros
+from schemas.purposes import Purpose
 from schemas.tables import drift_days, matches
-from warehouse import lineage, marks
+from warehouse import lineage, marks, withdrawals
 from warehouse.by_subject import of_subject
 from warehouse.engine import reading, writing
 from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, Engine
@@ -45,8 +46,12 @@ def keep(
     *,
     since_day: int,
     at: datetime,
-) -> None:
+    people: Collection[int] = (),
+) -> bool:
     """Keep comparisons, in the place of those of the same days; safe to run again.
+
+    Nothing is kept, and nothing goes, where somebody who was compared has left since: what they
+    had a part in they have taken with them, and the next run compares without them.
 
     Args:
         engine: The database.
@@ -55,13 +60,21 @@ def keep(
         version: The champion that it was compared with.
         since_day: First day that was looked at; what is kept of it and of later ones goes.
         at: Time of the comparison.
+        people: Numbers of all subjects whose rows were compared.
+
+    Returns:
+        Whether they are kept.
     """
     rows = [{**one._asdict(), "model_version": version, "compared_at": micros(at)} for one in found]
     with writing(engine) as connection:
+        lineage.lock_books(connection)  # whoever is leaving is waited for
         lease.check(connection)
+        if not withdrawals.everybody_allows(connection, people, Purpose.IMPROVEMENT):
+            return False
         connection.execute(delete(drift_days).where(drift_days.c.day >= since_day))
         if rows:
             connection.execute(drift_days.insert(), rows)
+        return True
 
 
 @on_ground(Ground.ERASURE)

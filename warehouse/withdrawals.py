@@ -15,10 +15,16 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 
 from schemas.tables import versions
+from warehouse import bulk
 from warehouse.engine import add_to, is_postgres, writing
+from warehouse.purposes import consented_sql
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy import Connection, Engine
+
+    from schemas.purposes import Purpose
 
 COUNT = "withdrawals"
 """Row of ``versions``."""
@@ -41,6 +47,17 @@ def stand(connection: Connection) -> int:
         connection.execute(text(f"SELECT pg_advisory_xact_lock_shared({_STORING_LOCK})"))
     found = connection.exec_driver_sql(_READ_COUNT).scalar()
     return found or 0
+
+
+def everybody_allows(connection: Connection, people: Collection[int], purpose: Purpose) -> bool:
+    """Tell whether all of some people are there and allow a purpose at this moment."""
+    ((allowing,),) = bulk.fetch(
+        connection,
+        f"SELECT COUNT(*) FROM subjects WHERE {consented_sql(purpose)}"
+        f" AND {bulk.among(connection, 'subject', 'people')}",
+        {"people": bulk.numbers(connection, people)},
+    )
+    return bool(allowing == len(people))
 
 
 def wait_for_storing(engine: Engine) -> None:

@@ -14,6 +14,7 @@ from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import block_sums, blocks, leases
 from tests.histories import NOW, TODAY, admit, consent, make_row, process, stage
+from warehouse import blocks as sealing
 from warehouse import metrics
 from warehouse.blocks import MOST_DAYS, Block, seal
 from warehouse.engine import is_postgres, reading, writing
@@ -289,3 +290,21 @@ def test_what_was_sealed_once_is_not_sealed_again_whatever_becomes_of_its_block(
     assert _seal(engine) == []
     _propose(engine, range(1, 21), TODAY - 7)
     assert _seal(engine) == [Block(TODAY - 8, TODAY - 6, 20)]
+
+
+def test_who_withdraws_while_a_block_is_being_made_is_not_in_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admit(engine, range(1, 31))
+    _propose(engine, range(1, 25), TODAY - 5)
+    make = sealing.publishable
+
+    def withdraw(*made_of: Any) -> Any:
+        monkeypatch.undo()
+        consent(engine, 1, analytics=False)
+        return make(*made_of)
+
+    monkeypatch.setattr(sealing, "publishable", withdraw)
+
+    assert [block.subjects for block in _seal(engine)] == [23]
+    assert metrics.acceptance(engine, 30, AS_OF, published=True)["total_proposed"] == 23

@@ -14,7 +14,7 @@ from schemas.errors import LeaseLost
 from schemas.events import EventKind
 from schemas.tables import runs
 from tests.histories import TODAY
-from tests.population import RUN, arrive, days_before, event, process
+from tests.population import RUN, arrive, days_before, erase, event, process
 from tests.population import answer as answered
 from warehouse import marks
 from warehouse.drift_days import SETTLED_DAYS, Measured, drift, forget, keep
@@ -167,3 +167,32 @@ def test_whoever_takes_improvement_back_takes_the_comparisons_of_their_days_alon
     answered(engine, "a", "analytics")
 
     assert told(engine) == {}
+
+
+@pytest.mark.parametrize("erased", [True, False])
+def test_what_was_compared_with_somebody_who_has_left_since_is_not_kept(
+    engine: Engine, *, erased: bool
+) -> None:
+    people = [answered(engine, name, "analytics", "improvement") for name in "ab"]
+    put(engine, score(3, 0.1), since=4)
+    if erased:
+        erase(engine, people[0])
+    else:
+        answered(engine, "a", "analytics")
+
+    with lease(engine, "watch_drift", 60) as held:
+        kept = [
+            keep(
+                engine,
+                held,
+                [score(3, value)],
+                "3",
+                since_day=TODAY - 4,
+                at=RUN,
+                people=whom,
+            )
+            for value, whom in ((0.2, people), (0.3, people[1:]))
+        ]
+
+    assert kept == [False, True]
+    assert told(engine) == {iso_day(TODAY - 3): 0.3}

@@ -24,7 +24,7 @@ from schemas.clock import MICROS_PER_DAY, moment
 from schemas.errors import LeaseLost, NotRegistered
 from tasks.opening import opened
 from tasks.policies import compute_task, io_task
-from warehouse import clock_witness, decisions, lineage, runs, shadow_prices, training, weights
+from warehouse import clock_witness, decisions, lineage, shadow_prices, training, weights
 from warehouse.clock_witness import ClockJumped
 from warehouse.engine import connect, reading
 from warehouse.keyfile import has_ring
@@ -270,4 +270,4 @@ def count_decisions(url: SecretStr) -> int:
 def answer_requests(url: SecretStr, began: int, now: int, counted: int) -> int:
     """Note that whatever asked for a retrain before this one began has been answered."""
     decisions.note_learned(connect(url), counted)
-    return runs.answer(connect(url), "retrain_model", asked_until=moment(began), now=moment(now))
+    return training.answer_requests(connect(url), asked_until=moment(began), now=moment(now))

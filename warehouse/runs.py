@@ -146,12 +146,17 @@ def answer(engine: Engine, flow: str, *, asked_until: datetime, now: datetime) -
         How many were waiting.
     """
     with writing(engine) as connection:
-        return connection.execute(
-            update(runs)
-            .where(
-                runs.c.flow == flow,
-                runs.c.state == QUEUED,
-                runs.c.requested_at <= micros(asked_until),
-            )
-            .values(state=COMPLETED, finished_at=micros(now))
-        ).rowcount
+        return answer_in(connection, flow, asked_until=asked_until, now=now)
+
+
+def answer_in(connection: Connection, flow: str, *, asked_until: datetime, now: datetime) -> int:
+    """Do what ``answer`` does, in a transaction that others write in as well."""
+    return connection.execute(
+        update(runs)
+        .where(
+            runs.c.flow == flow,
+            runs.c.state == QUEUED,
+            runs.c.requested_at <= micros(asked_until),
+        )
+        .values(state=COMPLETED, finished_at=micros(now))
+    ).rowcount

@@ -21,7 +21,7 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
-from warehouse import lineage, marks, weights
+from warehouse import lineage, marks, runs, weights
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
 from warehouse.lineage import consent_sum
@@ -275,6 +275,34 @@ def note_disposal(
             .values(deleted_at=micros(now))
         )
         marks.set_unbooked(connection, unbooked=not all_booked)
+
+
+def answer_requests(engine: Engine, *, asked_until: datetime, now: datetime) -> int:
+    """Note that a retrain answered what was asked for before it began.
+
+    Whoever leaves while it is at work may find their request made already, by somebody before
+    them, and that one is answered here. So it is asked for again where the version in use has
+    learned from somebody who left.
+
+    Args:
+        engine: The database.
+        asked_until: When the retrain began to read.
+        now: The time, aware.
+
+    Returns:
+        How many requests were waiting.
+    """
+    with writing(engine) as connection:
+        lineage.lock_books(connection)
+        answered = runs.answer_in(connection, lineage.RETRAIN, asked_until=asked_until, now=now)
+        in_use = weights.published(connection)[:1]
+        left = select(training_sets.c.erased).where(
+            training_sets.c.version.in_(in_use), training_sets.c.marked_at.is_not(None)
+        )
+        for erased in connection.execute(left).scalars():
+            why = lineage.ERASED if erased else lineage.WITHDRAWN
+            runs.queue_in(connection, lineage.RETRAIN, now, why)
+        return answered
 
 
 def publish_weights(

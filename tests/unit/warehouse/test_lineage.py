@@ -22,15 +22,20 @@ from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
 from warehouse.leases import lease
 from warehouse.lineage import (
+    RETRAIN,
+    WITHDRAWN,
     mark_withdrawn,
     marked,
+    owed_since,
     standing,
     superseded,
     unbooked,
     versions_of,
 )
+from warehouse.runs import queue
 from warehouse.training import (
     TrainingSet,
+    answer_requests,
     condemn,
     expect_version,
     note_disposal,
@@ -334,3 +339,18 @@ def test_a_version_that_is_about_to_be_registered_is_known_to_have_no_books(
 
     with reading(engine) as connection:
         assert marks.may_be_unbooked(connection)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_who_leaves_the_version_in_use_while_a_retrain_answers_others_is_owed_one_of_their_own(
+    engine: Engine, people: dict[str, int], *, leaves: bool
+) -> None:
+    learn(engine, "2")
+    publish_weights(engine, "2", "{}", at=RUN)
+    queue(engine, RETRAIN, RUN - timedelta(hours=1), WITHDRAWN)
+    if leaves:
+        answer(engine, "a", "analytics")
+
+    assert answer_requests(engine, asked_until=RUN, now=RUN + timedelta(minutes=1)) == 1
+
+    assert (owed_since(engine) is not None) is leaves

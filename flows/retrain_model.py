@@ -87,6 +87,8 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         reason = judged.reason
         if reason is not None:
             training.register_refusal(registry, reason, rows)
+            # Those of before may count somebody who left.
+            training.keep_prices(settings.url, held, [], version, micros(now))
             doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             _show(refusal_report(reason, rows.decided, version) + over_time, doubt)
@@ -105,7 +107,8 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
             settings.url, registry, held, recorded.champion_version, micros(now)
         )
         serving, _ = training.read_champion(settings.url, registry)
-        prices = training.price_constraints(rows, serving, settings.smallest_group)
+        # Rows of somebody who left meanwhile price nothing.
+        prices = [] if left else training.price_constraints(rows, serving, settings.smallest_group)
         training.keep_prices(settings.url, held, prices, published, micros(now))
         doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)

@@ -346,3 +346,35 @@ def test_a_restore_takes_a_champion_out_of_use_that_was_learned_since_the_backup
 
 def _die(*_arguments: Any, **_more: Any) -> None:
     raise SystemExit
+
+
+def test_no_price_outlives_the_rows_that_made_it(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    retrain_model()
+    assert prices_in(engine)
+    keep_books = books.record_training
+
+    def leave_before(*arguments: Any, **more: Any) -> Any:
+        leave(engine, min(people))
+        return keep_books(*arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(books, "record_training", leave_before)
+        assert retrain_model().sentence.startswith("Not used: 1 of those")
+    assert not prices_in(engine)
+    retrain_model()
+    assert prices_in(engine)
+    with writing(engine) as connection:
+        connection.execute(delete(matches))
+
+    assert retrain_model().candidate is None
+
+    assert not prices_in(engine)
+
+
+def prices_in(engine: Engine) -> dict[str, Any]:
+    with reading(engine) as connection:
+        return shadow_prices.read(connection, published=False)

@@ -255,13 +255,23 @@ class Registry:
 
     def deleted_runs(self, before: datetime) -> list[str]:
         """List the runs that were deleted, softly, and had ended before a time."""
-        found = self._client.search_runs(
-            [self._experiment()], run_view_type=ViewType.DELETED_ONLY, max_results=_MOST_RUNS
-        )
-        limit = before.timestamp() * 1_000
-        return [
-            run.info.run_id for run in found if (run.info.end_time or run.info.start_time) < limit
-        ]
+        limit, experiment = before.timestamp() * 1_000, self._experiment()
+        listed: list[str] = []
+        page: str | None = ""
+        while page is not None:
+            found = self._client.search_runs(
+                [experiment],
+                run_view_type=ViewType.DELETED_ONLY,
+                max_results=_MOST_RUNS,
+                page_token=page or None,
+            )
+            listed += [
+                run.info.run_id
+                for run in found
+                if (run.info.end_time or run.info.start_time) < limit
+            ]
+            page = found.token or None
+        return listed
 
     def forget_deleted_runs(self, before: datetime) -> int:
         """Delete those runs for good, with their files, and say how many there were."""

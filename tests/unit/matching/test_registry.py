@@ -3,8 +3,9 @@
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -298,3 +299,27 @@ def test_signature_asks_for_the_score_alone_and_takes_whole_numbers(
     assert whole["p_accept"].is_monotonic_increasing
     with pytest.raises(mlflow.exceptions.MlflowException):
         model.predict(pd.DataFrame({"constraint:pace": [np.nan]}))
+
+
+def test_old_deleted_runs_are_found_behind_any_number_of_younger_ones(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("matching.registry._MOST_RUNS", 2)
+    registry.register_first_champion()
+    client = mlflow.MlflowClient(registry.tracking_uri)
+    experiment = client.get_experiment_by_name(registry.model_name)
+    assert experiment is not None
+    made = []
+    for age in (900, 1, 2, 3, 4):
+        at = round((time.time() - age * 86_400) * 1_000)
+        run = client.create_run(experiment.experiment_id, start_time=at).info.run_id
+        client.set_terminated(run, end_time=at)
+        client.delete_run(run)
+        made.append(run)
+
+    before = datetime.now(UTC) - timedelta(days=180)
+
+    assert registry.deleted_runs(before) == made[:1]
+    assert registry.forget_deleted_runs(before) == 1
+    assert registry.deleted_runs(before) == []
+    assert len(registry.deleted_runs(datetime.now(UTC))) == 4

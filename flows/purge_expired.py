@@ -25,7 +25,8 @@ class Purged:
         deleted: Number of rows, files or runs by class of data.
         as_of: The time by which age was told, ISO; a purge by the same deletes the same.
         dry_run: Whether it only counted.
-        forgotten: Whether no byte of deleted rows is left in the database's own files.
+        forgotten: Whether no byte of deleted rows is left in SQLite's files; on PostgreSQL, in
+            what its planner keeps.
     """
 
     deleted: dict[str, int]

@@ -260,7 +260,7 @@ class Committer:
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
         lookup = _Lookup(self._seals)
         try:
-            self._check_room(len(arrivals))
+            self._take_room(arrivals)
             with translated(), self._connected() as connection, connection.begin():
                 begun = True
                 _work(connection, tickets)
@@ -291,8 +291,9 @@ class Committer:
             for ticket in worked:
                 ticket.error = NotReady("what was committed could not be noted")
 
-    def _check_room(self, events: int) -> None:
-        if events and not self._disk.has_room(events):
+    def _take_room(self, arrivals: Sequence[Arrival]) -> None:
+        content = sum([len(one.row.payload) + len(one.row.sealed or b"") for one in arrivals])
+        if arrivals and not self._disk.take(len(arrivals), content):
             raise NotReady("the disk is nearly full")
 
     def _settle(self, tickets: list[Ticket], error: SmartMatchError | None = None) -> None:

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 _EVENT_BYTES = 2_048
-"""An event's share of the log and of the tables, with room to spare."""
+"""An event's share of the log and of the tables beside what it says, with room to spare."""
+
+_TIMES_WRITTEN = 2
+"""What it says is written to the log, and from there to its table."""
 
 _LARGEST_SHARE = 4
 """At most one part in so many of a small disk is kept."""
@@ -45,7 +48,21 @@ class DiskReserve:
             self._directory = Path(engine.url.database).absolute().parent
 
     def has_room(self, events: int) -> bool:
-        """Tell whether so many events leave the reserve as it is.
+        """Tell whether so many events would leave the reserve as it is; asking takes nothing.
+
+        Raises:
+            NotReady: The database or its disk does not answer.
+        """
+        if self._directory is None:
+            return True
+        return self._suffices(self._look(self._directory) - events * _EVENT_BYTES)
+
+    def take(self, events: int, content_bytes: int) -> bool:
+        """Take room for events that are about to be stored; False where there is none.
+
+        Args:
+            events: Number of them.
+            content_bytes: What all of them say: payloads and sealed texts.
 
         Raises:
             NotReady: The database or its disk does not answer.
@@ -53,18 +70,25 @@ class DiskReserve:
         if self._directory is None:
             return True
         if time.monotonic() >= self._look_at:
-            self._look(self._directory)
-        self._left -= events * _EVENT_BYTES
-        return self._left > 0 or self._left + self._free_inside() > 0
+            self._left = self._look(self._directory)
+            self._look_at = time.monotonic() + _LOOK_SECONDS
+        left = self._left - events * _EVENT_BYTES - content_bytes * _TIMES_WRITTEN
+        if not self._suffices(left):
+            return False
+        self._left = left
+        return True
 
-    def _look(self, directory: Path) -> None:
+    def _look(self, directory: Path) -> int:
+        """Return the free bytes beyond the reserve."""
         try:
             disk = os.statvfs(directory)
         except OSError as error:
             raise NotReady(f"the disk did not answer ({type(error).__name__})") from None
         reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _LARGEST_SHARE)
-        self._left = disk.f_bavail * disk.f_frsize - reserve
-        self._look_at = time.monotonic() + _LOOK_SECONDS
+        return disk.f_bavail * disk.f_frsize - reserve
+
+    def _suffices(self, left: int) -> bool:
+        return left > 0 or left + self._free_inside() > 0
 
     def _free_inside(self) -> int:
         """Return the bytes of deleted rows in SQLite's file, which new rows use first."""

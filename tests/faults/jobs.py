@@ -51,7 +51,7 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         engine.check_durable = lambda _engine: None
         event.listen(Pool, "checkout", _do_not_sync)
     elif mutant == "greedy":
-        disk.DiskReserve.has_room = _always  # type: ignore[method-assign]
+        disk.DiskReserve.take = _always  # type: ignore[method-assign]
     elif mutant == "uncounted":
         accounts.refusals = lambda _rules: Counter()
     elif mutant == "prying":
@@ -82,7 +82,7 @@ def _append_once(path: Path, line: bytes) -> None:
     os.close(handle)
 
 
-def _always(_reserve: disk.DiskReserve, _events: int) -> bool:
+def _always(_reserve: disk.DiskReserve, *_room: int) -> bool:
     return True
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,6 +108,8 @@ def fill_and_leave(small_disk: Path, log: Path, tally: Tally, *, mutant: str = "
             allow(client)
             allow(client, f"leaver-{trial}")
             _send(client, acknowledged, user_id=f"leaver-{trial}")
+            for _ in range(4):
+                _send_texts(client, acknowledged)
             if not _fill(client, acknowledged) or client.get("/health").status_code != 200:
                 tally.count(f"trial {trial}: a full disk goes on to be answered with 2xx", trials=0)
             if client.get("/ready").status_code != 503:
@@ -161,6 +165,25 @@ def _send_many(client: httpx.Client, acknowledged: set[str], size: int) -> int:
     if status == 200:
         acknowledged |= {body["event_id"] for body in bodies}
     return status
+
+
+def _send_texts(client: httpx.Client, acknowledged: set[str]) -> None:
+    """Send a batch that is nearly as large as the disk."""
+    bodies = [
+        {
+            "type": "match_feedback",
+            "event_id": str(uuid.uuid4()),
+            "user_id": "u1",
+            "match_id": str(number),
+            "rating": 3,
+            "feedback_text": "\u4e2d" * 9_990,
+        }
+        for number in range(200)
+    ]
+    content = json.dumps(bodies, ensure_ascii=False).encode()
+    kind = {"content-type": "application/json"}
+    if client.post("/api/tracking/events", content=content, headers=kind).status_code == 200:
+        acknowledged |= {str(body["event_id"]) for body in bodies}
 
 
 def _make_room(settings: Settings, leaver: str) -> str | None:

@@ -41,6 +41,9 @@ _KNOWN_URLS = "must be a URL such as sqlite:///PATH or postgresql+psycopg://..."
 _FORBIDDEN = "42501"
 """PostgreSQL's code where a role lacks a privilege."""
 
+_KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+"""Who waits for a host that is gone knows it after 25 s, and not after TCP's two hours."""
+
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -88,6 +91,7 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
         return engine
     arguments: dict[str, Any] = {"connect_timeout": 2, "client_encoding": "utf8"}
+    arguments |= {name: n for name, n in _KEPT_ALIVE.items() if name not in parsed.query}
     if busy_timeout_ms != BUSY_TIMEOUT_MS:
         # A link that swallows packets must not hold a server for TCP's quarter of an hour.
         arguments["tcp_user_timeout"] = 4 * busy_timeout_ms
@@ -97,9 +101,18 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
     # Whoever writes takes locks, and has to see what was committed before: said, because a
     # database or a role may have another level by default.
     level = "READ COMMITTED"
-    return create_engine(
+    engine = create_engine(
         parsed, pool_pre_ping=True, connect_args=arguments, isolation_level=level, **pool
     )
+    if busy_timeout_ms != BUSY_TIMEOUT_MS:
+        event.listen(engine, "do_connect", _connect_impatiently)
+    return engine
+
+
+def _connect_impatiently(_dialect: Any, _record: Any, given: Any, named: Any) -> Any:
+    from warehouse.impatient import Impatient  # loads PostgreSQL's driver
+
+    return Impatient.connect(*given, **named)
 
 
 def _set_sqlite_pragmas(busy_timeout_ms: int, connection: Any, _record: object) -> None:

@@ -24,6 +24,8 @@ class Weather(Enum):
     SLOW = auto()
     CUT = auto()
     SILENT = auto()
+    LOST = auto()
+    """What is open stays silent for ever; who connects anew gets through."""
 
 
 class Proxy:
@@ -39,6 +41,7 @@ class Proxy:
         self._delay = delay_seconds
         self._loop = asyncio.new_event_loop()
         self._writers: set[asyncio.StreamWriter] = set()
+        self._lost: set[asyncio.StreamWriter] = set()
         self._weather = Weather.FINE
         self._listening: asyncio.Server | None = None
         ready = threading.Event()
@@ -71,7 +74,10 @@ class Proxy:
 
     def _change(self, weather: Weather) -> None:
         self._weather = weather
+        if weather is Weather.LOST:
+            self._lost |= self._writers
         if weather is Weather.CUT:
+            self._lost.clear()
             for writer in self._writers:
                 _reset(writer)
 
@@ -89,7 +95,7 @@ class Proxy:
         while piece := await source.read(_CHUNK):
             if self._weather is Weather.SLOW:
                 await asyncio.sleep(self._delay)
-            while self._weather is Weather.SILENT:
+            while self._weather is Weather.SILENT or sink in self._lost:
                 await asyncio.sleep(0.02)
             sink.write(piece)
             await sink.drain()

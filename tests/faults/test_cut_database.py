@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +59,7 @@ def weather_it(proxied: tuple[Proxy, Settings], log: Path, tally: Tally) -> set[
     with httpx.Client(base_url=server.url, timeout=20) as client:
         allow(client)
         for _ in range(tally.planned):
-            for weather in (Weather.SLOW, Weather.SILENT, Weather.CUT):
+            for weather in (Weather.SLOW, Weather.SILENT, Weather.LOST, Weather.CUT):
                 proxy.change(weather)
                 _send(client, acknowledged, tally, weather.name)
                 proxy.change(Weather.FINE)
@@ -189,3 +191,22 @@ def _connections(url: SecretStr) -> int:
         ).scalar_one()
     admin.dispose()
     return int(count)
+
+
+@on_postgresql
+def test_flow_knows_of_a_host_that_is_gone_before_its_lease_is_over(
+    proxied: tuple[Proxy, Settings],
+) -> None:
+    """Packets that nobody answers end a connection; TCP alone would begin to ask in two hours."""
+    _, settings = proxied
+    engine = connect(settings.url)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as held:
+            asked = [
+                held.getsockopt(socket.IPPROTO_TCP, option)
+                for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT)
+            ]
+    engine.dispose()
+    idle, pause, count = asked
+    assert idle + pause * count < settings.lease_seconds / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from warehouse.training import TrainingSet
 from warehouse.validations import Checked
 
 BOTH_KINDS = 2
+
+_logger = logging.getLogger("smartmatch")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ def judge(rows: TrainingSet) -> Judged:
 @io_task
 def record(where: Path, at: int, checked: tuple[Checked, ...]) -> None:
     """Keep what a run's suites found, for the page of validation over time."""
-    validations.record(where, at, validations.add_up(checked))
+    with _not_failing():
+        validations.record(where, at, validations.add_up(checked))
 
 
 @contextmanager
@@ -62,5 +66,15 @@ def noting_unusable(where: Path, at: int) -> Iterator[None]:
     try:
         yield
     except BatchUnusable as found:
-        validations.record_unusable(where, at, found.suite, found.rule)
+        with _not_failing():
+            validations.record_unusable(where, at, found.suite, found.rule)
         raise
+
+
+@contextmanager
+def _not_failing() -> Iterator[None]:
+    """Let a disk of the logs that takes no line cost the line, and not the run."""
+    try:
+        yield
+    except OSError as error:
+        _logger.warning("What was validated could not be noted: %s", type(error).__name__)

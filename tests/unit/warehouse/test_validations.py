@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from schemas.clock import micros
+from schemas.errors import BatchUnusable
+from tasks import validation
 from warehouse.old_files import delete_old_files
 from warehouse.validations import Checked, add_up, read, record, record_unusable
 
@@ -136,3 +138,18 @@ def test_lines_go_with_the_log_files(tmp_path: Path) -> None:
     assert delete_old_files(tmp_path, NOW - timedelta(hours=1)) == 1
 
     assert [day["day"] for day in told(tmp_path)["staged_events"]["days"]] == ["2026-11-25"]
+
+
+def test_disk_that_takes_no_line_costs_the_line_and_not_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "logs").write_text("a file where a directory should be")
+
+    validation.record.fn(tmp_path / "logs", micros(NOW), (found(100, rating=3),))
+    assert "could not be noted" in caplog.text
+
+    with (
+        pytest.raises(BatchUnusable),
+        validation.noting_unusable(tmp_path / "logs", micros(NOW)),
+    ):
+        raise BatchUnusable("staged_events", RATING)

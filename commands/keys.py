@@ -136,9 +136,12 @@ def pseudonym_keys_rotate(lead_seconds: float) -> None:
     import time
 
     from schemas.clock import moment
+    from warehouse.clock_witness import check_clock
     from warehouse.key_rotation import rotate
 
     now = time.time_ns() // 1_000
+    # By a clock that is years ahead it would begin then, and no later one before it.
+    check_clock(ready_engine(), now)
     key = rotate(read_settings().keys, now, lead_seconds=lead_seconds)
     say(f"Key {key.key_id} makes pseudonyms from {moment(key.since).isoformat()} on.")
 

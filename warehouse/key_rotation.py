@@ -87,7 +87,7 @@ def rotate(directory: Path, now: int, *, lead_seconds: float = LEAD_SECONDS) -> 
 
 
 def destroy(directory: Path, key_id: str, now: int) -> DestroyedKey:
-    """Destroy a key that another has taken over from: its bytes are overwritten.
+    """Destroy a key that another has taken over from, or that is to come: it is overwritten.
 
     Raises:
         InvalidInput: There is no such key, or new pseudonyms are still made by it.
@@ -100,7 +100,7 @@ def destroy(directory: Path, key_id: str, now: int) -> DestroyedKey:
         if found is None:
             raise InvalidInput("key_id", "must be the id of a pseudonym key that exists")
         left = [key for key in ring.pseudonym_keys if key is not found]
-        if not any(key.since <= now for key in left if key.since >= found.since):
+        if found is ring.usable(now)[0]:
             raise InvalidInput("key_id", "must not be the key in use; rotate first")
         if copies := copies_of(directory, found.secret):
             names = ", ".join(str(path.relative_to(directory)) for path in copies)

@@ -165,9 +165,11 @@ def replace_ring(directory: Path, ring: KeyRing) -> None:
 
     For who is ``changing`` the directory.
     """
-    with (directory / _RING).open("r+b") as before:
-        replace_file(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
-        _overwrite(before.fileno())
+    # Under the name of a draft, so that who comes after a kill destroys it.
+    before = _draft_of(directory / _RING)
+    before.hardlink_to(directory / _RING)
+    replace_file(directory / _RING, msgspec.json.format(msgspec.json.encode(ring)))
+    destroy_file(before)
 
 
 @contextmanager
@@ -327,7 +329,7 @@ def _create(path: Path, content: bytes) -> None:
 
 def _draft(path: Path, content: bytes) -> Path:
     """Write what is to become a file beside it, durably, and return where."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    draft = _draft_of(path)
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         write_at(handle, content, 0)
@@ -338,6 +340,10 @@ def _draft(path: Path, content: bytes) -> Path:
     finally:
         os.close(handle)
     return draft
+
+
+def _draft_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def _drop(draft: Path) -> None:

@@ -293,3 +293,33 @@ def test_rotations_at_once_lose_no_key(keys: Path) -> None:
     assert len(ring.pseudonym_keys) == 17
     starts = [key.since for key in ring.pseudonym_keys]
     assert starts == sorted(set(starts))
+
+
+def test_a_key_that_is_to_begin_in_years_can_be_destroyed(keys: Path) -> None:
+    first = read_ring(keys).current
+    far = rotate(keys, START + 3_650 * 86_400 * SECOND)
+
+    destroy(keys, far.key_id, START + 1)
+
+    assert rotate(keys, START + 2, lead_seconds=1).since == START + 2 + SECOND
+    assert read_ring(keys).pseudonym_keys[0] == first
+
+
+def test_what_a_killed_destruction_left_of_a_key_is_overwritten_with_the_next_change(
+    keys: Path,
+) -> None:
+    first = read_ring(keys).current
+    fresh = rotate(keys, START, lead_seconds=1)
+    secret = base64.b64encode(first.secret)
+
+    def killed() -> None:
+        module: Any = keyfile
+        module._overwrite = die
+        destroy(keys, first.key_id, fresh.since + 1)
+
+    with (keys / "ring.json").open("rb") as held:
+        assert in_a_child(killed) == signal.SIGKILL
+        assert secret in held.read()
+        rotate(keys, fresh.since + 2, lead_seconds=1)
+        held.seek(0)
+        assert secret not in held.read()

@@ -12,6 +12,7 @@ import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from typing import Any
 
 DEPLOYMENT = "smartmatch"
@@ -21,6 +22,8 @@ CREATE_SECONDS = 10.0
 """A run that the server creates after we gave it up would be run twice: be patient."""
 ENDED_BADLY = frozenset({"FAILED", "CRASHED", "CANCELLED"})
 ENDED = ENDED_BADLY | {"COMPLETED"}
+_NO_ANSWER = (urllib.error.URLError, HTTPException, OSError, ValueError)
+"""Nobody there, or somebody who does not speak HTTP, or not to the end."""
 _NEWEST = [*sorted(ENDED - {"CANCELLED"}), "RUNNING"]
 
 
@@ -132,7 +135,7 @@ def ask(url: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) 
     try:
         with urllib.request.urlopen(request, timeout=timeout_seconds) as reply:  # noqa: S310
             return json.load(reply)
-    except (urllib.error.URLError, OSError, ValueError):
+    except _NO_ANSWER:
         return None
 
 
@@ -141,7 +144,7 @@ def answers(url: str, *, timeout_seconds: float = ANSWER_SECONDS) -> bool:
     try:
         with urllib.request.urlopen(url, timeout=timeout_seconds):  # noqa: S310  # http
             return True
-    except (urllib.error.URLError, OSError, ValueError):
+    except _NO_ANSWER:
         return False
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import text
 
 from warehouse import triggers
-from warehouse.engine import is_postgres
+from warehouse.engine import SCHEMA_LOCK, is_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,6 +69,9 @@ def note(connection: Connection) -> str | None:
 
 def put_back(connection: Connection) -> list[str]:
     """Make those anew that are missing or changed, and return their names."""
+    if is_postgres(connection):
+        # Two that make one function at once would break each other off.
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
     names = missing(connection)
     if not names:
         return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -94,3 +95,16 @@ def test_one_that_is_switched_off_or_whose_function_does_nothing_is_not_ours(
     }
     put_back(engine)
     assert told(engine) == []
+
+
+@on_postgresql
+def test_two_that_put_them_back_at_once_come_one_after_the_other(engine: Engine) -> None:
+    for _ in range(3):
+        for name, table in every_trigger(engine).items():
+            run(engine, f"DROP TRIGGER {name} ON {table}")
+
+        with ThreadPoolExecutor(4) as pool:
+            done = list(pool.map(lambda _: put_back(engine), range(4)))
+
+        assert sorted(map(len, done))[:3] == [0, 0, 0]
+        assert told(engine) == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, func, select, tuple_, update
+from sqlalchemy import bindparam, delete, func, select, tuple_, update
 
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import matches, purges
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 CHUNK_ROWS = 1_000
 """Rows of the largest chunk; on SQLite it is as small as its time has to be."""
+
+FOUND_ROWS = 20_000
+"""Rows that are looked for at once, before anything is locked: not every age has an index."""
 
 # Classes whose rows are events in the books, and the counter that they end in.
 _BOOKED = {
@@ -69,35 +72,39 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     """
     total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
     pace = first_pace(CHUNK_ROWS, POSTGRESQL if is_postgres(engine) else SQLITE)
-    others = _Others()
-    while True:
-        deleted, seconds = _delete_chunk(engine, rule, lease, run, pace.rows, others)
-        total += deleted
-        if not deleted:
-            return total
-        pace = pace.after(seconds, beside=others.wrote)
-        time.sleep(pace.rest_seconds)
+    others = _Others(1 if is_postgres(engine) else 0)
+    while keys := _find_expired(engine, rule):
+        while keys:
+            chunk, keys = keys[: pace.rows], keys[pace.rows :]
+            deleted, seconds = _delete_chunk(engine, rule, lease, run, chunk, others)
+            total += deleted
+            pace = pace.after(seconds, beside=others.wrote)
+            time.sleep(pace.rest_seconds)
+    return total
 
 
 class _Others:
     """Whether somebody else wrote between the last two transactions of a purge.
 
     ``wrote`` is not known, and False, before the second one.
+
+    Args:
+        own: How many numbers of transactions the purge's own take; on SQLite none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, own: int) -> None:
         self.wrote = False
+        self._own = own
         self._seen: int | None = None
 
     def look(self, connection: Connection) -> None:
         """Look from within a transaction of the purge that has written nothing yet."""
+        asked = "PRAGMA data_version"
         if is_postgres(connection):
             # Counts all transactions that write: the purge's last one is among them.
-            asked, own = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint", 1
-        else:
-            asked, own = "PRAGMA data_version", 0
+            asked = "SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint"
         now = int(connection.exec_driver_sql(asked).scalar_one())
-        self.wrote = self._seen is not None and now not in {self._seen, self._seen + own}
+        self.wrote = self._seen is not None and not 0 <= now - self._seen <= self._own
         self._seen = now
 
 
@@ -109,7 +116,8 @@ def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     cutoff = rule.cutoff // MICROS_PER_DAY * one.per_day
     with reading(engine) as connection:
         past = months.partitions_before(connection, one, cutoff)
-    total, others = 0, _Others()
+    # A drop takes more numbers than one: what it does after its savepoint has another.
+    total, others = 0, _Others(3)
     for part in past:
         begun = time.perf_counter()
         drop = partial(_drop_month, engine, rule, lease, run, part, others)
@@ -152,14 +160,14 @@ def _drop_month(  # noqa: PLR0917
 
 
 def _delete_chunk(  # noqa: PLR0917
-    engine: Engine, rule: Rule, lease: Lease, run: str, rows: int, others: _Others
+    engine: Engine, rule: Rule, lease: Lease, run: str, keys: list[Any], others: _Others
 ) -> tuple[int, float]:
     """Delete some rows; return how many went, and for how many seconds others may have waited."""
     with writing(engine) as connection:
         begun = time.perf_counter()
         others.look(connection)
         lease.check(connection)
-        deleted = _delete_oldest(connection, rule, rows)
+        deleted = _delete(connection, rule, keys)
         if deleted:
             _add_evidence(connection, run, rule.data_class, deleted)
         lease.extend(connection)
@@ -181,17 +189,31 @@ def note_deleted(engine: Engine, run: str, data_class: str, deleted: int) -> Non
 
 
 @on_ground(Ground.RETENTION)
-def _delete_oldest(connection: Connection, rule: Rule, rows: int) -> int:
-    """Delete one chunk of a class, and book it."""
+def _find_expired(engine: Engine, rule: Rule) -> list[Any]:
+    """Return the keys of some rows of a class that have to go; of matches those of the matches."""
+    key = (matches.c.match_key,) if rule.table is matches else rule.table.primary_key.columns
+    with reading(engine) as connection:
+        found = connection.execute(select(*key).where(rule.expired).limit(FOUND_ROWS))
+        return list(dict.fromkeys(map(tuple, found)))
+
+
+def _delete(connection: Connection, rule: Rule, keys: list[Any]) -> int:
+    """Delete those rows of a class that still have to go, and book them."""
     if rule.table is matches:
-        return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, rows)
-    key = tuple_(*rule.table.primary_key.columns)
-    oldest = select(*rule.table.primary_key.columns).where(rule.expired).limit(rows)
-    # Said twice, so that months of young rows are not searched for the keys.
-    statement = delete(rule.table).where(key.in_(oldest), rule.expired)
-    deleted = connection.execute(statement).rowcount
-    _book(connection, rule, deleted)
-    return deleted
+        found = {match_key for (match_key,) in keys}
+        return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, found)
+    columns = rule.table.primary_key.columns
+    statement = delete(rule.table).where(rule.expired)
+    if is_postgres(connection):
+        done = connection.execute(statement.where(tuple_(*columns).in_(keys)))
+    else:
+        # SQLite would go through the table for a list, and through an index for each key.
+        names = [f"key_{column.name}" for column in columns]
+        here = (column == bindparam(name) for column, name in zip(columns, names, strict=True))
+        rows = [dict(zip(names, key, strict=True)) for key in keys]
+        done = connection.execute(statement.where(*here), rows)
+    _book(connection, rule, done.rowcount)
+    return done.rowcount
 
 
 def _book(connection: Connection, rule: Rule, deleted: int) -> None:

@@ -24,7 +24,7 @@ from warehouse.measures import metric_of
 from warehouse.purposes import Ground, consented_sql, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
     import pandas as pd
     from sqlalchemy import Connection
@@ -111,8 +111,8 @@ def subtract_subject(connection: Connection, subject: int) -> list[str]:
     return []
 
 
-def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
-    """Delete match rows of old days, and leave the sums of those days as they are.
+def purge_matches(connection: Connection, before_day: int, keys: Collection[int]) -> int:
+    """Delete the rows of old days of some matches, and leave the sums of those days as they are.
 
     A match may have one row on either side of the boundary. The younger row stays, and what it
     adds to its own day is counted anew without its partner.
@@ -120,17 +120,14 @@ def purge_matches(connection: Connection, before_day: int, limit: int) -> int:
     Args:
         connection: The transaction; it holds ``lock_sums`` afterwards.
         before_day: Rows of days before this one go, days since 1970.
-        limit: Largest number of rows to delete.
+        keys: Of the matches.
 
     Returns:
         How many rows were deleted.
     """
     lock_sums(connection)
-    oldest = _oldest(connection, before_day, limit)
-    if not oldest:
-        return 0
     here = bulk.among(connection, "match_key", "keys")
-    which = {"keys": bulk.numbers(connection, oldest), "before": before_day}
+    which = {"keys": bulk.numbers(connection, keys), "before": before_day}
     _part(connection, _younger(connection, here, which), -(2**31), before_day, before_day)
     return bulk.run(connection, f"DELETE FROM matches WHERE {here} AND day < :before", which)
 
@@ -186,17 +183,6 @@ def _younger(connection: Connection, here: str, which: Mapping[str, Any]) -> lis
         which,
     )
     return [match_key for (match_key,) in rows]
-
-
-@on_ground(Ground.RETENTION)
-def _oldest(connection: Connection, before_day: int, limit: int) -> set[int]:
-    """Return the keys of the oldest match rows of days before one."""
-    rows = bulk.fetch(
-        connection,
-        "SELECT match_key FROM matches WHERE day < :before ORDER BY day LIMIT :most",
-        {"before": before_day, "most": limit},
-    )
-    return {match_key for (match_key,) in rows}
 
 
 def _recount_matches(connection: Connection, added: list[int], removed: list[int]) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -278,6 +279,27 @@ def test_a_late_event_of_a_dropped_month_is_kept_until_the_next_purge(engine: En
     make_months(engine, OLDEST, TODAY)
     assert purge(engine, "events", "matches") == {"events": 1, "matches": 1}
     assert balance(engine).agrees
+
+
+@pytest.mark.parametrize("beside", [False, True], ids=["alone", "beside a writer"])
+def test_between_months_a_purge_rests_when_somebody_else_writes_and_only_then(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, beside: bool
+) -> None:
+    make_months(engine, OLDEST - 200, TODAY)
+    others, rests = itertools.count(100), list[float]()
+    check_free = months.check_free
+
+    def write_beside(*given: Any) -> None:
+        if beside:
+            admit(engine, [next(others)])
+        check_free(*given)
+
+    monkeypatch.setattr(months, "check_free", write_beside)
+    monkeypatch.setattr("warehouse.retention.time.sleep", rests.append)
+
+    assert purge(engine, "events", "matches") == {"events": 0, "matches": 0}
+
+    assert len(rests) == (beside and 2 * (len(range(month_of(OLDEST - 200), month_of(OLDEST))) - 1))
 
 
 def test_a_purge_whose_lease_was_taken_over_drops_no_month(engine: Engine) -> None:

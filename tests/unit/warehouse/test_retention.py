@@ -25,6 +25,7 @@ from schemas.tables import (
     runs,
     staged,
 )
+from tests.engines import on_sqlite
 from tests.histories import TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
 from warehouse import leases, retention
@@ -316,6 +317,40 @@ def test_a_purge_rests_when_somebody_else_writes_and_only_then(
 
     assert len(rests) == 4
     assert (min(rests[1:]) > 20 * rests[0]) == beside
+
+
+@on_sqlite
+@pytest.mark.parametrize("young", [100, 20_000])
+def test_what_stays_is_not_looked_through_while_the_database_is_locked(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, young: int
+) -> None:
+    """No index tells the age of a sum. Steps of SQLite's machine, in thousands, tell the work."""
+    old, first_kept = TODAY - 201, TODAY - 200
+    rows = [(0, old, n) for n in range(50)] + [(1, first_kept + n, 0) for n in range(young)]
+    fill(
+        engine,
+        metric_sums,
+        [
+            {"measure": f"m{m}", "facet": str(n), "day": d, "model_version": "", "value": 1}
+            for m, d, n in rows
+        ],
+    )
+    steps = []
+
+    def counted(*given: Any) -> tuple[int, float]:
+        before = len(steps)
+        found = delete_chunk(*given)
+        assert len(steps) - before < 20
+        return found
+
+    delete_chunk = retention._delete_chunk
+    monkeypatch.setattr(retention, "_delete_chunk", counted)
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(lambda: steps.append(1), 1_000)
+
+    assert purge(engine, "metric_sums") == 50
+    assert count(engine, metric_sums) == young
 
 
 def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:

@@ -245,10 +245,12 @@ class Sender:
             _logger.warning("Events wait in the spool: %s", _reason(error))
 
     def _idle(self) -> None:
-        """Wait for events, and a moment more, so that several go together."""
+        """Wait for events, and a moment more, so that several go together, unless it is urgent."""
         if self._wake.wait(QUIET_SECONDS if self._spool.untidy else POLL_SECONDS):
             self._wake.clear()
-            self._closing.wait(self._pace.linger_seconds)
+            # Neither a flush nor the end waits for others to come.
+            self._hurry.wait(self._pace.linger_seconds)
+            self._hurry.clear()
         else:
             self._spool.tidy()
 

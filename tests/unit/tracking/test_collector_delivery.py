@@ -201,6 +201,28 @@ def test_event_whose_consent_the_server_refuses_is_dropped_and_counted(
     assert "True means that each event has left the spool for good" in PAGE
 
 
+@pytest.mark.parametrize("end", [EventCollector.flush, EventCollector.close])
+def test_nobody_who_wants_them_sent_now_waits_for_others_to_come(
+    server: PlainServer,
+    make_collector: Make,
+    make_event: MakeEvent,
+    end: Callable[[EventCollector], object],
+) -> None:
+    server.grant("ana")
+    collector = make_collector(linger_seconds=60.0)
+    collector.collect_event(make_event(match_id="m-1"))
+    assert collector.flush() is True
+    time.sleep(0.2)  # it waits for the next one
+
+    collector.collect_event(make_event(match_id="m-2"))
+    time.sleep(0.2)
+    begun = time.monotonic()
+    end(collector)
+
+    assert time.monotonic() - begun < 5.0
+    assert len(server.state.events) == 2
+
+
 def test_batch_that_is_too_large_is_halved_until_it_fits(
     server: PlainServer, make_collector: Make, make_event: MakeEvent
 ) -> None:

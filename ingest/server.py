@@ -139,10 +139,11 @@ class _Server(uvicorn.Server):
         if self.should_exit or not sockets:
             return
         host, port = sockets[0].getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
         guarded = "requests need an API key"
         if not self._door.has_keys:
             guarded = "no API key was ever made: only direct clients on this machine are served"
-        _logger.info("Listening on http://%s:%s; %s", host, port, guarded)
+        _logger.info("Listening on http://%s:%s; %s", shown, port, guarded)
         self._sweeper = asyncio.create_task(self._sweep.run(self.server_state.connections))
         self._loading = asyncio.create_task(_load(self._door))
 

@@ -75,8 +75,6 @@ class TurnProtocol(HttpToolsProtocol, ABC):
 
     def __init__(self, *given: Any, **more: Any) -> None:
         super().__init__(*given, **more)
-        # Whether an answer was the last thing that happened; the sweep closes who idles for long.
-        self.is_idle = False
         self._stage = BETWEEN
         self._may_begin = False
         self._is_held = False
@@ -95,7 +93,6 @@ class TurnProtocol(HttpToolsProtocol, ABC):
 
     def data_received(self, data: bytes) -> None:
         """Read on, or keep what came for later."""
-        self.is_idle = False
         if self._waiting or self._is_busy():
             self._keep(self._waiting + data)
         else:
@@ -113,6 +110,17 @@ class TurnProtocol(HttpToolsProtocol, ABC):
         super().resume_writing()
         if self._waiting:
             self.loop.call_soon(self._go_on)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether a request was answered and nothing has come of the next one."""
+        cycle = self.cycle
+        return (
+            self._stage is BETWEEN
+            and not self._waiting
+            and cycle is not None
+            and cycle.response_complete
+        )
 
     def _is_busy(self) -> bool:
         """Tell whether the next request has to wait for an answer, or for its being read."""
@@ -228,7 +236,8 @@ class TurnProtocol(HttpToolsProtocol, ABC):
         super().on_message_begin()
         self.url = url
         self.headers += headers
-        self.expect_100_continue = any(
+        # Whoever speaks HTTP/1.0 does not know interim replies.
+        self.expect_100_continue = self.parser.get_http_version() != "1.0" and any(
             name == b"expect" and value.lower() == b"100-continue" for name, value in headers
         )
 
@@ -254,8 +263,6 @@ class TurnProtocol(HttpToolsProtocol, ABC):
         self.flow.resume_reading()
         if self._waiting:
             self.loop.call_soon(self._go_on)
-        else:
-            self.is_idle = True
 
     def _hold(self) -> None:
         """Account for what has come of a request that is not whole."""

@@ -124,6 +124,24 @@ def test_head_is_taken_exactly_or_refused(settings: Settings, sent: bytes, statu
         assert b"\r\ncontent-type: application/json\r\n" in head
 
 
+@pytest.mark.parametrize(("version", "statuses"), [(b"1.1", [100, 200]), (b"1.0", [200])])
+def test_who_knows_no_interim_reply_gets_none(
+    settings: Settings, version: bytes, statuses: list[int]
+) -> None:
+    sent = post(ROUTE, LOCAL + b"Expect: 100-continue\r\n").replace(b"HTTP/1.1", b"HTTP/" + version)
+
+    async def trial() -> list[int]:
+        async with wires(settings) as connect:
+            wire = connect()
+            await wire.receive(sent)
+            await until(lambda: 200 in wire.statuses)
+            return wire.statuses
+
+    with client_of(settings) as client:
+        allow(client)
+    assert asyncio.run(trial()) == statuses
+
+
 def test_body_that_breaks_off_into_nonsense_is_refused_once(settings: Settings) -> None:
     assert answered(settings, BEGUN + b"nonsense\r\n")[:3] == b"400"
 

@@ -80,3 +80,36 @@ def test_who_asks_for_nothing_more_is_closed_after_a_while_and_not_before(
             assert wire.statuses == [200, 200]
 
     asyncio.run(trial())
+
+
+REFUSED = b"POST %b HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 2\r\n\r\n{}" % VIEWED
+EARLY = b"POST /health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 2\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "is_idle"),
+    [
+        (REFUSED + GET[:20], b"", False),
+        (GET, GET[:20], False),
+        (EARLY, b"{", False),
+        (EARLY, b"{}", True),
+        (GET, b"\r\n", True),
+    ],
+    ids=["ahead", "begun", "rest of a body", "body after its answer", "line after a body"],
+)
+def test_who_has_begun_to_ask_does_not_idle_and_who_has_ended_does(
+    settings: Settings, first: bytes, then: bytes, *, is_idle: bool
+) -> None:
+    async def trial() -> None:
+        async with wires(settings) as connect:
+            wire, sweep = connect(), Sweep(60.0, 60.0)
+            await wire.receive(first)
+            await until(lambda: bool(wire.statuses))
+            await until(lambda: not wire.protocol._waiting)
+            await wire.receive(*[then] * bool(then))
+            for at in (0.0, IDLE_SECONDS + 0.1):
+                sweep.look([wire.protocol], at)
+            assert wire.is_closing() is is_idle
+            assert not wire.is_aborted
+
+    asyncio.run(trial())

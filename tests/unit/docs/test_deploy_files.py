@@ -14,6 +14,8 @@ from click.testing import CliRunner
 from cli import main
 from deployments import SCHEDULES
 from ingest.observed import Observed
+from ingest.server import IDLE_SECONDS
+from ingest.turns import MOST_HEAD_BYTES
 from operation.parts import parts
 from schemas.settings import CHECKOUT, Settings
 from tests.unit.docs.routes import paths
@@ -118,7 +120,15 @@ def test_nginx_allows_a_little_more_than_the_server() -> None:
     assert 0 < seconds("client_header_timeout") - SETTINGS.header_timeout_seconds <= 5
     assert 0 < seconds("client_body_timeout") - SETTINGS.body_timeout_seconds <= 5
     assert 0 < seconds("send_timeout") - SETTINGS.body_timeout_seconds <= 5
+    line = re.search(r"large_client_header_buffers \d (\d+)k", NGINX)
+    assert line is not None
+    assert 0 < int(line[1]) * 1024 - MOST_HEAD_BYTES <= 4_096
     assert "X-Forwarded-For" in NGINX
+
+
+def test_nginx_lets_go_of_a_connection_before_the_server_does() -> None:
+    """A request on one that is being closed would be lost."""
+    assert 0 < seconds(r"\bkeepalive_timeout") < IDLE_SECONDS
 
 
 def logged_by_nginx(uri: str) -> str:

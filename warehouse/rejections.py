@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,10 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Engine
 
-_MOVED = (
-    "event_id, kind, subject, match_key, session_key, occurred_at, received_at, payload,"
-    " sealed, sealed_day"
-)
+_MOVED = "event_id, kind, subject, match_key, session_key, occurred_at, payload, sealed, sealed_day"
 _ALLOWED = f"subject IN (SELECT subject FROM subjects WHERE {consented_sql(Purpose.ANALYTICS)})"
 _LISTED = 1_000
 
@@ -105,8 +103,10 @@ def replay_rejected(engine: Engine, seqs: Iterable[int] | None = None) -> int:
         numbers = {"chosen": bulk.numbers(connection, [seq for seq, _ in chosen])}
         bulk.run(
             connection,
-            f"INSERT INTO staged ({_MOVED}) SELECT {_MOVED} FROM rejected WHERE {these}",
-            numbers,
+            # It waits from now on: by the age that it had it could be past its retention.
+            f"INSERT INTO staged ({_MOVED}, received_at)"
+            f" SELECT {_MOVED}, :now FROM rejected WHERE {these}",
+            numbers | {"now": time.time_ns() // 1_000},
         )
         bulk.run(connection, f"DELETE FROM rejected WHERE {these}", numbers)
         accounts.add(connection, moved)

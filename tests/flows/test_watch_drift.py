@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import select, update
 
+from flows import watch_drift as watching
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from flows.watch_drift import watch_drift
@@ -114,3 +115,24 @@ def test_a_refused_retrain_answers_the_request_all_the_same(
     assert retrain_model().candidate is None
 
     assert asked(engine) == [("retrain_model", "completed", "why")]
+
+
+@pytest.mark.usefixtures("trained")
+def test_what_prefect_keeps_of_a_comparison_holds_no_figure(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=1, last=YESTERDAY)
+    process_events()
+    shown: list[str] = []
+    monkeypatch.setattr(
+        watching, "create_markdown_artifact", lambda markdown, **_: shown.append(markdown)
+    )
+
+    watch_drift()
+
+    told = drift(engine, 30, NOW, published=False)["features"]
+    days = [one for measures in told.values() for found in measures.values() for one in found]
+    assert f"0 of {len(days)} measures" in shown[0]
+    assert shown[0].count("| within |") == len(days) > 0
+    figures = (f"{one[name]:.3f}" for one in days for name in ("value", "bound"))
+    assert not any(figure in shown[0] for figure in figures)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select
 
-from schemas.clock import MICROS_PER_DAY, iso_day
+from schemas.clock import MICROS_PER_DAY, iso_day, micros
 from schemas.errors import InvalidInput, SumsDiffer
 from schemas.events import EventKind
+from schemas.retention import rules
+from schemas.settings import Settings
 from schemas.tables import events, matches, metric_sums, subjects
 from tests.engines import on_postgresql, on_sqlite
 from tests.histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
@@ -19,6 +22,7 @@ from warehouse.audit import balance
 from warehouse.engine import reading, shared_snapshot, writing
 from warehouse.recount import WHOLE, compare, reconcile, recount_stretch, stretches
 from warehouse.rejections import list_rejected, replay_rejected
+from warehouse.retention import count_expired
 from warehouse.subtraction import purge_matches, settle, subtract_subject
 
 if TYPE_CHECKING:
@@ -146,7 +150,7 @@ def test_rejected_events_are_listed_without_content_and_replayed_after_a_fix(
     good = [one.seq for one in listed.newest if "kind" not in one.reasons[0]]
     assert replay_rejected(engine, good[:1]) == 1
     assert replay_rejected(engine) == 2
-    counts = process(engine)
+    counts = process(engine, as_of=micros(datetime.now(UTC)))
     assert (counts.processed, counts.rejected) == (2, {"kind: must be one that events have": 1})
     with reading(engine) as connection:
         books = accounts.read(connection)
@@ -254,3 +258,17 @@ def test_who_changes_their_mind_while_the_sums_follow_waits_and_is_settled_next(
     with writing(market) as connection:
         assert settle(connection, [1, 2, 3]).added == 1
     reconcile(market, 0)
+
+
+def test_event_that_is_replayed_after_weeks_waits_anew(engine: Engine) -> None:
+    now = datetime.now(UTC)
+    long_ago = micros(now) - 20 * MICROS_PER_DAY
+    stage(engine, [make_row(EventKind.VIEWED, occurred_at=long_ago, received_at=long_ago)])
+    assert process(engine, as_of=micros(now)).rejected == {"subject: must exist": 1}
+    admit(engine, [1])
+
+    assert replay_rejected(engine) == 1
+
+    (of_staged,) = (rule for rule in rules(Settings(), now) if rule.data_class == "staged")
+    assert count_expired(engine, of_staged) == 0
+    assert process(engine, as_of=micros(datetime.now(UTC))).processed == 1

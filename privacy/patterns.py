@@ -13,7 +13,10 @@ _AT = (
     r"(?:@|%40|&#64;|&commat;|\s{0,2}[\[({<]\s?(?:at|arobase?|arrobase?|chez|[aà]|@)\s?[\])}>]\s{0,2}"
     r"|\s(?:arr?obas?e?|a\srobase|at\ssign)\s)"
 )
-_AT_APART = r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\.(?:fr|com|net|org|eu)\b))"
+_AT_APART = (
+    r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\.(?:fr|com|net|org|eu)\b)"
+    r"|\s?(?P<sign>[-*/\"])at(?P=sign)\s?)"
+)
 _DOT = r"(?:\.{1,3}|\s?[\[({<]\s?(?:dot|point|pt|\.)\s?[\])}>]\s?|\s(?:dot|point)\s)"
 _DASH = r"\s(?:tiret(?:\s(?:du\s(?:six|huit|6|8)|bas))?|underscore|trait\sd'union|dash|hyphen)\s"
 _ATOM = r"[\w+%&!#$*?^|~='/-]{1,128}"

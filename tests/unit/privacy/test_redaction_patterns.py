@@ -23,6 +23,10 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[str]:
         "jean@localhost",
         "用户@例子.广告",
         "jean.dupont(at)gmail(dot)com",
+        "jean.dupont -at- gmail.com",
+        "jean.dupont*at*gmail.com",
+        "jean.dupont/at/gmail.com",
+        'jean.dupont "at" gmail.com',
         "jean [arobase] free [point] fr",
         "jean point dupont arobase free point fr",
         "jean.dupont à gmail point com",
@@ -45,6 +49,7 @@ def test_email_addresses_are_found_however_written(email: str) -> None:
 def test_words_around_a_provider_are_no_email_address() -> None:
     assert found(patterns.find_emails, "je travaille chez orange point final") == []
     assert found(patterns.find_emails, "je suis passé à orange.fr, puis à free point final") == []
+    assert found(patterns.find_emails, 'le mot "at" manque, et -at- aussi') == []
 
 
 def test_what_introduces_an_email_address_is_not_part_of_it() -> None:

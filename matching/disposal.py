@@ -7,7 +7,6 @@ version is left but its number and when it was made and deleted.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import mlflow
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from mlflow.entities import LoggedModel
 
     from matching.registry import Registry
-    from matching.versions import Version
 
 
 def earlier(registry: Registry, marked: Collection[str], published: Collection[str]) -> str | None:
@@ -57,15 +55,35 @@ def earlier(registry: Registry, marked: Collection[str], published: Collection[s
     )
 
 
-def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
+def abandoned(registry: Registry) -> list[str]:
+    """List the runs of retrains that came to no version, those under way among them.
+
+    What they learned is in no books, so that nobody would ask for its end.
+    """
+    client = _client(registry)
+    experiment = client.get_experiment_by_name(registry.model_name)
+    if experiment is None:
+        return []
+    found = client.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'")
+    registered = {entry.run_id for entry in registry.versions()}
+    return [
+        run.info.run_id
+        for run in found
+        if "training_digest" in run.data.tags and run.info.run_id not in registered
+    ]
+
+
+def dispose(
+    registry: Registry, versions: Collection[str], abandoned: Collection[str] = ()
+) -> list[str]:
     """Delete versions with their runs, models, figures and files for good.
 
-    What a retrain left that was killed before it registered a version goes with them. Safe to run
-    again after a failure at any step.
+    Safe to run again after a failure at any step.
 
     Args:
         registry: Of the model.
         versions: Versions that are not in use.
+        abandoned: Runs that came to no version and are not under way.
 
     Returns:
         Those that were there; what is gone already is left out.
@@ -73,24 +91,17 @@ def dispose(registry: Registry, versions: Collection[str]) -> list[str]:
     Raises:
         ValueError: One of them is the champion.
     """
-    client, gone, runs = _client(registry), [], []
-    # Before the versions: whoever registers one meanwhile has it among them.
-    logged, listed = list(_logged(registry)), registry.versions()
-    for entry in listed:
+    client, gone, runs = _client(registry), [], [*abandoned]
+    for entry in registry.versions():
         if entry.version not in versions:
             continue
         if CHAMPION in entry.aliases:
             raise ValueError("the champion is in use and cannot be deleted")
         runs.append(entry.run_id)
         gone.append(entry.version)
-    runs += [
-        run
-        for model in logged
-        if (run := model.source_run_id) is not None and _is_left_over(model, listed)
-    ]
-    models = [model.model_id for model in logged if model.source_run_id in runs]
     if not runs:
         return []
+    models = [model.model_id for model in _logged(registry) if model.source_run_id in runs]
     # What is deleted softly is listed nowhere any more: the version goes last, so that a run
     # of this that was killed is found again.
     _delete_softly(registry, runs, models)
@@ -124,14 +135,6 @@ def _logged(registry: Registry) -> Iterator[LoggedModel]:
         yield from page
         if not (token := page.token):
             return
-
-
-def _is_left_over(model: LoggedModel, listed: list[Version]) -> bool:
-    """Tell whether no version is of a model, though one was registered since it was logged."""
-    if any(entry.run_id == model.source_run_id for entry in listed):
-        return False
-    logged_at = datetime.fromtimestamp(model.creation_timestamp / 1_000, UTC)
-    return any(entry.created_at > logged_at for entry in listed)
 
 
 def _client(registry: Registry) -> mlflow.MlflowClient:

@@ -180,9 +180,9 @@ class Registry:
         old = str(self._version(CHAMPION).version)
         verdict = retraining.verdict
         digests = {"training_digest": training_digest, "consent_digest": consent_digest}
-        with self._run(f"{as_of:%Y-%m-%d %H:%M} {retraining.model.kind}") as run_id:
+        name = f"{as_of:%Y-%m-%d %H:%M} {retraining.model.kind}"
+        with self._run(name, digests | {"as_of": as_of.isoformat()}) as run_id:
             mlflow.log_params(story.parameters(retraining.model) | {"compared_with": old})
-            mlflow.set_tags(digests | {"as_of": as_of.isoformat()})
             story.log_evidence(retraining, extra or {})
             story.log_training_set(training_digest)
             text = card.model_card(retraining, as_of=as_of, **digests)
@@ -226,17 +226,15 @@ class Registry:
         Returns:
             The MLflow run.
         """
-        with self._run(f"nothing learned, {as_of:%Y-%m-%d %H:%M}") as run_id:
-            mlflow.set_tags(
-                {
-                    "training_digest": training_digest,
-                    "consent_digest": consent_digest,
-                    "as_of": as_of.isoformat(),
-                    "promoted": "false",
-                    "gate": "not asked",
-                    "sentence": reason[: story.TAG_CHARACTERS],
-                }
-            )
+        tags = {
+            "training_digest": training_digest,
+            "consent_digest": consent_digest,
+            "as_of": as_of.isoformat(),
+            "promoted": "false",
+            "gate": "not asked",
+            "sentence": reason[: story.TAG_CHARACTERS],
+        }
+        with self._run(f"nothing learned, {as_of:%Y-%m-%d %H:%M}", tags) as run_id:
             mlflow.log_metrics(dict(metrics or {}))
             story.log_training_set(training_digest)
         return run_id
@@ -353,9 +351,11 @@ class Registry:
         )
 
     @contextmanager
-    def _run(self, name: str) -> Iterator[str]:
+    def _run(self, name: str, tags: dict[str, str] | None = None) -> Iterator[str]:
+        """Begin a run with tags: one that is stopped anywhere is known by them."""
         self._here()
-        with mlflow.start_run(experiment_id=self._experiment(), run_name=name) as run:
+        experiment = self._experiment()
+        with mlflow.start_run(experiment_id=experiment, run_name=name, tags=tags) as run:
             yield run.info.run_id
 
     def _here(self) -> None:

@@ -94,19 +94,21 @@ def dispose(
 ) -> str | None:
     """Delete for good the versions that somebody has left, without books, and past their time.
 
+    With them goes what retrains left that were stopped before they had a version.
+
     Returns:
         Why none was deleted by its age, where the clock is not believed; None where it is.
     """
     from matching import disposal  # imports MLflow, which takes seconds
 
     # Listed before the fence is looked at: what another retrain registers is not among them.
-    learned = _learned(registry)
+    learned, abandoned = _learned(registry), disposal.abandoned(registry)
     with opened(url) as engine:
         doubt = _doubt(engine, now)
         kept_since = now - kept_days * MICROS_PER_DAY if doubt is None else 0
         named, all_booked = training.condemn(engine, lease, learned, before=kept_since)
         registry.follow(partial(weights.aliases, engine))
-        disposal.dispose(registry, named)
+        disposal.dispose(registry, named, abandoned)
         training.note_disposal(engine, lease, named, moment(now), all_booked=all_booked)
     return doubt
 

@@ -10,6 +10,7 @@ from sqlalchemy import select
 import flows.retrain_model  # noqa: F401  # imports MLflow, which takes seconds
 from installation import roll_back
 from matching.registry import CHAMPION, PREVIOUS, Registry
+from schemas.errors import NotRegistered
 from schemas.tables import leases, published_weights, runs, shadow_prices, training_sets
 from tests.faults import flow_jobs  # noqa: F401  # what is killed
 from warehouse.engine import connect, reading
@@ -40,7 +41,7 @@ def tell_left(settings: Settings, file: Path) -> None:
         weights = connection.execute(newest).mappings().one()
         found = {
             "champion": champion.digest,
-            "previous": registry.load(PREVIOUS)[0].digest if version != "1" else None,
+            "previous": _digest(registry, PREVIOUS),
             "weights": str(weights["document"]).replace(f'"{version}"', f'"{CHAMPION}"'),
             "weights' version": weights["version"] == version,
             "prices": [list(row)[:-2] for row in connection.execute(prices)],
@@ -53,6 +54,13 @@ def tell_left(settings: Settings, file: Path) -> None:
             "leases": [list(row) for row in connection.execute(ended)],
         }
     file.write_text(json.dumps(found))
+
+
+def _digest(registry: Registry, alias: str) -> str | None:
+    try:
+        return registry.load(alias)[0].digest
+    except NotRegistered:
+        return None
 
 
 def put_back(settings: Settings) -> None:

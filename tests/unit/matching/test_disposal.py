@@ -11,7 +11,7 @@ from mlflow import MlflowClient, MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.tracking import sqlalchemy_store
 
-from matching.disposal import dispose, earlier
+from matching.disposal import abandoned, dispose, earlier
 from matching.model import first_champion
 from matching.registry import Registry
 from matching.training import Retraining, retrain
@@ -77,6 +77,40 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     assert int(again.version) > int(learned.version)
 
 
+@pytest.mark.parametrize("status", ["RUNNING", "FAILED"])
+def test_what_a_retrain_learned_that_was_stopped_before_it_had_a_version_is_deleted(
+    registry: Registry,
+    found: Retraining,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: str,
+) -> None:
+    registry.register_first_champion()
+    whole = registry.record(found, as_of=AS_OF, **DIGESTS)
+    refusal = registry.record_refusal("Too few decisions.", as_of=AS_OF, **DIGESTS)
+    assert abandoned(registry) == []
+    monkeypatch.setattr(registry._client, "create_model_version", _stop)
+    with pytest.raises(OSError, match="stopped"):
+        registry.record(found, as_of=AS_OF, **DIGESTS)
+    (run,) = abandoned(registry)
+    registry._client.update_run(run, status=status)
+    assert abandoned(registry) == [run]
+    assert run.encode() in everything(tmp_path)
+
+    assert dispose(registry, [], [run]) == []
+
+    assert abandoned(registry) == []
+    assert run.encode() not in everything(tmp_path)
+    assert run not in " ".join(str(path) for path in tmp_path.rglob("*"))
+    assert {entry.run_id for entry in registry.versions()} >= {whole.run_id}
+    assert registry.load(whole.version)[0].digest == found.model.digest
+    assert registry._client.get_run(refusal).info.status == "FINISHED"
+
+
+def _stop(*_given: Any, **_more: Any) -> None:
+    raise OSError("stopped")
+
+
 def test_the_way_back_leads_past_every_marked_version(
     registry: Registry, found: Retraining
 ) -> None:
@@ -133,27 +167,3 @@ def test_store_that_fails_for_a_moment_keeps_the_version_for_the_next_try(
     assert dispose(registry, [learned.version]) == [learned.version]
     assert learned.run_id.encode() not in everything(tmp_path)
     assert found.model.to_json().encode() not in everything(tmp_path)
-
-
-def test_what_a_retrain_left_that_was_killed_before_its_version_goes_with_the_next(
-    registry: Registry, found: Retraining, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first = registry.register_first_champion()
-
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(MlflowClient, "create_model_version", killed)
-        with pytest.raises(KeyboardInterrupt):
-            registry.record(found, as_of=AS_OF, **DIGESTS)
-    assert found.model.to_json().encode() in everything(tmp_path)
-    # Nobody knows yet whether its version is still to come.
-    assert dispose(registry, []) == []
-    assert found.model.to_json().encode() in everything(tmp_path)
-    last = registry.register_model(first_champion(), "The matcher's own score.")
-
-    assert dispose(registry, []) == []
-
-    assert found.model.to_json().encode() not in everything(tmp_path)
-    assert {entry.version for entry in registry.versions()} == {first, last}

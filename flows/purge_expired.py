@@ -78,11 +78,11 @@ def purge_expired(
         retention.make_months(settings.url, settings.events_retention_days, micros(now))
         run = str(flow_run.id)
         retention.begin_evidence(settings.url, run, (*classes, *beside), micros(now))
-        deleted = {
-            rule.data_class: retention.delete(settings.url, rule, held, run) for rule in classes
-        }
-        deleted |= {rule.data_class: retention.delete_beside(rule, run) for rule in beside}
+        for rule in classes:
+            retention.delete(settings.url, rule, held, run)
         forgotten = retention.forget(settings.url)
+        retention.delete_each_beside(beside, run)
+        deleted = retention.evidence(settings.url, run)
 
     _show((*classes, *beside), deleted, "What was deleted", "deleted")
     return Purged(deleted, by.isoformat(), dry_run=False, forgotten=forgotten)

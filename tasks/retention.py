@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -55,6 +56,12 @@ def delete(url: SecretStr, rule: Rule, lease: Lease, run: str) -> int:
 
 
 @io_task
+def evidence(url: SecretStr, run: str) -> dict[str, int]:
+    """Read what went by class; of a step that was tried again, what went in all its tries."""
+    return retention.evidence(connect(url), run)
+
+
+@io_task
 def forget(url: SecretStr) -> bool:
     """Overwrite the deleted bytes."""
     with opened(url) as engine:
@@ -86,6 +93,18 @@ def delete_beside(rule: Aged, run: str) -> int:
         deleted = _delete_flow_runs(before)
     retention.note_deleted(connect(settings.url), run, rule.data_class, deleted)
     return deleted
+
+
+def delete_each_beside(rules: Iterable[Aged], run: str) -> None:
+    """Delete every class beside the database; one that cannot go now keeps no other."""
+    failed: list[Exception] = []
+    for rule in rules:
+        try:
+            delete_beside(rule, run)
+        except Exception as error:  # noqa: BLE001  # raised when all had their turn
+            failed.append(error)
+    if failed:
+        raise failed[0]
 
 
 def _has_registry(settings: Settings) -> bool:

@@ -182,6 +182,15 @@ def _add_evidence(connection: Connection, run: str, data_class: str, deleted: in
     )
 
 
+def evidence(engine: Engine, run: str) -> dict[str, int]:
+    """Read how much a run deleted, by class, however many tries it took."""
+    with reading(engine) as connection:
+        rows = connection.execute(
+            select(purges.c.data_class, purges.c.deleted).where(purges.c.run == run)
+        )
+        return dict(rows.tuples().all())
+
+
 def note_deleted(engine: Engine, run: str, data_class: str, deleted: int) -> None:
     """Add to the evidence what was deleted beside the database."""
     with writing(engine) as connection:

@@ -17,13 +17,16 @@ from sqlalchemy import func, select
 from flows.process_events import process_events
 from flows.purge_expired import purge_expired
 from schemas.clock import MICROS_PER_DAY, micros
+from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.tables import events, purges
 from tests.histories import admit, make_row, stage
+from warehouse import old_files, retention
 from warehouse.clock_witness import ClockJumped
 from warehouse.engine import reading, writing
 
 if TYPE_CHECKING:
+    from typing import Any
     from uuid import UUID
 
     from sqlalchemy import Engine
@@ -126,3 +129,38 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
         purge_expired()
     assert not purge_expired(clock_is_right=True).dry_run
     assert not purge_expired().dry_run
+
+
+def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_again_counts_whole(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = micros(datetime.now(UTC))
+    admit(engine, [1])
+    stage(engine, [make_row(EventKind.PROPOSED, occurred_at=now, received_at=now)])
+    process_events()
+    with writing(engine) as connection:
+        connection.execute(events.update().values(occurred_at=now - 1_000 * MICROS_PER_DAY))
+    _delete_softly(installed)
+    old_run = _begin_old_flow_run()
+    delete, tries = retention.delete_expired, []
+
+    def cut_off(*given: Any) -> int:
+        deleted = delete(*given)
+        tries.append(deleted)
+        if deleted and sum(tries) == deleted:
+            raise NotReady("the database did not answer")
+        return deleted
+
+    def refused(*_: object) -> int:
+        raise OSError("read-only file system")
+
+    monkeypatch.setattr(retention, "delete_expired", cut_off)
+    with monkeypatch.context() as patch:
+        patch.setattr(old_files, "delete_old_files", refused)
+        with pytest.raises(OSError, match="read-only"):
+            purge_expired()
+    assert _left_of(old_run) == (0, 0)
+    with reading(engine) as connection:
+        rows = connection.execute(select(purges.c.data_class, purges.c.deleted)).all()
+    found = {row.data_class: row.deleted for row in rows}
+    assert (found["events"], found["deleted_runs"], found["log_files"]) == (1, 1, 0)

@@ -6,9 +6,11 @@ recorded: a job's log keeps what its commands say.
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,11 +48,23 @@ class Guarded(click.Group):
             say(f"smartmatch: {error}")
             again = isinstance(error, NotReady | LeaseHeld)
             sys.exit(EXIT_TRY_AGAIN if again else EXIT_FAILED)
+        except OSError as error:
+            if error.errno in {None, errno.EPIPE}:
+                raise
+            say(f"smartmatch: {_refused(error, ctx.meta['typed'])}")
+            sys.exit(EXIT_TRY_AGAIN)
         except RuntimeError as error:
             if _NO_SERVER not in str(error):
                 raise
             say("smartmatch: Prefect's server did not start; what it says is above")
             sys.exit(EXIT_TRY_AGAIN)
+
+
+def _refused(error: OSError, typed: list[str]) -> str:
+    """Say what the disk or the system refused, and of which file, unless that was typed."""
+    name = Path(str(error.filename or "")).name
+    told = bool(name) and not any(name in one for one in typed)
+    return f"{error.strerror} ({name})" if told else str(error.strerror)
 
 
 @contextmanager

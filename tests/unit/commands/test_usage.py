@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+
 import pytest
 from click.testing import CliRunner
 
@@ -80,3 +82,18 @@ def test_an_error_that_nobody_foresaw_is_not_hidden(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(main.commands["audit"], "callback", fail)
 
     assert isinstance(CliRunner().invoke(main, ["audit"]).exception, RuntimeError)
+
+
+@pytest.mark.parametrize("name", ["smartmatch.db", TYPED])
+def test_what_the_disk_refuses_is_one_line_without_what_was_typed(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", f"/somewhere/{name}")
+
+    monkeypatch.setattr(main.commands["search"], "callback", fail)
+    done = CliRunner().invoke(main, ["search", "--user-id", TYPED])
+
+    assert done.exit_code == EXIT_TRY_AGAIN
+    file = "" if name == TYPED else f" ({name})"
+    assert done.output.splitlines() == [f"smartmatch: No space left on device{file}"]

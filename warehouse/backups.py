@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -16,16 +17,18 @@ from schemas.errors import InvalidInput, NotReady
 from warehouse import consents, marks, tombstones
 from warehouse.engine import check_ready, connect, is_postgres, writing
 from warehouse.residue import compact
+from warehouse.whole_writes import sync_directory
 from warehouse.witness import Witness
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
 
 def back_up(engine: Engine, file: Path) -> None:
     """Write a copy of the database, of one moment, that says that it is a backup.
+
+    It gets its name when it is whole: what is left of one that was killed or had no room goes
+    with the next try.
 
     Raises:
         InvalidInput: The file exists, or this is PostgreSQL.
@@ -34,14 +37,38 @@ def back_up(engine: Engine, file: Path) -> None:
     _only_sqlite(engine)
     if file.exists():
         raise InvalidInput("file", "must not exist yet")
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.touch(mode=0o600)
-    _copy(str(engine.url.database), str(file))
-    copy = connect(SecretStr(f"sqlite:///{file}"))
-    with writing(copy) as connection:
-        marks.set_backup(connection, backup=True)
-    compact(copy)
-    copy.dispose()
+    draft = file.with_name(f"{file.name}.part")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        _remove(draft)
+        try:
+            _write(engine, draft)
+        except NotReady:
+            _remove(draft)
+            raise
+        draft.rename(file)
+        sync_directory(file.parent)
+    except OSError as error:
+        raise NotReady(f"the backup cannot be written ({type(error).__name__})") from None
+
+
+def _write(engine: Engine, draft: Path) -> None:
+    draft.touch(mode=0o600, exist_ok=False)
+    _copy(str(engine.url.database), str(draft))
+    copy = connect(SecretStr(f"sqlite:///{draft}"))
+    try:
+        with writing(copy) as connection:
+            marks.set_backup(connection, backup=True)
+        if not compact(copy):
+            raise NotReady("the backup's disk has no room for it")
+    finally:
+        copy.dispose()
+
+
+def _remove(draft: Path) -> None:
+    """Remove what a backup left that did not come to its end."""
+    for end in ("", "-journal", "-wal", "-shm"):
+        draft.with_name(f"{draft.name}{end}").unlink(missing_ok=True)
 
 
 def put_back(engine: Engine, file: Path, directory: Path) -> None:

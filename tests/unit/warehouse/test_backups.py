@@ -89,3 +89,32 @@ def test_backup_is_not_put_back_where_nobody_could_be_forgotten_again(
         put_back(engine, backup, keys)
 
     assert people(engine) == 2
+
+
+def test_backup_that_found_no_room_or_was_killed_leaves_its_name_to_the_next(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(engine, "a", "analytics")
+    file = tmp_path / "backup.db"
+    for error in (NotReady("the disk is full"), KeyboardInterrupt()):
+        with monkeypatch.context() as patch:
+            patch.setattr(marks, "set_backup", lambda *_, error=error, **__: _raise(error))
+            with pytest.raises(type(error)):
+                back_up(engine, file)
+        assert not file.exists()
+
+    back_up(engine, file)
+
+    assert [path.name for path in tmp_path.glob("backup.db*")] == ["backup.db"]
+    assert file.stat().st_mode & 0o077 == 0
+
+
+def _raise(error: BaseException) -> None:
+    raise error
+
+
+def test_backup_that_cannot_be_written_is_told_in_a_line(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "no directory").write_text("")
+
+    with pytest.raises(NotReady, match="cannot be written"):
+        back_up(engine, tmp_path / "no directory" / "backup.db")

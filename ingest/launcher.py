@@ -196,9 +196,16 @@ class Launcher:
         except NotReady:
             self._live.pop(about, None)
             raise
-        threading.Thread(
+        following = threading.Thread(
             target=self._follow, args=(process, about, run), name="run", daemon=True
-        ).start()
+        )
+        try:
+            following.start()
+        except RuntimeError:  # there may be no more threads
+            process.kill()
+            self._live.pop(about, None)
+            runs.finish(self._service.engine, run, runs.FAILED, datetime.now(UTC), "no thread")
+            raise NotReady("a process could not be followed") from None
 
     def _follow(self, process: subprocess.Popen[bytes], about: About, run: str) -> None:
         try:

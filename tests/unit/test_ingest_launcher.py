@@ -50,6 +50,9 @@ class Processes:
             assert self._changed.wait_for(lambda: self._ended >= mine, SOON)
         return 0
 
+    def kill(self) -> None:
+        self.end_one()
+
     def end_one(self) -> None:
         with self._changed:
             self._ended += 1
@@ -177,3 +180,23 @@ def test_erasures_are_taken_up_again_after_the_key_directory_did_not_answer(
         keeping.cancel()
 
     asyncio.run(trial())
+
+
+def test_run_that_no_thread_can_follow_is_told_and_keeps_nobody_out(
+    launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name == "run":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(NotReady):
+            launch(launcher, "a")
+    launch(launcher, "a")
+
+    assert processes.begun == ["a", "a"]
+    processes.end_one()

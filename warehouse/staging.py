@@ -17,7 +17,7 @@ from schemas.clock import MICROS_PER_DAY, micros
 from schemas.tables import receipts, rejected, staged
 from warehouse import accounts, consents, withdrawals
 from warehouse.columns import insert_new, insert_rows
-from warehouse.engine import is_postgres, writing
+from warehouse.engine import is_postgres, reading, writing
 from warehouse.keyfile import days_with_keys, destroy_day_key
 from warehouse.purposes import Ground, on_ground
 
@@ -225,15 +225,25 @@ def destroy_idle_day_keys(engine: Engine, directory: Path, now: datetime) -> lis
         The days whose key was destroyed, counted since 1970.
     """
     ended = (micros(now) - DAY_KEY_MARGIN_SECONDS * 1_000_000) // MICROS_PER_DAY
+    past = [day for day in days_with_keys(directory) if day < ended]
+    with reading(engine) as connection:
+        past = _idle(connection, past)
+    if not past:  # as mostly: then nobody need wait until both tables are looked through
+        return []
     with writing(engine) as connection:
         if is_postgres(connection):
             connection.execute(text("LOCK TABLE staged IN SHARE MODE"))
-        used = set(
-            connection.execute(
-                union(select(staged.c.sealed_day), select(rejected.c.sealed_day))
-            ).scalars()
-        )
-        idle = [day for day in days_with_keys(directory) if day < ended and day not in used]
+        idle = _idle(connection, past)
         for day in idle:
             destroy_day_key(directory, day)
     return idle
+
+
+@on_ground(Ground.COUNTING)
+def _idle(connection: Connection, days: list[int]) -> list[int]:
+    """Return those of some days under whose key no sealed text is left."""
+    if not days:
+        return []
+    used = union(select(staged.c.sealed_day), select(rejected.c.sealed_day))
+    found = set(connection.execute(used).scalars())
+    return [day for day in days if day not in found]

@@ -182,6 +182,8 @@ def shared_snapshot(engine: Engine, *, whole: Sequence[Table] = ()) -> Iterator[
         yield None
         return
     with reading(engine, whole=whole) as connection:
+        # It waits for what others read of it, however soon the server ends who only waits.
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         yield str(connection.execute(text("SELECT pg_export_snapshot()")).scalar_one())
 
 

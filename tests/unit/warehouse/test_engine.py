@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,14 @@ from sqlalchemy.engine import make_url
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from tests.engines import on_postgresql
-from warehouse.engine import check_durable, connect, create_tables, reading, writing
+from warehouse.engine import (
+    check_durable,
+    connect,
+    create_tables,
+    reading,
+    shared_snapshot,
+    writing,
+)
 from warehouse.migrations import upgrade
 
 if TYPE_CHECKING:
@@ -38,6 +46,21 @@ def test_a_server_keeps_the_options_of_the_url(database_url: SecretStr) -> None:
             assert shown(connection, "search_path") == "tenant"
             assert shown(connection, "statement_timeout") == timeout
         engine.dispose()
+
+
+@on_postgresql
+def test_a_snapshot_for_others_outlives_the_time_that_a_server_lets_one_wait(
+    database_url: SecretStr,
+) -> None:
+    """Else a recount that takes longer would fail each night."""
+    url = make_url(database_url.get_secret_value())
+    url = url.update_query_dict({"options": "-c idle_in_transaction_session_timeout=700"})
+    engine = connect(SecretStr(url.render_as_string(hide_password=False)))
+    with shared_snapshot(engine) as snapshot:
+        time.sleep(1.5)
+        with reading(engine, snapshot) as connection:
+            assert shown(connection, "idle_in_transaction_session_timeout") == "700ms"
+    engine.dispose()
 
 
 @on_postgresql

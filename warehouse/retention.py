@@ -211,12 +211,14 @@ def _delete(connection: Connection, rule: Rule, keys: list[Any]) -> int:
     if rule.table is matches:
         found = {match_key for (match_key,) in keys}
         return purge_matches(connection, rule.cutoff // MICROS_PER_DAY, found)
-    columns = rule.table.primary_key.columns
+    first, *more = columns = list(rule.table.primary_key.columns)
     statement = delete(rule.table).where(rule.expired)
-    if is_postgres(connection):
+    if not more:
+        done = connection.execute(statement.where(first.in_([key for (key,) in keys])))
+    elif is_postgres(connection):
         done = connection.execute(statement.where(tuple_(*columns).in_(keys)))
     else:
-        # SQLite would go through the table for a list, and through an index for each key.
+        # SQLite would go through the table for a list of several columns.
         names = [f"key_{column.name}" for column in columns]
         here = (column == bindparam(name) for column, name in zip(columns, names, strict=True))
         rows = [dict(zip(names, key, strict=True)) for key in keys]
@@ -233,6 +235,8 @@ def _book(connection: Connection, rule: Rule, deleted: int) -> None:
 def begin_evidence(engine: Engine, run: str, rules: Iterable[Aged], at: datetime) -> None:
     """Open the evidence of a purge: one row a class, which grows with every chunk deleted.
 
+    Safe to repeat before anything is deleted: what was begun goes.
+
     Args:
         engine: The database.
         run: Identifier of the run.
@@ -240,6 +244,7 @@ def begin_evidence(engine: Engine, run: str, rules: Iterable[Aged], at: datetime
         at: When it runs.
     """
     with writing(engine) as connection:
+        connection.execute(delete(purges).where(purges.c.run == run))
         connection.execute(
             purges.insert(),
             [

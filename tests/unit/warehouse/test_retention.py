@@ -242,6 +242,20 @@ def test_records_of_runs_and_the_evidence_itself_go_too(engine: Engine) -> None:
     assert count(engine, runs) == 1
 
 
+def test_evidence_that_is_begun_again_counts_once(engine: Engine) -> None:
+    """As after a commit whose answer was lost."""
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, 1, TODAY - 150)])
+    process(engine)
+    with lease(engine, "purge_expired", 60.0) as held:
+        for _ in range(2):
+            begin_evidence(engine, "run", [rule("events")], RUN)
+        delete_expired(engine, rule("events"), held, "run")
+
+    with reading(engine) as connection:
+        assert connection.execute(select(purges.c.deleted)).scalars().all() == [1]
+
+
 def test_the_evidence_names_class_cutoff_and_count(engine: Engine) -> None:
     subject = answer(engine, "anybody", "analytics")
     arrive(engine, [proposed(subject, 1, TODAY - 150), proposed(subject, 2, TODAY - 150)])

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 MOST_HEADERS = 100
 
+_VERSIONS = frozenset({"1.0", "1.1"})
+
 _ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]+)(.*)", re.IGNORECASE)
 """A target that names a host itself."""
 
@@ -39,6 +41,10 @@ class _HeadTooLarge(Exception):
 
 class _HostUnknown(Exception):
     """A request does not name its host, or names several."""
+
+
+class _VersionUnknown(Exception):
+    """A request says that it is of another HTTP, which has another form."""
 
 
 class EventProtocol(TurnProtocol):
@@ -181,12 +187,15 @@ class EventProtocol(TurnProtocol):
                 hosts += 1
             elif name in _ODD:
                 is_odd = True
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+        version = self.parser.get_http_version()
+        if version not in _VERSIONS:
+            raise _VersionUnknown
+        if hosts > 1 or (not hosts and version == "1.1"):
             raise _HostUnknown
         self._left = length
         if is_odd or self.parser.get_method() != b"POST":
             return False
-        return length <= SHORT_BYTES and self.parser.get_http_version() == "1.1"
+        return length <= SHORT_BYTES and version == "1.1"
 
     def _make_relative(self) -> None:
         """Let the host within a target count, and no other."""

@@ -18,7 +18,7 @@ from warehouse.erasure import finish_erasure, read_erasure
 from warehouse.erasure_requests import close_left_cases
 from warehouse.keyfile import make_ring
 from warehouse.ledgers import verify_ledgers
-from warehouse.witness import WitnessBroken
+from warehouse.witness import REPORT, Witness, WitnessBroken
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,3 +151,22 @@ def test_an_erasure_under_way_is_no_breach(engine: Engine, keys: Path) -> None:
     finish_erasure(engine, request, RUN)
     with pytest.raises(WitnessBroken, match="report"):
         verify_ledgers(engine, keys)
+
+
+def test_proof_that_was_killed_behind_its_signature_is_signed_once(
+    engine: Engine, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer(engine, keys, "a", "analytics")
+    request = begun(engine, keys, "a")
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(proof.erasure, "add_to_report", killed)
+        with pytest.raises(KeyboardInterrupt):
+            proof.sign(engine, keys, request, [], RUN)
+    proof.sign(engine, keys, request, [], RUN)
+
+    signed = [one.body["request"] for one in Witness(keys).verify() if one.kind == REPORT]
+    assert signed == [request]

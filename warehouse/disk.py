@@ -45,7 +45,9 @@ class DiskReserve:
         self._look_at = 0.0
         self._directory: Path | None = None
         if not is_postgres(engine) and engine.url.database:
-            self._directory = Path(engine.url.database).absolute().parent
+            database = Path(engine.url.database).absolute()
+            self._directory = database.parent
+            self._log = database.with_name(f"{database.name}-wal")
 
     def has_room(self, events: int) -> bool:
         """Tell whether so many events would leave the reserve as it is; asking takes nothing.
@@ -79,13 +81,14 @@ class DiskReserve:
         return True
 
     def _look(self, directory: Path) -> int:
-        """Return the free bytes beyond the reserve."""
+        """Return the free bytes beyond the reserve and what the log holds for the tables."""
         try:
             disk = os.statvfs(directory)
+            log_bytes = self._log.stat().st_size if self._log.exists() else 0
         except OSError as error:
             raise NotReady(f"the disk did not answer ({type(error).__name__})") from None
         reserve = min(self._reserve, disk.f_blocks * disk.f_frsize // _LARGEST_SHARE)
-        return disk.f_bavail * disk.f_frsize - reserve
+        return disk.f_bavail * disk.f_frsize - reserve - log_bytes
 
     def _suffices(self, left: int) -> bool:
         return left > 0 or left + self._free_inside() > 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from warehouse.disk import DiskReserve
+from warehouse.engine import writing
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -40,3 +41,16 @@ def test_long_texts_take_what_they_are_long_twice_for_the_log_and_the_table(
     assert reserve.take(1, 7 * MEGABYTE)
     assert not reserve.take(1, MEGABYTE)
     assert reserve.take(1, 0)
+
+
+def test_what_the_log_holds_has_its_room_in_the_tables(
+    engine: Engine, reserve: DiskReserve
+) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql("INSERT INTO versions (name, value) VALUES ('one', 1)")
+    before = reserve.has_room(4_096)
+    os.truncate(f"{engine.url.database}-wal", 12 * MEGABYTE)
+
+    assert before
+    assert not reserve.has_room(4_096)
+    assert reserve.has_room(1_024)

@@ -491,3 +491,17 @@ def test_a_flow_beside_an_erasure_leaves_it_to_that_and_nothing_else(
             connection.execute(update(erasures).values(state="deleted"))
         with pytest.raises(LeaseHeld):
             tombstones.catch_up(engine, keys)
+
+
+def test_withdrawal_of_who_is_being_erased_is_not_repeated_and_stops_nothing(
+    engine: Engine, keys: Path, people: dict[str, int]
+) -> None:
+    ask(engine, keys, "a")
+    witness = Witness(keys)
+    nothing = {"analytics": False, "preferences": False, "improvement": False}
+    body = {"subject": witness.of_subject(people["a"]), "options": nothing}
+    marked = witness.append(WITHDRAWAL, body, 1).marks
+
+    assert tombstones.catch_up(engine, keys) == 0
+    with reading(engine) as connection:
+        assert marks.followed(connection) == marked

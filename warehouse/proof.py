@@ -19,6 +19,7 @@ from schemas.clock import micros
 from warehouse import erasure
 from warehouse.case_file import read_case, write_case
 from warehouse.engine import is_postgres
+from warehouse.stores import prefect_has_a_server
 from warehouse.witness import REPORT, Witness
 
 if TYPE_CHECKING:
@@ -34,6 +35,10 @@ NO_IDENTIFIER = "The identifier as the platform names the person was not searche
 NOT_BEFORE = (
     "Taken up after a stop, when the person's rows were deleted already: the stores were not"
     " searched before, so places_before is null."
+)
+PREFECTS = (
+    "Prefect keeps its runs in the database of a server, which was not searched: no identifier and"
+    " no pseudonym is handed to it."
 )
 AGAIN = (
     "The person answered the notice again before the search was made: pseudonyms that are theirs"
@@ -97,6 +102,7 @@ def sign(
             NO_IDENTIFIER,
             *([] if case.found_before else [NOT_BEFORE]),
             *([AGAIN] if again else []),
+            *([PREFECTS] if prefect_has_a_server() else []),
             *([POSTGRESQL] if is_postgres(engine) else []),
         ],
     }

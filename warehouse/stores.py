@@ -29,7 +29,7 @@ from warehouse.keyfile import has_ring, read_ring
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
     from schemas.settings import Settings
 
@@ -60,15 +60,13 @@ class Store:
 def stores(settings: Settings) -> list[Store]:
     """List the places, each file belonging to the first that it lies in."""
     url = make_url(settings.url.get_secret_value())
-    database: tuple[Path, ...] = ()
-    if url.get_backend_name() == "sqlite" and url.database:
-        database = tuple(Path(url.database + end) for end in ("", "-wal", "-shm", "-journal"))
+    database = _sqlite_files(url)
     spool = Path(os.environ.get("SMARTMATCH_SPOOL") or settings.data / "spool")
     orchestration = Path(os.environ.get("PREFECT_HOME") or settings.data / "prefect")
     return [
         Store("database", database),
         Store("model registry", (settings.mlruns,)),
-        Store("orchestration", (orchestration,)),
+        Store("orchestration", (orchestration, *_sqlite_files(_prefects_own()))),
         Store("client's spool", (spool,)),
         Store("log files", (settings.data / "logs",)),
         Store("validation results", (settings.home / "gx", settings.home / "great_expectations")),
@@ -76,6 +74,25 @@ def stores(settings: Settings) -> list[Store]:
         # Older than the installation, a temporary file is none of its own.
         Store("temporary files", (Path(tempfile.gettempdir()),), _installed_at(settings)),
     ]
+
+
+def prefect_has_a_server() -> bool:
+    """Tell whether Prefect's database is a server's, whose files nobody searches here."""
+    own = _prefects_own()
+    return own is not None and own.get_backend_name() != "sqlite"
+
+
+def _prefects_own() -> URL | None:
+    """Return the URL of Prefect's database where it was given one of its own."""
+    given = os.environ.get("PREFECT_API_DATABASE_CONNECTION_URL")
+    return make_url(given) if given else None
+
+
+def _sqlite_files(url: URL | None) -> tuple[Path, ...]:
+    """Return the files of SQLite's database; of another there are none."""
+    if url is None or url.get_backend_name() != "sqlite" or not url.database:
+        return ()
+    return tuple(Path(url.database + end) for end in ("", "-wal", "-shm", "-journal"))
 
 
 def blocks(engine: Engine, store: Store, seen: set[Path]) -> Iterator[tuple[str, Iterator[bytes]]]:

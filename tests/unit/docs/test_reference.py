@@ -53,6 +53,7 @@ OTHERS = {
     "of `smartmatch up`, or one for each command, when empty.",
     "PREFECT_API_AUTH_STRING": "`user:password`, where that server asks for one.",
     "PREFECT_HOME": "Directory of Prefect's own database; data/prefect when empty.",
+    "PREFECT_API_DATABASE_CONNECTION_URL": "Prefect's own database, where it lies elsewhere.",
 }
 READ = re.compile(r"""environ(?:\.get\(|\[)\s*["']([A-Z_]+)["']""")
 

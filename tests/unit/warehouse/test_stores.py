@@ -12,7 +12,7 @@ import pytest
 from privacy.traces import looker, of_identifier
 from schemas.errors import NotReady
 from tests.engines import on_sqlite
-from warehouse.stores import Store, blocks, sweep
+from warehouse.stores import Store, blocks, prefect_has_a_server, sweep
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -64,3 +64,24 @@ def test_what_is_gone_or_no_file_ends_nothing(engine: Engine, logs: Path) -> Non
     found = list(blocks(engine, Store("log files", (logs, logs / "no directory")), set()))
 
     assert [name for name, _ in found] == ["a.log"]
+
+
+@on_sqlite
+def test_a_database_of_prefects_that_lies_elsewhere_is_searched_or_said_not_to_be(
+    settings: Settings, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, planted = tmp_path / "elsewhere.db", "a-person-of-the-runs"
+    file.write_text(planted)
+    given = "PREFECT_API_DATABASE_CONNECTION_URL"
+    found = {}
+    for url in ("", f"sqlite+aiosqlite:///{file}", "postgresql+asyncpg://one@host/prefect"):
+        monkeypatch.setenv(given, url)
+        swept = sweep(engine, settings, looker(of_identifier(planted)))
+        named = [name for one in swept if one.store == "orchestration" for name in one.where]
+        found[url.partition(":")[0]] = (named, prefect_has_a_server())
+
+    assert found == {
+        "": ([], False),
+        "sqlite+aiosqlite": (["elsewhere.db"], False),
+        "postgresql+asyncpg": ([], True),
+    }

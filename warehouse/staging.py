@@ -213,7 +213,6 @@ def counts(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
     return {key: value for key, value in entries.items() if value}
 
 
-@on_ground(Ground.COUNTING)
 def destroy_idle_day_keys(engine: Engine, directory: Path, now: datetime) -> list[int]:
     """Destroy the keys of past days under which no sealed text is left.
 

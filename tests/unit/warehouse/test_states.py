@@ -83,7 +83,9 @@ def swap(engine: Engine, one: int, other: int, names: Iterable[str]) -> None:
             for subject in (one, other)
         }
         aside = {
-            name: value[:-1] + b"?" for name, value in rows[one].items() if isinstance(value, bytes)
+            name: value[:-1] + bytes([value[-1] ^ 1])
+            for name, value in rows[one].items()
+            if isinstance(value, bytes)
         }
         steps = [(other, rows[one]), (one, rows[other])]
         for subject, values in [(one, aside), *steps] if aside else steps:

@@ -69,9 +69,13 @@ class Told:
     allowed: frozenset[str] = frozenset()
     request: str | None = None
     life: int = 0
+    erased: datetime | None = None
 
     def allows(self, purpose: Purpose) -> bool:
         return purpose in self.allowed and self.request is None
+
+    def was_erased_since(self, at: datetime) -> bool:
+        return self.erased is not None and at <= self.erased
 
 
 @dataclass
@@ -122,9 +126,10 @@ class Story:
             **ROUTES[route],
         }
         status = self._send(door, route, body)
-        # Who hears of nothing may refuse what is allowed by now, never the other way round.
+        # Who hears of nothing may refuse what is allowed by now, never the other way round; and
+        # whoever has heard of an erasure refuses what happened before it.
         expected = {200} if person.allows(Purpose.ANALYTICS) else {403}
-        assert status in expected | ({403} if door else set())
+        assert status in expected | ({403} if door or person.was_erased_since(at) else set())
         self.sent[event_id.bytes] = (person, person.life, {"route": route, "body": body})
 
     def again(self, which: int) -> None:
@@ -134,7 +139,9 @@ class Story:
         person, life, sent = list(self.sent.values())[which % len(self.sent)]
         self.doors[0].app.service.watch._poll()
         status = self._send(0, **sent)
-        allowed = person.allows(Purpose.ANALYTICS) and person.life == life
+        at = datetime.fromisoformat(sent["body"]["occurred_at"])
+        is_late = person.life != life or person.was_erased_since(at)
+        allowed = person.allows(Purpose.ANALYTICS) and not is_late
         assert status == (200 if allowed else 403)
 
     def _send(self, door: int, route: str, body: dict[str, Any]) -> int:
@@ -206,6 +213,7 @@ class Story:
         erasure.mark_forgotten(self.engine, person.request)
         erasure.finish_erasure(self.engine, person.request, now)
         person.allowed, person.request, person.life = frozenset(), None, person.life + 1
+        person.erased = now
         self.look()
 
     def look(self) -> None:

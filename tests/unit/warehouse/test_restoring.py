@@ -3,55 +3,44 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import delete, select, text, update
-from sqlalchemy import event as sqlalchemy_event
+from sqlalchemy import delete, select, update
 
 from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import LATE_DAYS, day_number, moment
 from schemas.consents import Options
-from schemas.errors import InvalidInput, LeaseLost, NotReady
-from schemas.events import EventKind
+from schemas.errors import InvalidInput, NotReady
 from schemas.tables import consents as ledger
 from schemas.tables import (
     erasures,
-    events,
-    leases,
-    matches,
-    metadata,
-    private_releases,
     runs,
     subjects,
     versions,
 )
-from tests.population import KEY, NOTICE, NOW, RUN, arrive, event, process
+from tests.population import KEY, NOTICE, NOW, RUN
+from tests.restoring import answer, ask, erase, rows_of, snapshot, three_people
 from warehouse import burial, consents, marks, proof, replaying, tombstones
 from warehouse.backups import accept_restored, back_up, put_back
 from warehouse.consents import LedgerBroken
 from warehouse.engine import is_postgres, reading, writing
-from warehouse.erasure import delete_subject, finish_erasure, mark_forgotten, read_erasure
+from warehouse.erasure import delete_subject, finish_erasure, read_erasure
 from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import make_ring, read_ring
-from warehouse.leases import LeaseHeld, lease
+from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.recount import reconcile
-from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
 from warehouse.seals import Seals
-from warehouse.witness import BOOKS, FILE_NAME, RESTORED, WITHDRAWAL, Witness, WitnessBroken
+from warehouse.witness import FILE_NAME, RESTORED, WITHDRAWAL, Witness, WitnessBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine
-
-HOUR = 3_600_000_000
+    from sqlalchemy import Engine
 
 
 @pytest.fixture
@@ -60,77 +49,9 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
-def answer(engine: Engine, keys: Path, name: str, *purposes: str, at: int = NOW - HOUR) -> int:
-    person = consents.Person("key", (subject_pseudonym(KEY, name),))
-    options = Options(*(name in purposes for name in ("analytics", "preferences", "improvement")))
-    entry = consents.Entry(uuid4(), options, NOTICE, "test", None, at)
-    with writing(engine) as connection:
-        return tombstones.record(connection, keys, person, entry).subject
-
-
-def ask(engine: Engine, keys: Path, name: str) -> str:
-    with writing(engine) as connection:
-        return begin_for(connection, keys, [subject_pseudonym(KEY, name)], RUN)
-
-
-def erase(engine: Engine, keys: Path, name: str) -> str:
-    request = ask(engine, keys, name)
-    marks = burial.bury(engine, keys, request, RUN)
-    with lease(engine, ERASE, 60.0) as held:
-        delete_subject(engine, request, held, marks=marks)
-    mark_forgotten(engine, request)
-    finish_erasure(engine, request, RUN)
-    return request
-
-
-def snapshot(engine: Engine) -> Callable[[], None]:
-    """Take a copy of every row, as a base backup would; return what puts it back."""
-    with reading(engine) as connection:
-        rows = {
-            table: [dict(row) for row in connection.execute(select(table)).mappings()]
-            for table in metadata.sorted_tables
-        }
-
-    def put() -> None:
-        with writing(engine) as connection:
-            if is_postgres(engine):
-                for table in ("consents", "private_releases"):
-                    connection.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
-            else:
-                for table in ("consents", "private_releases"):
-                    for name in ("update", "delete", "replace"):
-                        connection.execute(text(f"DROP TRIGGER IF EXISTS {table}_no_{name}"))
-            for emptied in reversed(metadata.sorted_tables):
-                connection.execute(delete(emptied))
-            for filled, kept in rows.items():
-                if kept:
-                    connection.execute(filled.insert(), kept)
-
-    return put
-
-
 @pytest.fixture
 def people(engine: Engine, keys: Path) -> dict[str, int]:
-    """Three people with a match each."""
-    known = {name: answer(engine, keys, name, "analytics", "improvement") for name in "abc"}
-    arrive(
-        engine,
-        [
-            event(kind, subject, number)
-            for number, subject in enumerate(known.values(), 1)
-            for kind in (EventKind.PROPOSED, EventKind.ACCEPTED)
-        ],
-    )
-    process(engine)
-    return known
-
-
-def rows_of(engine: Engine, subject: int) -> int:
-    with reading(engine) as connection:
-        return sum(
-            len(connection.execute(select(table).where(table.c.subject == subject)).all())
-            for table in (subjects, events, matches)
-        )
+    return three_people(engine, keys)
 
 
 def test_a_withdrawal_that_waits_for_the_first_consent_of_its_person_is_witnessed(
@@ -330,111 +251,6 @@ def test_a_backup_is_of_one_moment_says_what_it_is_and_is_not_opened_without_key
     assert people["a"].to_bytes(8, "big") not in content
 
 
-def test_a_database_that_was_put_back_by_other_means_goes_on_from_now_and_has_spent_what_was(
-    engine: Engine, keys: Path, people: dict[str, int]
-) -> None:
-    put = snapshot(engine)
-    day = day_number(moment(NOW))
-    question = Question(day - 40, day - LATE_DAYS, 100_000, 5)
-    given = {"now": NOW, "add_noise": lambda figures, *_: dict(figures)}
-    release(engine, keys, question, Budget(100_000, 365), **given)
-    put()
-
-    accept_restored(engine, keys)
-
-    with reading(engine) as connection:
-        costs = connection.execute(select(private_releases.c.epsilon_micro)).scalars().all()
-        assert costs == [100_000]
-        assert marks.sealed_until(connection) == day_number(datetime.now(UTC)) - LATE_DAYS
-        assert not marks.is_backup(connection)
-        # Trained on a machine without keys, a version is in no witness.
-        assert marks.may_be_unbooked(connection)
-
-
-def test_a_catching_up_that_is_killed_anywhere_is_done_anew_with_all_that_belongs_to_it(
-    engine: Engine, keys: Path, people: dict[str, int]
-) -> None:
-    put = snapshot(engine)
-    erase(engine, keys, "a")
-    left = kills = 0
-
-    def count_down(_connection: Connection) -> None:
-        nonlocal left
-        left -= 1
-        if not left:
-            raise KeyboardInterrupt
-
-    sqlalchemy_event.listen(engine, "commit", count_down)
-    done = False
-    while not done:
-        left = 0
-        put()
-        with writing(engine) as connection:
-            marks.set_backup(connection, backup=True)
-        kills = left = kills + 1
-        with suppress(KeyboardInterrupt):
-            tombstones.catch_up(engine, keys)
-        left = 0
-        with reading(engine) as connection:
-            done = not marks.is_backup(connection)
-            assert (marks.sealed_until(connection) > 0) is done
-            assert marks.may_be_unbooked(connection) is done
-            assert (marks.followed(connection) == 1) is done
-        tombstones.catch_up(engine, keys)
-        assert rows_of(engine, people["a"]) == 0
-        with reading(engine) as connection:
-            assert connection.execute(select(runs.c.flow)).all() == [("retrain_model",)]
-    assert kills > 1
-
-
-@pytest.mark.parametrize("erased", [False, True])
-def test_a_catching_up_that_is_stopped_past_its_lease_changes_nothing_when_it_wakes(
-    engine: Engine,
-    keys: Path,
-    people: dict[str, int],
-    monkeypatch: pytest.MonkeyPatch,
-    erased: bool,
-) -> None:
-    put = snapshot(engine)
-    if erased:
-        erase(engine, keys, "a")
-    else:
-        answer(engine, keys, "a", "improvement")
-    put()
-    of_subject = Witness.of_subject
-
-    def too_late(witness: Witness, subject: int) -> str:
-        # Another one carries all out meanwhile.
-        monkeypatch.setattr(Witness, "of_subject", of_subject)
-        with writing(engine) as connection:
-            connection.execute(update(leases).values(expires_at=0))
-        tombstones.catch_up(engine, keys)
-        if not erased:
-            answer(engine, keys, "a", "analytics", at=NOW)
-        return witness.of_subject(subject)
-
-    monkeypatch.setattr(Witness, "of_subject", too_late)
-    with pytest.raises(LeaseLost):
-        tombstones.catch_up(engine, keys)
-
-    assert pending_erasures(engine) == []
-    with reading(engine) as connection:
-        allowed = connection.execute(select(subjects.c.analytics)).scalars().all()
-    assert allowed == [True] * (2 if erased else 3)
-
-
-def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:
-    Witness(keys).append(BOOKS, {"version": "7"}, NOW)
-
-    tombstones.catch_up(engine, keys)
-
-    with reading(engine) as connection:
-        assert marks.may_be_unbooked(connection)
-        assert connection.execute(select(runs.c.flow, runs.c.detail)).all() == [
-            ("retrain_model", "books were lost")
-        ]
-
-
 def _requests(engine: Engine) -> list[tuple[str]]:
     with reading(engine) as connection:
         return [tuple(row) for row in connection.execute(select(erasures.c.request))]
@@ -470,38 +286,3 @@ def test_a_report_that_was_changed_is_not_the_signed_one(
 
     with pytest.raises(WitnessBroken, match="signed"):
         verify_ledgers(engine, keys)
-
-
-def test_a_flow_beside_an_erasure_leaves_it_to_that_and_nothing_else(
-    engine: Engine, keys: Path, people: dict[str, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Between the tombstone and the deletion every byte is searched, which may take minutes."""
-    monkeypatch.setattr(replaying, "WAIT_SECONDS", 0.3)
-    burial.bury(engine, keys, ask(engine, keys, "a"), RUN)
-
-    with lease(engine, ERASE, 60.0):
-        assert tombstones.catch_up(engine, keys) == 0
-        assert rows_of(engine, people["a"]) == 4
-        with writing(engine) as connection:
-            marks.set_backup(connection, backup=True)
-        with pytest.raises(LeaseHeld):
-            tombstones.catch_up(engine, keys)
-        with writing(engine) as connection:
-            marks.set_backup(connection, backup=False)
-            connection.execute(update(erasures).values(state="deleted"))
-        with pytest.raises(LeaseHeld):
-            tombstones.catch_up(engine, keys)
-
-
-def test_withdrawal_of_who_is_being_erased_is_not_repeated_and_stops_nothing(
-    engine: Engine, keys: Path, people: dict[str, int]
-) -> None:
-    ask(engine, keys, "a")
-    witness = Witness(keys)
-    nothing = {"analytics": False, "preferences": False, "improvement": False}
-    body = {"subject": witness.of_subject(people["a"]), "options": nothing}
-    marked = witness.append(WITHDRAWAL, body, 1).marks
-
-    assert tombstones.catch_up(engine, keys) == 0
-    with reading(engine) as connection:
-        assert marks.followed(connection) == marked

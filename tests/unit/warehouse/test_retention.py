@@ -1,4 +1,4 @@
-"""The purge: what is past its age goes, nothing else does, the books follow, no byte is left."""
+"""The purge: what is past its age goes, nothing else does, the books follow."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from sqlalchemy import func, insert, select
 from schemas.clock import MICROS_PER_DAY
 from schemas.errors import LeaseLost
 from schemas.events import EventKind
-from schemas.retention import Rule, rules
-from schemas.settings import Settings
 from schemas.tables import (
     block_sums,
     blocks,
@@ -28,38 +26,16 @@ from schemas.tables import (
 from tests.engines import on_sqlite
 from tests.histories import TODAY
 from tests.population import RUN, answer, arrive, days_before, event, process
+from tests.purging import proposed, purge, rule
 from warehouse import leases, retention
 from warehouse.audit import balance
-from warehouse.engine import connect, create_tables, reading, writing
+from warehouse.engine import connect, reading, writing
 from warehouse.leases import LeaseHeld, lease
 from warehouse.recount import reconcile
-from warehouse.residue import forget_bytes
 from warehouse.retention import begin_evidence, count_expired, delete_expired
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy import Engine, Table
-
-SETTINGS = Settings(
-    events_retention_days=100,
-    metrics_retention_days=200,
-    rejected_retention_days=10,
-    staging_retention_days=2,
-    logs_retention_days=50,
-)
-
-
-def rule(data_class: str) -> Rule:
-    return next(rule for rule in rules(SETTINGS, RUN) if rule.data_class == data_class)
-
-
-def purge(engine: Engine, data_class: str) -> int:
-    with lease(engine, "purge_expired", 60.0) as held:
-        run = f"{data_class}-{held.fence}"
-        begin_evidence(engine, run, [rule(data_class)], RUN)
-        return delete_expired(engine, rule(data_class), held, run)
 
 
 def count(engine: Engine, table: Table) -> int:
@@ -75,11 +51,6 @@ def fill(engine: Engine, table: Table, rows: list[dict[str, Any]]) -> None:
 def kept_events(engine: Engine, column: str = "occurred_at") -> list[int]:
     with reading(engine) as connection:
         return list(connection.execute(select(events.c[column]).order_by(column)).scalars())
-
-
-def proposed(subject: int, match_key: int, day: int, **given: Any) -> dict[str, Any]:
-    at = day * MICROS_PER_DAY + 1
-    return event(EventKind.PROPOSED, subject, match_key, occurred_at=at, **given)
 
 
 def test_an_event_goes_with_its_day_and_not_before(engine: Engine) -> None:
@@ -405,74 +376,3 @@ def test_a_purge_that_stops_between_chunks_is_finished_by_the_next(
     with reading(engine) as connection:
         evidence = connection.execute(select(func.sum(purges.c.deleted))).scalar_one()
     assert evidence == 5
-
-
-@pytest.fixture
-def sqlite(tmp_path: Path) -> Iterator[Engine]:
-    engine = connect(SecretStr(f"sqlite:///{tmp_path / 'forget.db'}"))
-    create_tables(engine)
-    yield engine
-    engine.dispose()
-
-
-def bytes_of(directory: Path) -> bytes:
-    return b"".join(path.read_bytes() for path in sorted(directory.glob("forget.db*")))
-
-
-MARKS = (b"a-secret-of-one-person", b"\xde\xad\xbe\xef" * 4)
-
-
-def store_marked(engine: Engine) -> None:
-    """Store an old event whose payload and id can be recognised, among many others."""
-    subject = answer(engine, "anybody", "analytics")
-    old = [proposed(subject, number, TODAY - 150) for number in range(2_000)]
-    marked = proposed(
-        subject, 5_000, TODAY - 150, event_id=MARKS[1], figures={"model_version": MARKS[0].decode()}
-    )
-    arrive(engine, [*old[:1_000], marked, *old[1_000:]])
-    process(engine)
-
-
-def test_no_deleted_byte_is_left_in_sqlites_files(sqlite: Engine, tmp_path: Path) -> None:
-    store_marked(sqlite)
-    assert all(mark in bytes_of(tmp_path) for mark in MARKS)
-    with writing(sqlite) as connection:
-        connection.exec_driver_sql("DELETE FROM receipts")
-        connection.execute(metric_sums.delete())
-
-    purge(sqlite, "events")
-    purge(sqlite, "matches")
-
-    assert forget_bytes(sqlite) is True
-    assert not [mark for mark in MARKS if mark in bytes_of(tmp_path)]
-    assert (tmp_path / "forget.db-wal").stat().st_size == 0
-
-
-def test_a_reader_that_keeps_the_log_open_is_told_and_the_next_run_succeeds(
-    sqlite: Engine, tmp_path: Path
-) -> None:
-    store_marked(sqlite)
-    impatient = connect(SecretStr(f"sqlite:///{tmp_path / 'forget.db'}"), busy_timeout_ms=50)
-    with reading(sqlite) as connection:
-        connection.execute(select(func.count()).select_from(events)).scalar_one()
-        purge(impatient, "events")
-        assert forget_bytes(impatient) is False
-    assert forget_bytes(impatient) is True
-    impatient.dispose()
-
-
-def test_freed_space_is_used_again(sqlite: Engine) -> None:
-    subject = answer(sqlite, "anybody", "analytics")
-    pages = []
-    for cycle in range(3):
-        first = 10_000 * cycle
-        rows = [proposed(subject, first + number, TODAY - 150) for number in range(400)]
-        arrive(sqlite, rows)
-        process(sqlite)
-        assert purge(sqlite, "events") == purge(sqlite, "matches") == 400
-        with writing(sqlite) as connection:
-            connection.exec_driver_sql("DELETE FROM receipts")
-        with reading(sqlite) as connection:
-            pages.append(connection.exec_driver_sql("PRAGMA page_count").scalar_one())
-
-    assert max(pages) <= pages[0] * 1.05

@@ -87,7 +87,7 @@ async def keep_erasing(launcher: Launcher, seconds: float = RESUME_SECONDS) -> N
     while True:
         try:
             await launcher.resume_erasures()
-        except Exception as error:  # noqa: BLE001  # of this round; the next one may do
+        except Exception as error:  # noqa: BLE001  # a loop that ends would end no erasure any more
             _logger.warning("Erasures could not be resumed: %s", type(error).__name__)
         await asyncio.sleep(seconds)
 

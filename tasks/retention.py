@@ -101,7 +101,7 @@ def delete_each_beside(rules: Iterable[Aged], run: str) -> None:
     for rule in rules:
         try:
             delete_beside(rule, run)
-        except Exception as error:  # noqa: BLE001  # raised when all had their turn
+        except Exception as error:  # noqa: BLE001  # a failed task of its own; raised after the others
             failed.append(error)
     if failed:
         raise failed[0]

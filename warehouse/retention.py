@@ -73,7 +73,10 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
     pace = first_pace(CHUNK_ROWS, POSTGRESQL if is_postgres(engine) else SQLITE)
     others = _Others(1 if is_postgres(engine) else 0)
-    while keys := _find_expired(engine, rule):
+    before = -1
+    # Rows that stay although they were found, whatever keeps them, are left to the next purge.
+    while total > before and (keys := _find_expired(engine, rule)):
+        before = total
         while keys:
             chunk, keys = keys[: pace.rows], keys[pace.rows :]
             deleted, seconds = _delete_chunk(engine, rule, lease, run, chunk, others)

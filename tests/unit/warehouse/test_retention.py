@@ -338,6 +338,26 @@ def test_what_stays_is_not_looked_through_while_the_database_is_locked(
     assert count(engine, metric_sums) == young
 
 
+def test_a_purge_of_rows_that_cannot_go_comes_to_an_end(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subject = answer(engine, "anybody", "analytics")
+    arrive(engine, [proposed(subject, number, TODAY - 150) for number in range(4)])
+    process(engine)
+    tries: list[int] = []
+
+    def nothing(*_given: Any) -> int:
+        tries.append(1)
+        assert len(tries) < 10
+        return 0
+
+    monkeypatch.setattr(retention, "_delete", nothing)
+    monkeypatch.setattr(retention, "_drop_months", lambda *_given: 0)
+
+    assert purge(engine, "events") == 0
+    assert tries
+
+
 def test_a_purge_whose_lease_was_taken_over_deletes_nothing_more(engine: Engine) -> None:
     subject = answer(engine, "anybody", "analytics")
     arrive(engine, [proposed(subject, 1, TODAY - 150)])

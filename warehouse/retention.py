@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
+from time import perf_counter, sleep
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import bindparam, delete, func, select, tuple_, update
@@ -82,7 +82,7 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
             deleted, seconds = _delete_chunk(engine, rule, lease, run, chunk, others)
             total += deleted
             pace = pace.after(seconds, beside=others.wrote)
-            time.sleep(pace.rest_seconds)
+            sleep(pace.rest_seconds)
     return total
 
 
@@ -122,12 +122,12 @@ def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     # A drop takes more numbers than one: what it does after its savepoint has another.
     total, others = 0, _Others(3)
     for part in past:
-        begun = time.perf_counter()
+        begun = perf_counter()
         drop = partial(_drop_month, engine, rule, lease, run, part, others)
         total += months.patiently(drop) or 0
         if others.wrote:
             # One of a hundred of their transactions at most is to meet a drop.
-            time.sleep(min(100 * (time.perf_counter() - begun), LONGEST_REST_SECONDS))
+            sleep(min(100 * (perf_counter() - begun), LONGEST_REST_SECONDS))
     return total
 
 
@@ -167,14 +167,14 @@ def _delete_chunk(  # noqa: PLR0917
 ) -> tuple[int, float]:
     """Delete some rows; return how many went, and for how many seconds others may have waited."""
     with writing(engine) as connection:
-        begun = time.perf_counter()
+        begun = perf_counter()
         others.look(connection)
         lease.check(connection)
         deleted = _delete(connection, rule, keys)
         if deleted:
             _add_evidence(connection, run, rule.data_class, deleted)
         lease.extend(connection)
-    return deleted, time.perf_counter() - begun
+    return deleted, perf_counter() - begun
 
 
 def _add_evidence(connection: Connection, run: str, data_class: str, deleted: int) -> None:

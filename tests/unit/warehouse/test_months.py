@@ -295,7 +295,7 @@ def test_between_months_a_purge_rests_when_somebody_else_writes_and_only_then(
         check_free(*given)
 
     monkeypatch.setattr(months, "check_free", write_beside)
-    monkeypatch.setattr("warehouse.retention.time.sleep", rests.append)
+    monkeypatch.setattr("warehouse.retention.sleep", rests.append)
 
     assert purge(engine, "events", "matches") == {"events": 0, "matches": 0}
 

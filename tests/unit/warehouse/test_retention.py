@@ -261,7 +261,7 @@ def test_a_purge_keeps_its_lease_as_long_as_it_deletes(
         now += 40_000_000
 
     monkeypatch.setattr(leases, "_now_us", lambda: now)
-    monkeypatch.setattr("time.sleep", rest)
+    monkeypatch.setattr("warehouse.retention.sleep", rest)
     subject = answer(engine, "anybody", "analytics")
     arrive(engine, [proposed(subject, number, TODAY - 101) for number in range(4)])
     process(engine)
@@ -295,7 +295,7 @@ def test_a_purge_rests_when_somebody_else_writes_and_only_then(
 
     delete_chunk = retention._delete_chunk
     monkeypatch.setattr(retention, "_delete_chunk", of_one_length)
-    monkeypatch.setattr("warehouse.retention.time.sleep", rest)
+    monkeypatch.setattr("warehouse.retention.sleep", rest)
     monkeypatch.setattr(retention, "CHUNK_ROWS", 100)
     assert purge(engine, "events") == 400
     other.dispose()
@@ -385,7 +385,7 @@ def test_a_purge_that_stops_between_chunks_is_finished_by_the_next(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("warehouse.retention.time.sleep", kill)
+        patch.setattr("warehouse.retention.sleep", kill)
         with pytest.raises(Killed):
             purge(engine, "events")
     assert count(engine, events) == 3

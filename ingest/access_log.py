@@ -10,6 +10,7 @@ import time
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -66,12 +67,19 @@ class AccessLog:
 
 def _line(entry: tuple[float, str, str, int, float]) -> str:
     at, method, route, status, seconds = entry
-    moment = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds")
+    second = int(at)
+    moment = f"{_start_of(second)}.{int((at - second) * 1_000):03}+00:00"
     name = method if method in _METHODS else "-"
     return (
         f'{{"time":"{moment}","log":"access","method":"{name}","route":"{route}",'
         f'"status":{status},"ms":{seconds * 1_000:.1f}}}\n'
     )
+
+
+@lru_cache(1)
+def _start_of(second: int) -> str:
+    """Return a second since 1970 as a time: thousands of lines are of the same one."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 class JsonLines(logging.Formatter):

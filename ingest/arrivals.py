@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from privacy.pseudonyms import content_digest, match_key, session_key, subject_pseudonym
-from privacy.sealing import seal
+from privacy.sealing import Sealer
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import ConsentRequired, InvalidInput
 from schemas.events import ROUTES, StagedPayload, kind_of, texts_of, utc
@@ -69,7 +69,7 @@ class Intake:
         self._retention_days = retention_days
         self._oldest = retention_days * MICROS_PER_DAY
         self._sealing: tuple[int, tuple[int, int] | None] = (-1, None)
-        self._day_key = b""
+        self._sealer: Sealer | None = None
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
         self._key_id = ""
@@ -164,10 +164,10 @@ class Intake:
         day = now // MICROS_PER_DAY
         # Looked at each time: a flow whose clock is ahead destroys the key of the day that runs.
         sealing = (day, day_key_stamp(self._keys, day))
-        if sealing[1] is None or sealing != self._sealing:
-            self._day_key = day_key(self._keys, day, make=True)
+        if self._sealer is None or sealing[1] is None or sealing != self._sealing:
+            self._sealer = Sealer(day_key(self._keys, day, make=True))
             self._sealing = sealing
-        return seal(self._day_key, _encode(texts), event_id), day
+        return self._sealer.seal(_encode(texts), event_id), day
 
 
 def person_of(ring: KeyRing, user_id: str, now: int) -> Person:

@@ -27,14 +27,24 @@ class TextUnreadable(SmartMatchError):
     """A sealed text does not open: another key, another event, or bytes that changed."""
 
 
-def seal(key: bytes, plain: bytes, event_id: bytes) -> bytes:
-    """Return nonce and ciphertext of a text that belongs to an event."""
-    nonce = os.urandom(NONCE_BYTES)
-    return nonce + AESGCM(key).encrypt(nonce, plain, event_id)
+class Sealer:
+    """Seals texts under one key, which is made ready once.
+
+    Args:
+        key: Of ``KEY_BYTES``.
+    """
+
+    def __init__(self, key: bytes) -> None:
+        self._encrypt = AESGCM(key).encrypt
+
+    def seal(self, plain: bytes, event_id: bytes) -> bytes:
+        """Return nonce and ciphertext of a text that belongs to an event."""
+        nonce = os.urandom(NONCE_BYTES)
+        return nonce + self._encrypt(nonce, plain, event_id)
 
 
 def unseal(key: bytes, sealed: bytes, event_id: bytes) -> bytes:
-    """Return the text that ``seal`` was given.
+    """Return the text that a ``Sealer`` was given.
 
     Raises:
         TextUnreadable: It does not open.
@@ -52,7 +62,7 @@ def open_texts(
 
     Args:
         key_of: The key of a day; raises ``KeyMissing`` where it was destroyed.
-        sealed: What ``seal`` returned.
+        sealed: What a ``Sealer`` returned.
         event_id: The event's id.
         day: Day of the key, days since 1970.
     """

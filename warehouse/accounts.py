@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from schemas.tables import accounts
-from warehouse.engine import add_to
+from warehouse.columns import add_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -51,13 +51,8 @@ def add(connection: Connection, counts: Mapping[tuple[str, str], int]) -> None:
         connection: The transaction that does what is counted.
         counts: Number of events by (counter, rule); the rule is empty where there is one only.
     """
-    rows = [
-        {"counter": counter, "rule": rule, "value": value}
-        for (counter, rule), value in sorted(counts.items())
-        if value
-    ]
-    if rows:
-        connection.execute(add_to(connection, accounts, ["counter", "rule"]), rows)
+    rows = [(*entry, value) for entry, value in sorted(counts.items()) if value]
+    add_rows(connection, accounts, ("counter", "rule", "value"), rows)
 
 
 def read(connection: Connection) -> dict[tuple[str, str], int]:

@@ -50,6 +50,31 @@ def insert_rows(
         connection.exec_driver_sql(statement, tuple(chain(*chunk, *nothing)))
 
 
+def add_rows(
+    connection: Connection, table: Table, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Insert rows, or add the last field of one whose key exists to the number that is there.
+
+    Args:
+        connection: The transaction.
+        table: The table.
+        names: Its key's columns and that of the number, in the order of the rows' fields.
+        rows: A few rows, no key twice; in order of the key where others may do the same.
+    """
+    if not rows:
+        return
+    *key, number = names
+    added = f"{number} = {table.name}.{number} + excluded.{number}"
+    upsert = f"ON CONFLICT ({','.join(key)}) DO UPDATE SET {added}"
+    if is_postgres(connection):
+        insert, values = _unnest(table, tuple(names)), _transposed(rows)
+    else:
+        marks = ",".join([f"({','.join('?' * len(names))})"] * len(rows))
+        insert = f"INSERT INTO {table.name} ({','.join(names)}) VALUES {marks}"
+        values = tuple(chain(*rows))
+    connection.exec_driver_sql(f"{insert} {upsert}", values)
+
+
 def insert_new(
     connection: Connection,
     table: Table,

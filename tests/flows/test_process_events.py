@@ -11,7 +11,7 @@ from prefect.client.orchestration import get_client
 from sqlalchemy import select
 
 from flows.process_events import Processed, process_events
-from privacy.sealing import seal
+from privacy.sealing import Sealer
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import BatchUnusable
 from schemas.events import EventKind
@@ -48,7 +48,7 @@ def _row(kind: str, **given: Any) -> dict[str, Any]:
 def _sealed(settings: Settings, day: int, texts: list[str], **given: Any) -> dict[str, Any]:
     row = _row(EventKind.FEEDBACK, **given)
     key = day_key(settings.keys, day, make=True)
-    text = seal(key, msgspec.json.encode(texts), row["event_id"])
+    text = Sealer(key).seal(msgspec.json.encode(texts), row["event_id"])
     return row | {"sealed": text, "sealed_day": day}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from privacy.sealing import KEY_BYTES, NONCE_BYTES, TextUnreadable, seal, unseal
+from privacy.sealing import KEY_BYTES, NONCE_BYTES, Sealer, TextUnreadable, unseal
 
 KEY = bytes(range(KEY_BYTES))
 EVENT = b"e" * 16
@@ -31,35 +31,35 @@ def test_a_published_vector_opens() -> None:
 
 @pytest.mark.parametrize("text", [b"", b"a", TEXT, bytes(100_000)])
 def test_a_text_comes_back_as_it_was(text: bytes) -> None:
-    assert unseal(KEY, seal(KEY, text, EVENT), EVENT) == text
+    assert unseal(KEY, Sealer(KEY).seal(text, EVENT), EVENT) == text
 
 
 def test_nothing_of_the_text_can_be_read_in_the_seal() -> None:
-    sealed = seal(KEY, TEXT, EVENT)
+    sealed = Sealer(KEY).seal(TEXT, EVENT)
 
     assert TEXT[:4] not in sealed
     assert len(sealed) == NONCE_BYTES + len(TEXT) + 16
 
 
 def test_a_nonce_is_never_used_twice() -> None:
-    nonces = {seal(KEY, TEXT, EVENT)[:NONCE_BYTES] for _ in range(1_000)}
+    nonces = {Sealer(KEY).seal(TEXT, EVENT)[:NONCE_BYTES] for _ in range(1_000)}
 
     assert len(nonces) == 1_000
 
 
 def test_a_text_cannot_be_moved_to_another_event() -> None:
     with pytest.raises(TextUnreadable):
-        unseal(KEY, seal(KEY, TEXT, EVENT), b"f" * 16)
+        unseal(KEY, Sealer(KEY).seal(TEXT, EVENT), b"f" * 16)
 
 
 def test_the_key_of_another_day_opens_nothing() -> None:
     with pytest.raises(TextUnreadable):
-        unseal(KEY[::-1], seal(KEY, TEXT, EVENT), EVENT)
+        unseal(KEY[::-1], Sealer(KEY).seal(TEXT, EVENT), EVENT)
 
 
 @pytest.mark.parametrize("place", [0, NONCE_BYTES, -1])
 def test_a_changed_byte_shows(place: int) -> None:
-    sealed = bytearray(seal(KEY, TEXT, EVENT))
+    sealed = bytearray(Sealer(KEY).seal(TEXT, EVENT))
     sealed[place] ^= 1
 
     with pytest.raises(TextUnreadable):
@@ -69,12 +69,12 @@ def test_a_changed_byte_shows(place: int) -> None:
 @pytest.mark.parametrize("kept", [0, NONCE_BYTES - 1, NONCE_BYTES, NONCE_BYTES + 15])
 def test_a_seal_that_was_cut_is_unreadable_not_a_crash(kept: int) -> None:
     with pytest.raises(TextUnreadable):
-        unseal(KEY, seal(KEY, TEXT, EVENT)[:kept], EVENT)
+        unseal(KEY, Sealer(KEY).seal(TEXT, EVENT)[:kept], EVENT)
 
 
 def test_the_error_repeats_nothing() -> None:
     with pytest.raises(TextUnreadable) as caught:
-        unseal(KEY, seal(KEY, TEXT, EVENT), b"f" * 16)
+        unseal(KEY, Sealer(KEY).seal(TEXT, EVENT), b"f" * 16)
 
     assert str(caught.value) == "a sealed text does not open"
     assert caught.value.__cause__ is None

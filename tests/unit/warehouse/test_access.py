@@ -12,7 +12,7 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
-from privacy.sealing import open_texts, seal
+from privacy.sealing import Sealer, open_texts
 from schemas.clock import day_number
 from schemas.data_map import TABLES, Personal
 from schemas.events import EventKind
@@ -36,7 +36,7 @@ OTHERS = "a-version-of-the-other"
 
 def sealed(keys: Path, event_id: bytes, *texts: str) -> dict[str, Any]:
     key = day_key(keys, TODAY, make=True)
-    return {"sealed": seal(key, msgspec.json.encode(texts), event_id), "sealed_day": TODAY}
+    return {"sealed": Sealer(key).seal(msgspec.json.encode(texts), event_id), "sealed_day": TODAY}
 
 
 @pytest.fixture

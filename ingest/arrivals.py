@@ -68,8 +68,7 @@ class Intake:
         self._keys = keys
         self._retention_days = retention_days
         self._oldest = retention_days * MICROS_PER_DAY
-        self._sealing: tuple[int, tuple[int, int] | None] = (-1, None)
-        self._sealer: Sealer | None = None
+        self._sealer: tuple[int, tuple[int, int] | None, Sealer] | None = None
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
         self._key_id = ""
@@ -108,7 +107,7 @@ class Intake:
         linking = self._linking
         event_id = event.event_id.bytes if event.event_id else self._new_id(now)
         texts = texts_of(event)
-        sealed, sealed_day = self._seal(texts, event_id, now) if texts else (None, None)
+        sealed, day, stamp = self._seal(texts, event_id, now) if texts else (None, None, None)
         row = Staged(
             event_id,
             kind_of(event),
@@ -119,11 +118,11 @@ class Intake:
             now,
             _encode(payload_of(event)),
             sealed,
-            sealed_day,
+            day,
         )
         digest = content_digest(ring.digest_key, content_of(event))
         named_here = event.event_id is None
-        return Arrival(row, digest, candidates, named_here, self._key_id, withdrawals)
+        return Arrival(row, digest, candidates, named_here, self._key_id, withdrawals, stamp)
 
     def _was_erased(self, candidates: tuple[bytes, ...], occurred_at: int) -> bool:
         """Tell whether this happened before its person was erased: a new consent is not for it."""
@@ -160,14 +159,22 @@ class Intake:
             raise InvalidInput("occurred_at", f"must not be more than {days} days ago")
         return occurred_at
 
-    def _seal(self, texts: list[str], event_id: bytes, now: int) -> tuple[bytes, int]:
+    def forget_day_key(self) -> None:
+        """Look anew at the key of the day before a text is sealed: it may be another one."""
+        self._sealer = None
+
+    def _seal(
+        self, texts: list[str], event_id: bytes, now: int
+    ) -> tuple[bytes, int, tuple[int, int] | None]:
         day = now // MICROS_PER_DAY
-        # Looked at each time: a flow whose clock is ahead destroys the key of the day that runs.
-        sealing = (day, day_key_stamp(self._keys, day))
-        if self._sealer is None or sealing[1] is None or sealing != self._sealing:
-            self._sealer = Sealer(day_key(self._keys, day, make=True))
-            self._sealing = sealing
-        return self._sealer.seal(_encode(texts), event_id), day
+        held = self._sealer
+        if held is None or held[0] != day:
+            day_key(self._keys, day, make=True)
+            # The stamp first: of a key that is replaced meanwhile it is too old, and seen to be.
+            stamp = day_key_stamp(self._keys, day)
+            sealer = Sealer(day_key(self._keys, day, make=True))
+            held = self._sealer = (day, stamp, sealer)
+        return held[2].seal(_encode(texts), event_id), day, held[1]
 
 
 def person_of(ring: KeyRing, user_id: str, now: int) -> Person:

@@ -18,7 +18,7 @@ from warehouse import api_keys, guards, queue
 from warehouse.committer import TICKET_EVENTS, Committer, Ticket
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect, reading
-from warehouse.keyfile import open_to_others
+from warehouse.keyfile import day_key_stamp, open_to_others
 from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
 from warehouse.seals import Seals
@@ -109,6 +109,7 @@ class Service:
                         observed=self.observed.commit,
                         worked=partial(self._newest_head.note, self.engine),
                         seals=self.seals,
+                        stamp_of=partial(day_key_stamp, self.settings.keys),
                     )
         return self._committer
 
@@ -187,6 +188,7 @@ class Service:
         arrive_again: Callable[[int], Arrival],
         outcomes: list[Outcome],
     ) -> None:
+        self.intake.forget_day_key()
         places, refused = [], []
         for place, outcome in enumerate(outcomes):
             if outcome is not Outcome.AGAIN:

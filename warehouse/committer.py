@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from warehouse.disk import DiskReserve
     from warehouse.seals import Seals
-    from warehouse.staging import Arrival, Outcome
+    from warehouse.staging import Arrival, Outcome, StampOf
     from warehouse.watch import KnownConsents
 
 _logger = logging.getLogger("smartmatch.committer")
@@ -48,7 +48,7 @@ TICKET_EVENTS = 64
 SHORT_EVENTS = 16
 """A ticket with more events is a long one."""
 
-_GATHER_SECONDS = 0.001
+_GATHER_SECONDS, _MOST_GATHERS, _ALIKE = 0.001, 8, 0.9
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 _REMEMBER_SECONDS = 0.25
@@ -115,6 +115,7 @@ class Committer:
         worked: Called after each commit that did other work than storing events, before whoever
             asked for it is told; where it fails they are told to try again.
         seals: Seal the rows of people who move to a newer pseudonym key.
+        stamp_of: Reads the stamps of day keys, see ``stage``.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Committer:
         observed: Callable[[Mapping[tuple[str, str], int], int, float], None],
         worked: Callable[[], object] = lambda: None,
         seals: Seals | None = None,
+        stamp_of: StampOf | None = None,
     ) -> None:
         self._engine = engine
         self._known = known
@@ -137,6 +139,7 @@ class Committer:
         self._observed = observed
         self._worked = worked
         self._seals = seals
+        self._stamp_of = stamp_of
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
         self._short: deque[Ticket] = deque()
@@ -224,17 +227,28 @@ class Committer:
                 self._idle = True
                 self._wake.wait(_IDLE_SECONDS)
                 self._idle = False
-        if not self._long and len(self._short) < self._together // 2:
-            # Those whose last event was just committed send their next one now: a moment's
-            # patience lets them share the cost of one commit.
-            time.sleep(_GATHER_SECONDS)
+        self._gather()
         with self._lock:
             short = _take(self._short, LARGEST_COMMIT)
-            self._together = len(short)
             if short:
+                self._together = len(short)
                 self._short_until = time.monotonic() + _REMEMBER_SECONDS
             most = TICKET_EVENTS if self.serves_short else LARGEST_COMMIT
             return short + _take(self._long, most)
+
+    def _gather(self) -> None:
+        """Wait for about as many as were committed last, as long as more of them come.
+
+        They send their next event now. A commit costs the same for one and for many, and what it
+        costs most is the interpreter, which the loop that reads events has meanwhile.
+        """
+        seen = 0
+        for _ in range(_MOST_GATHERS):
+            here = len(self._short)
+            if self._long or not seen < here < self._together * _ALIKE:
+                return
+            seen = here
+            time.sleep(_GATHER_SECONDS)
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""
@@ -264,7 +278,8 @@ class Committer:
             with translated(), self._connected() as connection, connection.begin():
                 begun = True
                 _work(connection, tickets)
-                outcomes = stage(connection, arrivals, time.time_ns() // 1_000, lookup)
+                now = time.time_ns() // 1_000
+                outcomes = stage(connection, arrivals, now, lookup, self._stamp_of)
                 refused = [rule for ticket in tickets for rule in ticket.refused]
                 entries = accounts.refusals(refused) + Counter(counts(outcomes))
                 accounts.add(connection, entries)

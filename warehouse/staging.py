@@ -22,7 +22,7 @@ from warehouse.keyfile import days_with_keys, destroy_day_key
 from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -82,6 +82,8 @@ class Arrival(NamedTuple):
     """Key of the first of ``candidates``; empty where nobody may move to it now."""
     withdrawals: int = 0
     """Count of withdrawals (``withdrawals.COUNT``) at which the row's subject allowed it."""
+    sealed_by: tuple[int, int] | None = None
+    """Stamp of the day key that sealed the row's texts."""
 
 
 Lookup: TypeAlias = Callable[
@@ -89,6 +91,10 @@ Lookup: TypeAlias = Callable[
 ]
 """Subjects that allow collection, by the pseudonyms of their person; given with the key of the
 newest, to which a person moves who is found under an older one."""
+
+
+StampOf: TypeAlias = Callable[[int], tuple[int, int] | None]
+"""What tells the key of a day from another one of that day, None where there is none."""
 
 
 class Outcome(IntEnum):
@@ -102,11 +108,15 @@ class Outcome(IntEnum):
     FORBIDDEN = 3
     """The person does not allow it, or is not known."""
     AGAIN = 4
-    """Not decided here: the day of its seal is over."""
+    """Not decided here: the day of its seal is over, or its key is gone."""
 
 
 def stage(
-    connection: Connection, arrivals: Sequence[Arrival], now: int, lookup: Lookup | None = None
+    connection: Connection,
+    arrivals: Sequence[Arrival],
+    now: int,
+    lookup: Lookup | None = None,
+    stamp_of: StampOf | None = None,
 ) -> list[Outcome]:
     """Store arrivals; ``counts`` says what to enter into the books about them.
 
@@ -115,6 +125,7 @@ def stage(
         arrivals: Events in order of arrival, each id as often as it likes.
         now: Microseconds since 1970.
         lookup: Finds the subjects that allow it, by pseudonyms; the ledger's by default.
+        stamp_of: Reads the stamps of day keys; they are not looked at by default.
 
     Returns:
         What became of each, in the same order.
@@ -122,12 +133,8 @@ def stage(
     if not arrivals:
         return []
     count = withdrawals.stand(connection)
-    today = now // MICROS_PER_DAY
-    ready = {
-        place: _known(arrival, count)
-        for place, arrival in enumerate(arrivals)
-        if arrival.row.sealed_day is None or arrival.row.sealed_day >= today
-    }
+    openable = _openable(arrivals, now // MICROS_PER_DAY, stamp_of)
+    ready = {place: _known(arrival, count) for place, arrival in openable}
     allowed = _allowed(connection, ready, lookup or _lookup)
     leaders: dict[bytes, int] = {}
     for place, arrival in allowed.items():
@@ -148,6 +155,25 @@ def stage(
         else:
             outcomes.append(Outcome.FORBIDDEN if place in ready else Outcome.AGAIN)
     return outcomes
+
+
+def _openable(
+    arrivals: Sequence[Arrival], today: int, stamp_of: StampOf | None
+) -> Iterator[tuple[int, Arrival]]:
+    """Yield arrivals with their places, but for those whose texts nothing would open.
+
+    The key is looked at in here, once for all of a day: a flow whose clock is ahead destroys the
+    key of the day that runs.
+    """
+    stamps: dict[int, tuple[int, int] | None] = {}
+    for place, arrival in enumerate(arrivals):
+        day = arrival.row.sealed_day
+        if day is not None and stamp_of is not None and day not in stamps:
+            stamps[day] = stamp_of(day)
+        if day is None or (
+            day >= today and arrival.sealed_by == stamps.get(day, arrival.sealed_by)
+        ):
+            yield place, arrival
 
 
 def _known(arrival: Arrival, count: int) -> Arrival:

@@ -5,13 +5,13 @@ Raw identifiers and texts end here; nothing that this module returns holds one.
 
 from __future__ import annotations
 
-import os
 import re
 from datetime import UTC
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from privacy.drawing import RandomBytes
 from privacy.pseudonyms import content_digest, match_key, session_key, subject_pseudonym
 from privacy.sealing import Sealer
 from schemas.clock import MICROS_PER_DAY, micros
@@ -74,7 +74,7 @@ class Intake:
         self._key_id = ""
         self._linking = b""
         self._since = self._until = 0
-        self._random: list[bytes] = []
+        self._draw_random = RandomBytes(_RANDOM_BYTES).draw
 
     def arrive(self, event: Event, now: int, *, fresh: bool) -> Arrival:
         """Return what is written of an event.
@@ -105,7 +105,9 @@ class Intake:
             if self._watch.erased_at and self._was_erased(candidates, occurred_at):
                 raise ConsentRequired("Consent required for tracking")
         linking = self._linking
-        event_id = event.event_id.bytes if event.event_id else self._new_id(now)
+        event_id = (
+            event.event_id.bytes if event.event_id else new_event_id(now, self._draw_random())
+        )
         texts = texts_of(event)
         sealed, day, stamp = self._seal(texts, event_id, now) if texts else (None, None, None)
         row = Staged(
@@ -128,16 +130,6 @@ class Intake:
         """Tell whether this happened before its person was erased: a new consent is not for it."""
         erased_at, of_pseudonym = self._watch.erased_at, self._watch.witness.of_pseudonym
         return any(erased_at.get(of_pseudonym(one), -1) >= occurred_at for one in candidates)
-
-    def _new_id(self, now: int) -> bytes:
-        if not self._random:
-            # One call for many: the kernel's answer costs as much as the rest of the id.
-            drawn = os.urandom(_RANDOM_BYTES * 256)
-            self._random = [
-                drawn[start : start + _RANDOM_BYTES]
-                for start in range(0, len(drawn), _RANDOM_BYTES)
-            ]
-        return new_event_id(now, self._random.pop())
 
     def _renew(self, ring: KeyRing, now: int) -> None:
         """Take over a key ring, until the next key in it begins or the clock is set back."""

@@ -6,13 +6,13 @@ The event's id is authenticated with it, so that a text cannot be moved to anoth
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import msgspec
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from privacy.drawing import RandomBytes
 from schemas.errors import KeyMissing, SmartMatchError
 
 if TYPE_CHECKING:
@@ -36,10 +36,11 @@ class Sealer:
 
     def __init__(self, key: bytes) -> None:
         self._encrypt = AESGCM(key).encrypt
+        self._draw_nonce = RandomBytes(NONCE_BYTES).draw
 
     def seal(self, plain: bytes, event_id: bytes) -> bytes:
         """Return nonce and ciphertext of a text that belongs to an event."""
-        nonce = os.urandom(NONCE_BYTES)
+        nonce = self._draw_nonce()
         return nonce + self._encrypt(nonce, plain, event_id)
 
 

@@ -10,8 +10,8 @@ from ingest.door import GONE
 from ingest.hot import answer
 from ingest.replies import NOT_READY, Refused
 from schemas.errors import NotReady, SmartMatchError
-from warehouse.committer import Ticket
 from warehouse.staging import Outcome
+from warehouse.tickets import Ticket
 
 if TYPE_CHECKING:
     import asyncio

@@ -15,7 +15,7 @@ from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady
 from warehouse import api_keys, guards, queue
-from warehouse.committer import TICKET_EVENTS, Committer, Ticket
+from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect, reading
 from warehouse.keyfile import day_key_stamp, open_to_others
@@ -23,6 +23,7 @@ from warehouse.newest_head import NewestHead
 from warehouse.notices import read_notices
 from warehouse.seals import Seals
 from warehouse.staging import RULE_CONSENT, Outcome
+from warehouse.tickets import TICKET_EVENTS, Ticket
 from warehouse.tombstones import catch_up
 from warehouse.watch import Watch
 

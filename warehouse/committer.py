@@ -11,10 +11,10 @@ from __future__ import annotations
 import logging
 import math
 import threading
-import time
 from collections import Counter, deque
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from time import monotonic, perf_counter, sleep, time_ns
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -22,6 +22,7 @@ from schemas.errors import NotReady, QueueFull, SmartMatchError
 from warehouse import accounts, consents
 from warehouse.engine import translated
 from warehouse.staging import counts, stage
+from warehouse.tickets import SHORT_EVENTS, TICKET_EVENTS, size_of, take
 from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
     from warehouse.disk import DiskReserve
     from warehouse.seals import Seals
-    from warehouse.staging import Arrival, Outcome, StampOf
+    from warehouse.staging import Arrival, StampOf
+    from warehouse.tickets import Ticket
     from warehouse.watch import KnownConsents
 
 _logger = logging.getLogger("smartmatch.committer")
@@ -42,56 +44,11 @@ PATIENCE_SECONDS = 1.2
 LARGEST_COMMIT = 2_048
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
-TICKET_EVENTS = 64
-"""Most events in a ticket, and of long ones in a commit that short ones wait for."""
-
-SHORT_EVENTS = 16
-"""A ticket with more events is a long one."""
-
 _GATHER_SECONDS, _MOST_GATHERS, _ALIKE = 0.001, 8, 0.9
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 _REMEMBER_SECONDS = 0.25
 """Where a short ticket came, another may come so soon."""
-
-
-class Ticket:
-    """Something that waits for its commit, and what became of it.
-
-    Either ``arrivals`` to be stored, ``work``, a call with the transaction as its argument, or
-    ``refused``, the rules that events broke which enter the books only.
-    ``waiter`` belongs to whoever submitted it, and waits since a monotonic time, now if not given.
-    """
-
-    __slots__ = (
-        "arrivals",
-        "error",
-        "outcomes",
-        "refused",
-        "result",
-        "settled",
-        "since",
-        "waiter",
-        "work",
-    )
-
-    def __init__(
-        self,
-        arrivals: Sequence[Arrival] = (),
-        work: Callable[[Connection], Any] | None = None,
-        waiter: Any = None,
-        since: float | None = None,
-        refused: Sequence[str] = (),
-    ) -> None:
-        self.arrivals = arrivals
-        self.refused = refused
-        self.work = work
-        self.waiter = waiter
-        self.since = time.monotonic() if since is None else since
-        self.outcomes: Sequence[Outcome] = ()
-        self.result: Any = None
-        self.error: SmartMatchError | None = None
-        self.settled = False
 
 
 class _Failure(NamedTuple):
@@ -166,7 +123,7 @@ class Committer:
     @property
     def serves_short(self) -> bool:
         """Whether a short ticket came a moment ago, so that another may come soon."""
-        return time.monotonic() < self._short_until
+        return monotonic() < self._short_until
 
     def submit(self, *tickets: Ticket) -> None:
         """Queue tickets, all or none.
@@ -175,7 +132,7 @@ class Committer:
             QueueFull: As many events wait as may.
             NotReady: The writer has stopped.
         """
-        size = _size(tickets)
+        size = size_of(tickets)
         with self._lock:
             if self._waiting + size > self._limit and self._waiting:
                 raise QueueFull("more was sent than can be made durable now")
@@ -217,7 +174,7 @@ class Committer:
             _logger.exception("A round of the writer failed")
             left = [ticket for ticket in tickets if not ticket.settled]
             self._settle(left, NotReady("the writer failed"))
-            time.sleep(_PAUSE_SECONDS)
+            sleep(_PAUSE_SECONDS)
         return bool(tickets) or not self._closing
 
     def _next(self) -> list[Ticket]:
@@ -229,12 +186,12 @@ class Committer:
                 self._idle = False
         self._gather()
         with self._lock:
-            short = _take(self._short, LARGEST_COMMIT)
+            short = take(self._short, LARGEST_COMMIT)
             if short:
                 self._together = len(short)
-                self._short_until = time.monotonic() + _REMEMBER_SECONDS
+                self._short_until = monotonic() + _REMEMBER_SECONDS
             most = TICKET_EVENTS if self.serves_short else LARGEST_COMMIT
-            return short + _take(self._long, most)
+            return short + take(self._long, most)
 
     def _gather(self) -> None:
         """Wait for about as many as were committed last, as long as more of them come.
@@ -248,7 +205,7 @@ class Committer:
             if self._long or not seen < here < self._together * _ALIKE:
                 return
             seen = here
-            time.sleep(_GATHER_SECONDS)
+            sleep(_GATHER_SECONDS)
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""
@@ -262,15 +219,15 @@ class Committer:
                 for ticket in tickets:
                     self._write([ticket])
                 return
-            limit = time.monotonic() - PATIENCE_SECONDS
+            limit = monotonic() - PATIENCE_SECONDS
             tickets, late = _parted(tickets, failure, math.inf if self._closing else limit)
             self._settle(late, NotReady("the database did not answer"))
             if tickets:
-                time.sleep(_PAUSE_SECONDS)
+                sleep(_PAUSE_SECONDS)
 
     def _try(self, tickets: Sequence[Ticket]) -> _Failure | None:
         """Write tickets in one transaction; return how that failed, if it did."""
-        begun, started = False, time.perf_counter()
+        begun, started = False, perf_counter()
         arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
         lookup = _Lookup(self._seals)
         try:
@@ -278,7 +235,7 @@ class Committer:
             with translated(), self._connected() as connection, connection.begin():
                 begun = True
                 _work(connection, tickets)
-                now = time.time_ns() // 1_000
+                now = time_ns() // 1_000
                 outcomes = stage(connection, arrivals, now, lookup, self._stamp_of)
                 refused = [rule for ticket in tickets for rule in ticket.refused]
                 entries = accounts.refusals(refused) + Counter(counts(outcomes))
@@ -289,7 +246,7 @@ class Committer:
             return _Failure(begun=begun, passes=isinstance(error, NotReady | OSError))
         self._conclude([one for one in tickets if one.work is not None and one.error is None])
         lookup.teach(self._known)
-        self._observed(entries, len(arrivals), time.perf_counter() - started)
+        self._observed(entries, len(arrivals), perf_counter() - started)
         start = 0
         for ticket in tickets:
             ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]
@@ -315,7 +272,7 @@ class Committer:
         if not tickets:
             return
         with self._lock:
-            self._waiting -= _size(tickets)
+            self._waiting -= size_of(tickets)
         if error is not None:
             for ticket in tickets:
                 ticket.error = error
@@ -336,23 +293,6 @@ class Committer:
             with suppress(SQLAlchemyError, OSError):
                 connection.invalidate()
                 connection.close()
-
-
-def _size(tickets: Sequence[Ticket]) -> int:
-    """Return the number of events of tickets; other work counts as one."""
-    return sum([len(ticket.arrivals) or 1 for ticket in tickets])
-
-
-def _take(queue: deque[Ticket], most: int) -> list[Ticket]:
-    """Take tickets with at most so many events from a queue, and at least one."""
-    taken: list[Ticket] = []
-    left = most
-    while queue:
-        left -= len(queue[0].arrivals) or 1
-        if left < 0 and taken:
-            break
-        taken.append(queue.popleft())
-    return taken
 
 
 def _parted(

@@ -17,10 +17,11 @@ from schemas.events import EventKind
 from tests.histories import admit, make_row
 from tests.serving import allow, client_of, proposed
 from warehouse import watch as watching
-from warehouse.committer import Committer, Ticket
+from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import connect, is_postgres, writing
 from warehouse.staging import Arrival, Outcome, Staged
+from warehouse.tickets import Ticket
 from warehouse.watch import KnownConsents
 from warehouse.witness import Witness
 

@@ -17,10 +17,11 @@ from ingest.service import Service
 from ingest.turnstile import Line, Turn, Turnstile
 from tests.serving import LOOPBACK, allow, client_of, proposed
 from warehouse import committer as committer_module
-from warehouse.committer import TICKET_EVENTS, Committer, Ticket
+from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.keyfile import make_ring
 from warehouse.staging import Arrival, Staged
+from warehouse.tickets import TICKET_EVENTS, Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
@@ -92,6 +93,46 @@ def test_short_ticket_is_written_first_and_beside_little_where_more_of_them_may_
     writer.committer.submit(*tickets(1))
 
     assert writer.write() == commits
+
+
+def test_a_commit_waits_for_those_who_shared_the_last_one_while_more_of_them_come(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[int] = []
+    coming = [3, 2, 0]
+    waited = threading.Event()
+
+    def work(count: int) -> None:
+        committer.submit(*(Ticket(work=lambda _connection: None) for _ in range(count)))
+
+    def others_come(_seconds: float) -> None:
+        work(coming.pop(0))
+        if not coming:
+            waited.set()
+
+    def settled(settled: list[Ticket]) -> None:
+        commits.append(len(settled))
+        if len(commits) == 2:
+            work(1)
+
+    monkeypatch.setattr(committer_module, "sleep", others_come)
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=100,
+        settled=settled,
+        observed=lambda *_: None,
+    )
+    begun, go_on = threading.Event(), threading.Event()
+    committer.submit(Ticket(work=lambda _connection: (begun.set(), go_on.wait(30))))
+    assert begun.wait(30)
+    work(10)
+    go_on.set()
+    assert waited.wait(30)
+    committer.close()
+
+    assert commits == [1, 10, 6]
 
 
 def test_batch_of_several_tickets_judges_what_it_repeats(settings: Settings) -> None:

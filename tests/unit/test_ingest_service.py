@@ -22,10 +22,11 @@ from schemas.settings import Settings
 from schemas.tables import staged, subjects
 from tests.serving import allow, client_of, now_us, proposed
 from warehouse import accounts
-from warehouse.committer import Committer, Ticket
+from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import reading
 from warehouse.keyfile import PseudonymKey, day_key, read_ring, replace_ring
+from warehouse.tickets import Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:

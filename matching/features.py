@@ -67,6 +67,36 @@ def parameter_names(frame: pd.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(name for name in names if name != "side"))
 
 
+def without_rare(frame: pd.DataFrame, smallest: int) -> pd.DataFrame:
+    """Leave out constraints and parameters that set only a few people apart.
+
+    Weights are published by name: that of a constraint which few people name, or of which all
+    others have one value, would tell what these few decided.
+
+    Args:
+        frame: Proposals frame, with ``subject`` and ``accepted``.
+        smallest: Fewest people with another value than the commonest, a missing one being a value;
+            where nobody has one, nobody is told of.
+    """
+    names = [CONSTRAINT + name for name in constraint_names(frame)]
+    names += [PARAMETER + name for name in parameter_names(frame)]
+    everybody, decided = np.ones(len(frame), dtype=bool), frame["accepted"].notna().to_numpy()
+    rare = [
+        name
+        for name in names
+        if any(0 < _set_apart(frame, name, rows) < smallest for rows in (everybody, decided))
+    ]
+    return frame.drop(columns=rare)
+
+
+def _set_apart(frame: pd.DataFrame, column: str, rows: NDArray[np.bool_]) -> int:
+    """Count the people who have another value than the commonest of some rows."""
+    value = known(values(frame, column), np.inf)[rows]  # nothing that was sent is infinite
+    found, many = np.unique(value, return_counts=True)
+    others = value != found[many.argmax()] if found.size else rows[:0]
+    return int(frame["subject"][rows][others].nunique())
+
+
 def with_context(frame: pd.DataFrame) -> pd.DataFrame:
     """Add what each proposal is beside the others of its round.
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from prefect.logging import get_run_logger
 from pydantic import SecretStr
 
-from matching import insisting, refit
+from matching import features, insisting, refit
 from matching import training as learning
 from matching.evidence import Limits
 from matching.handback import weights_document
@@ -157,7 +157,8 @@ def read_champion(url: SecretStr, registry: Registry) -> tuple[Model, str]:
 def fit(rows: TrainingSet, champion: Model, seed: int, smallest: int) -> Retraining:
     """Fit the candidates, choose one and let the gate judge it."""
     limits = Limits(min_people=max(Limits.min_people, smallest))
-    return learning.retrain(rows.frame, champion, seed=seed, limits=limits)
+    told = features.without_rare(rows.frame, smallest)
+    return learning.retrain(told, champion, seed=seed, limits=limits)
 
 
 @compute_task

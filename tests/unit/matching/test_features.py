@@ -135,6 +135,31 @@ def test_names_come_from_the_data() -> None:
     assert features.parameter_names(frame) == ("z",)
 
 
+def test_names_that_set_only_a_few_people_apart_are_left_out() -> None:
+    many = np.arange(40)
+    frame = pd.DataFrame(
+        {
+            "subject": np.repeat(many, 2),
+            "accepted": np.where(np.repeat(many, 2) < 30, 1.0, np.nan),
+            "constraint:all": np.linspace(0, 1, 80),
+            "constraint:alike": 0.5,
+            "constraint:few name": np.where(np.repeat(many, 2) < 9, 0.3, np.nan),
+            "constraint:few miss": np.where(np.repeat(many, 2) < 9, np.nan, 0.3),
+            "constraint:one has": np.repeat((many == 3) * 1.0, 2),
+            "constraint:enough": np.repeat((many < 10) * 1.0, 2),
+            "parameter:few decided": np.repeat((many > 20) * 1.0, 2),
+            "parameter:side": np.repeat((many < 1) * 1.0, 2),
+        }
+    )
+
+    told = features.without_rare(frame, 10)
+
+    assert features.constraint_names(told) == ("alike", "all", "enough")
+    assert features.parameter_names(told) == ()
+    assert "parameter:side" in told
+    assert features.without_rare(frame.head(0), 10).empty
+
+
 def test_frame_without_a_score_is_refused() -> None:
     with pytest.raises(InvalidInput, match="match_score"):
         with_context(board().drop(columns="match_score"))

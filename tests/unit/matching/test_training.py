@@ -153,6 +153,18 @@ def test_a_platform_with_larger_groups_is_told_of_no_smaller_one(training: pd.Da
     assert set(told.metrics) == {"width_share"}
 
 
+@pytest.mark.parametrize("otherwise", [np.nan, 0.0])
+def test_no_weight_tells_what_few_people_decided(training: pd.DataFrame, otherwise: float) -> None:
+    one = training["subject"] == training["subject"].iloc[0]
+    offered = np.where(one, training["constraint:pace"], otherwise)
+    rows: Any = SimpleNamespace(frame=training.assign(**{"constraint:lift": offered}))
+
+    told = fit.fn(rows, first_champion(), 0, 10)
+
+    assert weights(told.model).table["name"].tolist() == ["craft", "noise", "pace"]
+    assert not [check for check in told.verdict.checks if "lift" in check.sentence]
+
+
 def test_undecided_proposals_are_not_rejections(training: pd.DataFrame, found: Retraining) -> None:
     undecided = training.tail(200).assign(accepted=np.nan, match_key=lambda one: one.index)
     more = pd.concat([training, undecided], ignore_index=True)

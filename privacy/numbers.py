@@ -113,10 +113,16 @@ _NUMBER_WORD = (
     rf"(?:z[ée]ro|{_WORD_1_9}|dix|onze|douze|treize|quatorze|quinze|seize|vingts?|trente|quarante"
     r"|cinquante|soixante|septante|huitante|octante|nonante|et(?=[\s,.-]{1,3}(?:une?|onze)\b))"
 )
-_SPOKEN_GAP = r"[\s,.-]{1,3}"
+_SPOKEN_SIGN = r"[\s,.-]{1,3}"
+_SPOKEN_GAP = (
+    rf"{_SPOKEN_SIGN}(?:(?:et|puis|ensuite|enfin|alors|espace|tiret|point|slash|then|dash|dot|space)"
+    rf"{_SPOKEN_SIGN}){{0,2}}"
+)
+"""What may stand between pairs of digits that are told one after the other."""
 _PHONE_SPOKEN = re.compile(
     rf"\b(?:(?:z[ée]ro|0){_SPOKEN_GAP}(?:{_WORD_1_9}|[1-9])|0[1-9])\b"
-    rf"(?:{_SPOKEN_GAP}(?:{_NUMBER_WORD}|\d{{1,2}})\b){{4,16}}",
+    rf"(?:{_SPOKEN_GAP}(?:{_NUMBER_WORD}|\d{{1,2}})\b){{4,16}}"
+    r"(?!\s(?:janv|f[ée]v|mars|avr|mai|juin|juil|ao[uû]t|sept|oct|nov|d[ée]c))",
     re.IGNORECASE,
 )
 

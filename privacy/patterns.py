@@ -14,8 +14,8 @@ _AT = (
     r"|\s(?:arr?obas?e?|a\srobase|at\ssign)\s)"
 )
 _AT_APART = (
-    r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\.(?:fr|com|net|org|eu)\b)"
-    r"|\s?(?P<sign>[-*/\"])at(?P=sign)\s?)"
+    r"(?:\s{1,2}@\s{1,2}|@\s{1,2}|\s{1,2}@(?=[\w.-]+\s?\.\s?(?:fr|com|net|org|eu)\b)"
+    r"|\s?(?P<sign>[-*/\"'|~]{1,2})at(?P=sign)\s?|\s?«\s?at\s?»\s?)"
 )
 _DOT = r"(?:\.{1,3}|\s?[\[({<]\s?(?:dot|point|pt|\.)\s?[\])}>]\s?|\s(?:dot|point)\s)"
 _DASH = r"\s(?:tiret(?:\s(?:du\s(?:six|huit|6|8)|bas))?|underscore|trait\sd'union|dash|hyphen)\s"
@@ -23,26 +23,35 @@ _ATOM = r"[\w+%&!#$*?^|~='/-]{1,128}"
 _LABEL = rf"[^\W_](?:[\w-]{{0,62}}[^\W_])?(?:{_DASH}[^\W_]{{1,62}}){{0,3}}"
 # A quoted local part may hold anything; a plain one is atoms joined by dots, said or signed.
 _LOCAL = rf'(?:"[^"\n]{{1,64}}"|(?<![\w.+-]){_ATOM}(?:(?:{_DOT}|{_DASH}){_ATOM}){{0,8}}\.?)'
-_MORE_LABELS = rf"(?:(?:{_DOT}|\s\.|,(?=(?:fr|com|net|org)\b)){_LABEL})"
+_ENDINGS = r"(?:fr|com|net|org|eu|be|ch|ca|io|me|re|lu|uk|info|bzh|paris)"
+# A dot apart from both is one of an address only before a usual ending.
+_DOT_APART = (
+    rf"(?:\s\.\s(?=(?:[a-z\d-]{{1,62}}\s\.\s)?{_ENDINGS}\b)|(?:,|\s|\.\s)(?=(?:fr|com|net|org)\b))"
+)
+_MORE_LABELS = rf"(?:(?:{_DOT}|{_DOT_APART}|\s\.){_LABEL})"
 _EMAIL = re.compile(
     rf"{_LOCAL}(?:{_AT}(?:\[[\dA-Fa-f.:IPv]+\]|{_LABEL}{_MORE_LABELS}{{0,8}})"
     rf"|{_AT_APART}{_LABEL}{_MORE_LABELS}{{1,8}})",
     re.IGNORECASE,
 )
 _PROVIDERS = r"(?:gmail|hotmail|outlook|yahoo|orange|free|sfr|laposte|wanadoo|live|proton(?:mail)?)"
-_ENDINGS = r"(?:fr|com|net|org|eu|be|ch|ca|io|me|re|lu|uk|info|bzh|paris)"
 _SPOKEN_EMAIL = re.compile(
     rf"(?<![\w.+-])[\w.+-]{{1,128}}(?:\s(?:point|dot|tiret|underscore)\s[\w+-]{{1,64}}){{0,6}}"
     rf"(?:\s(?:at|chez)\s{_PROVIDERS}(?:\.|\s(?:point|dot)\s)|\sà\s{_PROVIDERS}\s(?:point|dot)\s)"
     rf"{_ENDINGS}\b"
-    rf"|(?<![\w.+-])[\w+-]{{1,64}}(?:[._][\w+-]{{1,64}}){{1,4}}\s(?:at|à)\s(?:{_LABEL}\.){{1,4}}{_ENDINGS}\b"
+    rf"|(?<![\w.+-])(?:(?=[\w+-]*[._])[\w.+-]{{3,256}}(?<!\.)\s(?:at|à|chez)"
+    rf"|[\w+-]{{1,64}}\s(?-i:AT))\s(?:{_LABEL}(?:\.|\s(?:point|dot)\s)){{1,4}}{_ENDINGS}\b"
+    # In one word; with the dots apart, with spaces around the sign as well.
+    rf"|(?<![\w.+-])[\w.+-]{{1,64}}?(?P<mark>[_-])(?:at|arr?obas?e?)(?P=mark)[\w.-]{{1,128}}?"
+    rf"(?:\.|(?P=mark)(?:dot|point)(?P=mark)){_ENDINGS}(?![\w-])"
+    rf"|(?<![\w.+-])[\w+-]{{1,64}}(?:\s\.\s[\w+-]{{1,64}}){{1,3}}\s@\s{_LABEL}{_MORE_LABELS}{{1,4}}"
     # Of any other domain only the last dot has to be said; "at some point it" is no address.
-    rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\sdot\s[\w+-]{{1,64}}){{0,6}}\sat\s"
+    rf"|(?<![\w.+-])[\w.+'-]{{1,128}}(?:\s(?:dot|point)\s[\w+-]{{1,64}}){{0,6}}\sat\s"
     rf"{_LABEL}(?:(?:\.|\sdot\s){_LABEL}){{0,6}}(?:\sdot\s[a-z]{{2,10}}|\spoint\s{_ENDINGS})\b",
     re.IGNORECASE,
 )
 _EMAIL_SIGN = re.compile(
-    r"@|arr?oba|a\srobase|\bat\b|\bchez\b|%40|&#64;|&commat;|[\[({<]\s?[aà]\s?[\])}>]|\.\w+\sà\s"
+    r"@|arr?oba|a\srobase|\bat\b|_at_|\bchez\b|%40|&#64;|&commat;|[\[({<]\s?[aà]\s?[\])}>]|\.\w+\sà\s"
     rf"|\sà\s{_PROVIDERS}\s(?:point|dot)\s",
     re.IGNORECASE,
 )

@@ -40,6 +40,22 @@ def found(find: Callable[[str], Iterable[Span]], text: str) -> list[str]:
         "jean.dupont AT free DOT example",
         "jean.dupont&#64;free.fr",
         "jean..dupont@free.fr",
+        "jean.dupont @ free . fr",
+        "jean.dupont@free . fr",
+        "jean.dupont @ gmail. com",
+        "jean.dupont @exemple .fr",
+        "jean.dupont @ exemple . co . uk",
+        "jean.dupont@gmail com",
+        "jean.dupont_AT_gmail_DOT_com",
+        "jean_at_exemple_dot_fr",
+        "jdupont-at-exemple-dot-fr",
+        "jean.dupont_arobase_exemple_point_fr",
+        "jdupont AT exemple.fr",
+        "jean.dupont chez exemple point fr",
+        "jean point dupont at exemple point fr",
+        "jean.dupont **at** exemple.fr",
+        "jean.dupont 'at' exemple.fr",
+        "jean.dupont « at » exemple.fr",
     ],
 )
 def test_email_addresses_are_found_however_written(email: str) -> None:
@@ -50,6 +66,22 @@ def test_words_around_a_provider_are_no_email_address() -> None:
     assert found(patterns.find_emails, "je travaille chez orange point final") == []
     assert found(patterns.find_emails, "je suis passé à orange.fr, puis à free point final") == []
     assert found(patterns.find_emails, 'le mot "at" manque, et -at- aussi') == []
+    assert (
+        found(patterns.find_emails, "le mot « at » . Fr n'est rien, look_at_this.py non plus") == []
+    )
+    assert found(patterns.find_emails, "venez @ Lyon . Merci, j'ai dit . bon @ demain . Ok") == []
+
+
+def test_an_address_with_every_dot_apart_is_found_whole() -> None:
+    spelt = "jean . dupont @ exemple . fr"
+
+    assert max(found(patterns.find_emails, f"écrire à {spelt}, merci"), key=len) == spelt
+
+
+@pytest.mark.parametrize("word", ["a_" * 160, "a_at_" * 60, "a.b" * 100, "a-at-b-dot-" * 25])
+def test_a_text_of_words_like_beginnings_of_addresses_holds_nobody_up(word: str) -> None:
+    # In days, where a word can be cut into parts of an address in many ways.
+    assert found(patterns.find_emails, f"{word} " * 60 + "at x") == []
 
 
 def test_what_introduces_an_email_address_is_not_part_of_it() -> None:

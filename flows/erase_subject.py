@@ -49,10 +49,10 @@ def erase_subject(request: Request) -> Erasure:
 
     with lease(engine, "erase_subject", settings.lease_seconds, wait_seconds=WAIT_SECONDS) as held:
         marks = erasure.remember(settings.url, settings.keys, request, now)
-        erasure.look_before(request)
+        erasure.look_before(request, held)
         erasure.delete(settings.url, request, held, marks)
-        erasure.forget(settings.url, request)
-        erasure.prove(request, now)
+        erasure.forget(settings.url, request, held)
+        erasure.prove(request, held, now)
         done = erasure.finish(settings.url, settings.keys, request, held, now)
     engine.dispose()
 

@@ -75,13 +75,13 @@ def purge_expired(
     if not clock_is_right:
         retention.check_clock(settings.url, micros(now))
     with lease(connect(settings.url), "purge_expired", settings.lease_seconds) as held:
-        retention.make_months(settings.url, settings.events_retention_days, micros(now))
+        retention.make_months(settings.url, settings.events_retention_days, micros(now), held)
         run = str(flow_run.id)
         retention.begin_evidence(settings.url, run, (*classes, *beside), micros(now))
         for rule in classes:
             retention.delete(settings.url, rule, held, run)
-        forgotten = retention.forget(settings.url)
-        retention.delete_each_beside(beside, run)
+        forgotten = retention.forget(settings.url, held)
+        retention.delete_each_beside(beside, held, run)
         deleted = retention.evidence(settings.url, run)
 
     _show((*classes, *beside), deleted, "What was deleted", "deleted")

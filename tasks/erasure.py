@@ -48,10 +48,11 @@ def remember(url: SecretStr, keys: Path, request: str, now: int) -> int:
 
 
 @io_task
-def look_before(request: str) -> None:
+def look_before(request: str, lease: Lease) -> None:
     """Search every store while the person is still there: so the search is shown to find."""
     settings = Settings()
     with opened(settings.url) as engine:
+        lease.renew(engine)
         if erasure.read_erasure(engine, request).state == erasure.REQUESTED:
             proof.keep_found_before(settings.keys, request, _swept(settings, request))
 
@@ -64,9 +65,10 @@ def delete(url: SecretStr, request: str, lease: Lease, marks: int) -> None:
 
 
 @io_task
-def forget(url: SecretStr, request: str) -> None:
+def forget(url: SecretStr, request: str, lease: Lease) -> None:
     """Overwrite the deleted bytes; tried again while a reader keeps the log open."""
     with opened(url) as engine:
+        lease.renew(engine)
         if erasure.read_erasure(engine, request).state == erasure.DONE:
             return
         if not _overwritten(engine, request):
@@ -78,13 +80,14 @@ def forget(url: SecretStr, request: str) -> None:
 
 
 @io_task
-def prove(request: str, now: int) -> None:
+def prove(request: str, lease: Lease, now: int) -> None:
     """Search every store for what is left, and sign the report into the witness.
 
     In SQLite's files nothing may be left: else the request stays open, and is taken up again.
     """
     settings = Settings()
     with opened(settings.url) as engine:
+        lease.renew(engine)
         if erasure.read_erasure(engine, request).state != erasure.DONE:
             again = erasure.known_again(engine, read_case(settings.keys, request))
             swept = _swept(settings, request, but_for=again)

@@ -49,6 +49,7 @@ def settle_consents(url: SecretStr, lease: Lease) -> Settled:
                 if not subjects:
                     return total
                 total += subtraction.settle(connection, subjects)
+                lease.extend(connection)
             last = subjects[-1]
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -31,10 +32,11 @@ def check_clock(url: SecretStr, now: int) -> None:
 
 
 @io_task
-def make_months(url: SecretStr, kept_days: int, now: int) -> list[str]:
+def make_months(url: SecretStr, kept_days: int, now: int, lease: Lease) -> list[str]:
     """Make the months of events and matches that are missing, and some ahead."""
-    today = day_number(moment(now))
-    return months.make_months(connect(url), today - kept_days, today)
+    engine, today = connect(url), day_number(moment(now))
+    alive = partial(lease.renew, engine)
+    return months.make_months(engine, today - kept_days, today, meanwhile=alive)
 
 
 @io_task
@@ -62,9 +64,10 @@ def evidence(url: SecretStr, run: str) -> dict[str, int]:
 
 
 @io_task
-def forget(url: SecretStr) -> bool:
+def forget(url: SecretStr, lease: Lease) -> bool:
     """Overwrite the deleted bytes."""
     with opened(url) as engine:
+        lease.renew(engine)
         return residue.forget_bytes(engine)
 
 
@@ -81,26 +84,28 @@ def count_beside(rule: Aged) -> int:
 
 
 @io_task
-def delete_beside(rule: Aged, run: str) -> int:
+def delete_beside(rule: Aged, lease: Lease, run: str) -> int:
     """Delete one class beside the database, and add it to the evidence."""
     settings, before = Settings(), moment(rule.cutoff)
+    engine = connect(settings.url)
+    lease.renew(engine)
     if rule.data_class == LOG_FILES:
         deleted = old_files.delete_old_files(settings.data / "logs", before)
     elif rule.data_class == DELETED_RUNS:
         known = _has_registry(settings)
         deleted = registry_of(settings).forget_deleted_runs(before) if known else 0
     else:
-        deleted = _delete_flow_runs(before)
-    retention.note_deleted(connect(settings.url), run, rule.data_class, deleted)
+        deleted = _delete_flow_runs(before, partial(lease.renew, engine))
+    retention.note_deleted(engine, run, rule.data_class, deleted)
     return deleted
 
 
-def delete_each_beside(rules: Iterable[Aged], run: str) -> None:
+def delete_each_beside(rules: Iterable[Aged], lease: Lease, run: str) -> None:
     """Delete every class beside the database; one that cannot go now keeps no other."""
     failed: list[Exception] = []
     for rule in rules:
         try:
-            delete_beside(rule, run)
+            delete_beside(rule, lease, run)
         except Exception as error:  # noqa: BLE001  # a failed task of its own; raised after the others
             failed.append(error)
     if failed:
@@ -122,8 +127,8 @@ def _page(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:
     )
 
 
-def _delete_flow_runs(before: datetime) -> int:
-    """Delete old flow runs with their artifacts; their logs go with them.
+def _delete_flow_runs(before: datetime, meanwhile: Callable[[], object]) -> int:
+    """Delete old flow runs with their artifacts, page by page; their logs go with them.
 
     Prefect's own cleaning takes artifacts without a run, but not where its server runs for the
     time of a command alone.
@@ -135,6 +140,7 @@ def _delete_flow_runs(before: datetime) -> int:
             for run in page:
                 client.delete_flow_run(run.id)
             deleted += len(page)
+            meanwhile()
     return deleted
 
 

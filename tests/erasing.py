@@ -106,10 +106,10 @@ def run(settings: Settings, request: str, kill_after: int | None = None, *, name
         marked = [0]
         order: list[Callable[[], Any]] = [
             lambda: marked.append(steps.remember.fn(settings.url, settings.keys, request, NOW)),
-            lambda: steps.look_before.fn(request),
+            lambda: steps.look_before.fn(request, held),
             lambda: steps.delete.fn(settings.url, request, held, marked[-1]),
-            lambda: steps.forget.fn(settings.url, request),
-            lambda: steps.prove.fn(request, NOW),
+            lambda: steps.forget.fn(settings.url, request, held),
+            lambda: steps.prove.fn(request, held, NOW),
             lambda: steps.finish.fn(settings.url, settings.keys, request, held, NOW),
         ]
         for number, step in enumerate(order):

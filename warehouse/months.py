@@ -59,7 +59,9 @@ class Partition:
     until: int
 
 
-def make_months(engine: Engine, oldest_day: int, today: int) -> list[str]:
+def make_months(
+    engine: Engine, oldest_day: int, today: int, *, meanwhile: Callable[[], object] = lambda: None
+) -> list[str]:
     """Make the months that are missing, from that of a day to some months ahead of today.
 
     Rows that came before their month move into it. A month that more rows wait for than a short
@@ -69,6 +71,7 @@ def make_months(engine: Engine, oldest_day: int, today: int) -> list[str]:
         engine: The database; nothing is done on SQLite.
         oldest_day: The oldest day that is kept, days since 1970.
         today: Today, days since 1970.
+        meanwhile: What to do each time that somebody holds a table, such as to renew a lease.
 
     Returns:
         Names of the partitions that were made. One that is missing because somebody held its
@@ -77,7 +80,7 @@ def make_months(engine: Engine, oldest_day: int, today: int) -> list[str]:
     if not is_postgres(engine):
         return []
     wanted = range(month_of(oldest_day), month_of(today) + MONTHS_AHEAD + 1)
-    return [name for one in MONTHLY for name in _make_missing(engine, one, wanted)]
+    return [name for one in MONTHLY for name in _make_missing(engine, one, wanted, meanwhile)]
 
 
 def partitions_before(connection: Connection, one: Monthly, cutoff: int) -> list[Partition]:
@@ -86,11 +89,14 @@ def partitions_before(connection: Connection, one: Monthly, cutoff: int) -> list
     return sorted(past, key=lambda part: part.first)
 
 
-def patiently(attempt: Callable[[int], T]) -> T | None:
+def patiently(
+    attempt: Callable[[int], T], meanwhile: Callable[[], object] = lambda: None
+) -> T | None:
     """Try again while somebody holds the table, waiting longer each time.
 
     Args:
         attempt: One try; it is given how long to wait for a lock, milliseconds.
+        meanwhile: What to do after a try that was in vain, such as to renew a lease.
 
     Returns:
         What the attempt returned; None when the table was held all along.
@@ -99,6 +105,7 @@ def patiently(attempt: Callable[[int], T]) -> T | None:
         try:
             return attempt(wait_ms)
         except TableHeld:
+            meanwhile()
             time.sleep(_PAUSE_SECONDS)
     return None
 
@@ -143,13 +150,15 @@ def _partitions(connection: Connection, one: Monthly) -> list[Partition]:
     return [Partition(name, int(b[1]), int(b[2])) for name, b in bounds if b is not None]
 
 
-def _make_missing(engine: Engine, one: Monthly, wanted: Iterable[int]) -> list[str]:
+def _make_missing(
+    engine: Engine, one: Monthly, wanted: Iterable[int], meanwhile: Callable[[], object]
+) -> list[str]:
     """Make the months of one table that are missing, unless somebody holds it all along."""
     with reading(engine) as connection:
         missing = [month for month in wanted if not _overlaps(connection, one, month)]
     made = []
     for month in missing:
-        done = patiently(partial(_make, engine, one, month))
+        done = patiently(partial(_make, engine, one, month), meanwhile)
         if done is None:
             break
         if done:

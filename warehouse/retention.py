@@ -124,7 +124,7 @@ def _drop_months(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     for part in past:
         begun = perf_counter()
         drop = partial(_drop_month, engine, rule, lease, run, part, others)
-        total += months.patiently(drop) or 0
+        total += months.patiently(drop, partial(lease.renew, engine)) or 0
         if others.wrote:
             # One of a hundred of their transactions at most is to meet a drop.
             sleep(min(100 * (perf_counter() - begun), LONGEST_REST_SECONDS))

@@ -20,7 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from schemas.errors import NotReady, QueueFull, SmartMatchError
 from warehouse import accounts, consents
-from warehouse.engine import translated
+from warehouse.engine import demand_place, translated
 from warehouse.staging import counts, stage
 from warehouse.tickets import SHORT_EVENTS, TICKET_EVENTS, size_of, take
 from warehouse.watch import REFUSED
@@ -282,10 +282,11 @@ class Committer:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Lend the writer's own connection, made when there is none."""
+        """Lend the writer's own connection, made when there is none, for one transaction."""
         if self._connection is None:
             self._connection = self._engine.connect()
         yield self._connection
+        demand_place(self._connection)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

@@ -8,6 +8,7 @@ assumed: a database that would lose what it acknowledged is refused.
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import sqlite3
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, DisconnectionError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
@@ -38,6 +39,10 @@ SCHEMA_LOCK = 0x5341_4D32
 
 _DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql+psycopg")
 _KNOWN_URLS = "must be a URL such as sqlite:///PATH or postgresql+psycopg://..."
+_FILES = "smartmatch.files"
+"""Note of a connection: its file and the log of it, as they were when it was opened."""
+_TAKEN_AWAY = "the database's file was taken away"
+
 _FORBIDDEN = "42501"
 """PostgreSQL's code where a role lacks a privilege."""
 
@@ -89,6 +94,10 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
         )
         event.listen(engine, "connect", partial(_set_sqlite_pragmas, busy_timeout_ms))
         event.listen(engine, "begin", _begin_immediate)
+        if parsed.database not in {None, "", ":memory:"}:
+            path = os.path.abspath(parsed.database)  # noqa: PTH100  # links stay as they are
+            event.listen(engine, "connect", partial(_note_files, path))
+            event.listen(engine, "checkout", _demand_files)
         return engine
     arguments: dict[str, Any] = {"connect_timeout": 2, "client_encoding": "utf8"}
     arguments |= {name: n for name, n in _KEPT_ALIVE.items() if name not in parsed.query}
@@ -127,6 +136,47 @@ def _set_sqlite_pragmas(busy_timeout_ms: int, connection: Any, _record: object) 
         "temp_store=MEMORY",
     ):
         connection.execute(f"PRAGMA {pragma}").fetchall()
+
+
+def _note_files(path: str, connection: Any, record: Any) -> None:
+    # Whoever reads opens the log, so that it is there from now on.
+    connection.execute("SELECT COUNT(*) FROM sqlite_schema").fetchall()
+    record.info[_FILES] = (path, _files(path))
+
+
+def _demand_files(_connection: Any, record: Any, _proxy: Any) -> None:
+    if not _in_place(record.info):
+        raise DisconnectionError(_TAKEN_AWAY)
+
+
+def demand_place(connection: Connection) -> None:
+    """Check that what a connection of SQLite wrote to is what others find at its place.
+
+    A file that was removed or replaced takes what is committed, and nobody ever sees it again.
+
+    Raises:
+        NotReady: It is not; the connection is of no use any more.
+    """
+    if not _in_place(connection.info):
+        raise NotReady(_TAKEN_AWAY)
+
+
+def _in_place(info: dict[Any, Any]) -> bool:
+    noted = info.get(_FILES)
+    return noted is None or _files(noted[0]) == noted[1]
+
+
+def _files(path: str) -> list[tuple[int, int] | None]:
+    return [_identity(path), _identity(path + "-wal")]
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Tell a file from every other one."""
+    try:
+        found = os.stat(path)  # noqa: PTH116  # at each commit; a Path's is slower
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _begin_immediate(connection: Connection) -> None:

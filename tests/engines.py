@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -33,3 +34,8 @@ def hold_lock(engine: Engine, seconds: float) -> threading.Thread:
     thread.start()
     held.wait(5)
     return thread
+
+
+def end_commands() -> None:
+    """Close the connections of commands and flows that ran here, as the end of a process does."""
+    gc.collect()

@@ -7,7 +7,7 @@ follow the witness. On PostgreSQL the database's own tools do this better.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,17 @@ from schemas.errors import InvalidInput, NotReady
 from warehouse import consents, marks, tombstones
 from warehouse.engine import check_ready, connect, is_postgres, writing
 from warehouse.residue import compact
+from warehouse.revision import HEAD
 from warehouse.whole_writes import sync_directory
 from warehouse.witness import Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Engine
+
+PATIENCE_SECONDS = 10.0
+"""So long others are waited for who use one of the files."""
 
 
 def back_up(engine: Engine, file: Path) -> None:
@@ -54,7 +60,8 @@ def back_up(engine: Engine, file: Path) -> None:
 
 def _write(engine: Engine, draft: Path) -> None:
     draft.touch(mode=0o600, exist_ok=False)
-    _copy(str(engine.url.database), str(draft))
+    with _noting(), closing(_connected(engine.url.database)) as read:
+        _copy(read, draft)
     copy = connect(SecretStr(f"sqlite:///{draft}"))
     try:
         with writing(copy) as connection:
@@ -63,6 +70,9 @@ def _write(engine: Engine, draft: Path) -> None:
             raise NotReady("the backup's disk has no room for it")
     finally:
         copy.dispose()
+    # One file, and no log beside it: so it can be read where nothing can be written.
+    with _noting(), closing(_connected(draft)) as alone:
+        alone.execute("PRAGMA journal_mode=DELETE")
 
 
 def _remove(draft: Path) -> None:
@@ -72,29 +82,32 @@ def _remove(draft: Path) -> None:
 
 
 def put_back(engine: Engine, file: Path, directory: Path) -> None:
-    """Replace the content of the database by a backup's.
+    """Replace the content of the database by a backup's, which is checked before.
 
     Args:
-        engine: The database, whose servers are stopped.
+        engine: The database, whose servers are stopped; it may be damaged.
         file: The backup.
         directory: Where the keys lie; without them nobody could be forgotten again.
 
     Raises:
-        InvalidInput: It is no backup of ours, or this is PostgreSQL.
+        InvalidInput: It is no backup of ours, or damaged, or this is PostgreSQL.
         KeyMissing: There is no key file.
-        NotReady: The database is in use.
+        NotReady: The database is in use, or its disk is full.
     """
     _only_sqlite(engine)
     Witness(directory).verify()
-    copy = connect(SecretStr(f"sqlite:///{file}"))
-    try:
-        check_ready(copy)
-    except NotReady:
-        raise InvalidInput("file", "must be a backup of this schema") from None
-    finally:
-        copy.dispose()
+    database = Path(str(engine.url.database))
     engine.dispose()
-    _copy(str(file), str(engine.url.database))
+    with _noting(), closing(_opened_to_read(file)) as read:
+        _check_sound(read)
+        try:
+            _copy(read, database)
+        except sqlite3.OperationalError:
+            raise
+        except sqlite3.DatabaseError:
+            # It is damaged so that nothing can be written over it, and the backup is not.
+            _remove(database)
+            _copy(read, database)
     with writing(engine) as connection:
         marks.set_backup(connection, backup=True)
 
@@ -121,12 +134,46 @@ def _only_sqlite(engine: Engine) -> None:
         )
 
 
-def _copy(source: str, target: str) -> None:
+def _connected(file: str | Path | None) -> sqlite3.Connection:
+    return sqlite3.connect(str(file), timeout=PATIENCE_SECONDS)
+
+
+def _opened_to_read(file: Path) -> sqlite3.Connection:
+    uri = f"{file.absolute().as_uri()}?mode=ro"
+    return sqlite3.connect(uri, uri=True, timeout=PATIENCE_SECONDS)
+
+
+def _check_sound(read: sqlite3.Connection) -> None:
+    """Refuse what is no sound backup: it would take the place of a database that may be."""
     try:
-        with (
-            closing(sqlite3.connect(source, timeout=10)) as read,
-            closing(sqlite3.connect(target, timeout=10)) as written,
-        ):
-            read.backup(written)
+        known = read.execute("SELECT version_num FROM alembic_version").fetchall()
+        sound = read.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.Error as error:
+        if error.sqlite_errorcode in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN}:
+            raise
+        known, sound = [], error.sqlite_errorcode != sqlite3.SQLITE_CORRUPT
+    if not sound:
+        raise InvalidInput("file", "must not be damaged")
+    if known != [(HEAD,)]:
+        raise InvalidInput("file", "must be a backup of this schema")
+
+
+def _copy(read: sqlite3.Connection, target: Path) -> None:
+    """Copy a database over another one that nobody has open, wholly or not at all."""
+    with closing(_connected(target)) as written:
+        # Who backs up into a database that is locked is never told so, and waits for ever.
+        written.execute("PRAGMA locking_mode=EXCLUSIVE")
+        written.execute("BEGIN EXCLUSIVE")
+        written.rollback()
+        read.backup(written)
+
+
+@contextmanager
+def _noting() -> Iterator[None]:
+    """Raise what SQLite says of a copy as ``NotReady``."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+            raise NotReady("the database is in use: stop the servers first") from None
         raise NotReady(f"the database could not be copied ({type(error).__name__})") from None

@@ -31,7 +31,7 @@ from schemas.tables import (
     training_sets,
     versions,
 )
-from tests.engines import on_sqlite
+from tests.engines import end_commands, on_sqlite
 from tests.flows.conftest import stage_rounds
 from tests.population import erase
 from warehouse import shadow_prices, tombstones, validations
@@ -335,6 +335,7 @@ def test_a_restore_takes_a_champion_out_of_use_that_was_learned_since_the_backup
     assert call.invoke(main, ["backup", str(tmp_path / "before.db")]).exit_code == 0
     assert retrain_model().version == "2"
     engine.dispose()
+    end_commands()
 
     told = call.invoke(main, ["restore", "--yes", str(tmp_path / "before.db")])
 

@@ -4,28 +4,29 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
-from schemas.errors import NotReady
+from schemas.errors import InvalidInput, NotReady
 from schemas.tables import subjects
 from tests.engines import on_sqlite
 from tests.population import answer
-from warehouse import marks, tombstones
+from warehouse import backups, marks, tombstones
 from warehouse.backups import back_up, put_back
 from warehouse.engine import connect, reading
 from warehouse.keyfile import KeyMissing, make_ring
 from warehouse.witness import FILE_NAME, WitnessBroken
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sqlalchemy import Engine
 
 pytestmark = on_sqlite
+
+PAGE_BYTES = 4_096
 
 
 @pytest.fixture
@@ -118,3 +119,63 @@ def test_backup_that_cannot_be_written_is_told_in_a_line(engine: Engine, tmp_pat
 
     with pytest.raises(NotReady, match="cannot be written"):
         back_up(engine, tmp_path / "no directory" / "backup.db")
+
+
+@pytest.mark.parametrize("damage", ["a page", "its end"])
+def test_damaged_backup_takes_the_place_of_nothing(
+    engine: Engine, backup: Path, keys: Path, damage: str
+) -> None:
+    content = bytearray(backup.read_bytes())
+    if damage == "a page":
+        content[-PAGE_BYTES:] = b"\xff" * PAGE_BYTES
+    else:
+        del content[len(content) // 2 :]
+    backup.write_bytes(content)
+
+    with pytest.raises(InvalidInput, match="must not be damaged"):
+        put_back(engine, backup, keys)
+
+    assert people(engine) == 2
+
+
+@pytest.mark.parametrize("damage", ["its head", "its end"])
+def test_backup_takes_the_place_of_a_database_that_is_damaged(
+    engine: Engine, backup: Path, keys: Path, damage: str
+) -> None:
+    engine.dispose()
+    database = Path(str(engine.url.database))
+    with database.open("r+b") as file:
+        file.write(b"no database") if damage == "its head" else file.truncate(3 * PAGE_BYTES)
+
+    put_back(engine, backup, keys)
+
+    assert people(engine) == 1
+
+
+def test_database_that_somebody_has_open_is_not_replaced(
+    engine: Engine, backup: Path, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(backups, "PATIENCE_SECONDS", 0.1)
+    server = connect(SecretStr(str(engine.url)))
+    assert people(server) == 2
+
+    with pytest.raises(NotReady, match="in use"):
+        put_back(engine, backup, keys)
+
+    assert people(server) == 2
+    server.dispose()
+    put_back(engine, backup, keys)
+    assert people(engine) == 1
+
+
+def test_backup_is_one_file_and_stays_so_however_often_it_is_put_back(
+    engine: Engine, backup: Path, keys: Path
+) -> None:
+    content = backup.read_bytes()
+
+    put_back(engine, backup, keys)
+
+    assert list(backup.parent.glob("backup.db*")) == [backup]
+    assert backup.read_bytes() == content
+    # Without a log, which SQLite would have to make beside it before anybody could read it.
+    assert content[18:20] == b"\1\1"

@@ -14,6 +14,7 @@ from cli import main
 from ingest.service import Service
 from schemas.settings import Settings
 from schemas.tables import versions
+from tests.engines import end_commands
 from tests.erasing import die, in_a_child
 from tests.unit.warehouse.test_restoring import snapshot
 from warehouse import api_keys, marks, tombstones
@@ -162,6 +163,7 @@ def test_keys_of_before_the_witness_knew_of_any_are_witnessed_when_a_server_star
 def call(*arguments: str) -> str:
     done = CliRunner().invoke(main, list(arguments))
     assert done.exit_code == 0, done.output
+    end_commands()
     return done.output
 
 

@@ -16,9 +16,10 @@ from sqlalchemy import select
 
 from schemas.tables import consents as ledger
 from schemas.tables import subjects
-from warehouse import api_keys, consents, withdrawals
+from warehouse import api_keys, consents, marks, withdrawals
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
+from warehouse.tombstones import catch_up
 from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 REFUSED = 0
 """Stands for a subject in place of a person who does not allow their events to be collected."""
+
+_ONLY_GROW = (consents.CHANGES, api_keys.CHANGES, marks.MARKS)
+"""Counters that fall in no database by itself."""
 
 _GENERATION = 200_000
 _KEYS_STALE_SECONDS = 0.9
@@ -186,20 +190,43 @@ class Watch:
         with reading(self._engine) as connection:
             counters = consents.counters(connection)
             before = self._counters
-            if before is None or _moved(before, counters, api_keys.CHANGES):
-                self.api_keys = api_keys.read_hashes(connection)
-            if before is not None and (moved := _moved(before, counters, consents.CHANGES)):
-                entries = _moved(before, counters, consents.ENTRIES)
-                changed = None
-                if moved == entries:
-                    changed = self._answered_since(connection, before.get(consents.ENTRIES, 0))
-                self.consents.forget(changed, counters[consents.CHANGES])
-            # Last: nothing is held any more that an earlier withdrawal made untrue.
-            self.withdrawals = counters.get(withdrawals.COUNT, 0)
+            is_older = before is not None and _fell(before, counters)
+            if not is_older:
+                self._follow(connection, before, counters)
+        if is_older:
+            self._begin_again()
+            return
         self._counters = counters
         self.api_keys_until = begun + _KEYS_STALE_SECONDS
         self.consents_until = begun + self._staleness
         self._seen_at = begun
+
+    def _follow(
+        self, connection: Connection, before: dict[str, int] | None, counters: dict[str, int]
+    ) -> None:
+        """Read what changed, or forget it."""
+        if before is None or _moved(before, counters, api_keys.CHANGES):
+            self.api_keys = api_keys.read_hashes(connection)
+        if before is not None and (moved := _moved(before, counters, consents.CHANGES)):
+            entries = _moved(before, counters, consents.ENTRIES)
+            changed = None
+            if moved == entries:
+                changed = self._answered_since(connection, before.get(consents.ENTRIES, 0))
+            self.consents.forget(changed, counters[consents.CHANGES])
+        # Last: nothing is held any more that an earlier withdrawal made untrue.
+        self.withdrawals = counters.get(withdrawals.COUNT, 0)
+
+    def _begin_again(self) -> None:
+        """Hold nothing any more: this is not the database that was seen, but one of before.
+
+        A backup was put back, or a copy took over that had lagged behind. The door stays shut until
+        it follows the witness, so that nobody is back who left or was revoked meanwhile.
+        """
+        self.consents_until = self.api_keys_until = 0.0
+        # Nor is anything learned that a transaction under way has read.
+        self.consents.forget(None, (self._counters or {}).get(consents.CHANGES, 0) + 1)
+        catch_up(self._engine, self._directory)
+        self._counters = None
 
     def _answered_since(self, connection: Connection, seq: int) -> list[bytes] | None:
         """Return whose answers came after an entry; None where one is not known by the newest key.
@@ -234,6 +261,11 @@ class Watch:
             self.ring = read_ring(self._directory)
             self.consents.forget(None, 0)
             self._stamp = stamp
+
+
+def _fell(before: dict[str, int], after: dict[str, int]) -> bool:
+    """Tell whether this database is not the one that was seen, or one of before."""
+    return any(_moved(before, after, name) < 0 for name in _ONLY_GROW)
 
 
 def _moved(before: dict[str, int], after: dict[str, int], name: str) -> int:

@@ -12,7 +12,8 @@ import pytest
 from ingest.service import Service
 from schemas.errors import NotReady
 from schemas.tables import versions
-from tests.serving import client_of
+from tests.restoring import snapshot
+from tests.serving import allow, client_of, proposed
 from warehouse import api_keys, consents, withdrawals
 from warehouse.api_keys import Scope
 from warehouse.engine import add_to, connect, reading, writing
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
+PROPOSED = "/api/tracking/event/match-proposed"
 
 
 @pytest.fixture
@@ -173,6 +175,34 @@ def test_a_withdrawal_is_counted_when_what_it_made_untrue_is_forgotten(
     watch._poll()
 
     assert (counted, watch.withdrawals) == ([0], 1)
+
+
+def test_a_server_under_which_an_older_database_is_put_lets_nobody_back(
+    settings: Settings, engine: Engine
+) -> None:
+    make_ring(settings.keys, 0)
+    revoked, key = api_keys.create(engine, settings.keys, "shop", {Scope.INGEST}, NOW)
+    _, other = api_keys.create(engine, settings.keys, "other", {Scope.INGEST}, NOW)
+    with client_of(settings) as client:
+        client.headers = {"x-api-key": other}
+        allow(client)
+        assert client.post(PROPOSED, json=proposed()).status_code == 200
+        put_back = snapshot(engine)
+        client.post("/api/tracking/consent", json={"user_id": "u1"})
+        api_keys.revoke(engine, settings.keys, revoked.key_id, NOW)
+        watch = client.app.service.watch
+        watch.close()
+        watch._poll()
+        put_back()
+
+        watch._poll()
+        is_open = time.monotonic() < watch.api_keys_until
+        watch._poll()
+        withdrawn = client.post(PROPOSED, json=proposed()).status_code
+        watch._poll()
+        unknown = client.post(PROPOSED, json=proposed(), headers={"x-api-key": key}).status_code
+
+    assert (is_open, withdrawn, unknown) == (False, 403, 401)
 
 
 def test_a_server_that_could_not_read_for_three_seconds_says_so(watch: Watch) -> None:

@@ -327,12 +327,17 @@ def _demand_method(scope: MutableMapping[str, Any], method: str) -> None:
 def _has_coded_slash(scope: MutableMapping[str, Any]) -> bool:
     """Tell whether a path has a slash that separates nothing; in a person's id it may."""
     path = scope.get("raw_path") or b""
-    return b"%2f" in path.lower() and not path.startswith(_PEOPLE)
+    return b"%2f" in path.lower() and not _names_person(scope)
+
+
+def _names_person(scope: MutableMapping[str, Any]) -> bool:
+    return (scope.get("raw_path") or b"").startswith(_PEOPLE)
 
 
 def _demand_path(scope: MutableMapping[str, Any]) -> None:
     """Refuse a path that is none, or no text: whom it names would depend on how it is repaired."""
-    if _has_coded_slash(scope):
+    if _has_coded_slash(scope) or ("\0" in scope["path"] and not _names_person(scope)):
+        # Nothing is called so, and PostgreSQL would not even look.
         raise Refused(NOT_FOUND)
     path = scope.get("raw_path") or b""
     if b"%" in path:

@@ -303,6 +303,11 @@ def test_raw_identifiers_and_texts_are_in_no_table(client: TestClient, engine: E
     assert canary.encode() not in dump
 
 
+@pytest.mark.parametrize("path", ["/api/runs/%00", "/api/privacy/erasure/a%00"])
+def test_what_no_engine_can_hold_is_unknown(client: TestClient, path: str) -> None:
+    assert client.get(path).status_code == 404
+
+
 def test_run_is_followed_to_its_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.launcher import Launcher
 

@@ -52,12 +52,17 @@ def set_up_model(settings: Settings | None = None) -> str:
 
 
 def _publish(engine: Engine, registry: Registry, version: str, held: Lease | None = None) -> None:
-    """Publish a version's weights for the API to hand back, and make it champion by name."""
+    """Publish a version's weights for the API to hand back, and make it champion by name.
+
+    Raises:
+        NotRegistered: Somebody whom it learned from has left meanwhile.
+    """
     from matching.handback import weights_document
     from warehouse.training import publish_weights
 
     document = weights_document(*registry.load(version))
-    publish_weights(engine, version, document, at=datetime.now(UTC), lease=held)
+    if not publish_weights(engine, version, document, at=datetime.now(UTC), lease=held):
+        raise NotRegistered("somebody has left this version meanwhile; retrain")
     registry.follow(partial(weights.aliases, engine))
 
 

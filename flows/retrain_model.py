@@ -88,7 +88,7 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         if reason is not None:
             training.register_refusal(registry, reason, rows)
             # Those of before may count somebody who left.
-            training.keep_prices(settings.url, held, [], version, micros(now))
+            training.keep_prices(settings.url, held, [], version, micros(now), rows)
             doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
             training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
             _show(refusal_report(reason, rows.decided, version) + over_time, doubt)
@@ -106,10 +106,13 @@ def retrain_model(training_days: TrainingDays = None) -> Retrained:
         published = training.publish(
             settings.url, registry, held, recorded.champion_version, micros(now)
         )
+        if published != recorded.champion_version:
+            sentence = f"Not used: somebody it learned from has left meanwhile. {sentence}"
+            recorded = replace(recorded, promoted=False, champion_version=published)
         serving, _ = training.read_champion(settings.url, registry)
         # Rows of somebody who left meanwhile price nothing.
         prices = [] if left else training.price_constraints(rows, serving, settings.smallest_group)
-        training.keep_prices(settings.url, held, prices, published, micros(now))
+        training.keep_prices(settings.url, held, prices, published, micros(now), rows)
         doubt = training.dispose(settings.url, registry, held, kept_days, micros(now))
         training.answer_requests(settings.url, micros(now), micros(datetime.now(UTC)), counted)
 

@@ -228,12 +228,16 @@ def publish(url: SecretStr, registry: Registry, lease: Lease, version: str, now:
 
     The fence is looked at by the transaction that publishes. The names follow whatever was
     published last, so that a run which was overtaken in between names the other run's version.
+
+    Returns:
+        The version; where somebody has left it meanwhile, the one that stays in use.
     """
     document = weights_document(*registry.load(version))
     with opened(url) as engine:
-        training.publish_weights(engine, version, document, at=moment(now), lease=lease)
+        used = training.publish_weights(engine, version, document, at=moment(now), lease=lease)
         registry.follow(partial(weights.aliases, engine))
-    return version
+        newest = None if used else weights.newest(engine)
+    return newest.version if newest else version
 
 
 @compute_task
@@ -243,10 +247,15 @@ def price_constraints(rows: TrainingSet, champion: Model, smallest: int) -> list
 
 
 @io_task
-def keep_prices(
-    url: SecretStr, lease: Lease, found: list[RulePrice], version: str, now: int
+def keep_prices(  # noqa: PLR0917
+    url: SecretStr,
+    lease: Lease,
+    found: list[RulePrice],
+    version: str,
+    now: int,
+    rows: TrainingSet,
 ) -> None:
-    """Keep the prices in the place of the earlier ones."""
+    """Keep the prices in the place of the earlier ones, unless somebody of them has left."""
     prices = [
         shadow_prices.Priced(
             facet=price.constraint,
@@ -260,7 +269,8 @@ def keep_prices(
         )
         for price in found
     ]
-    shadow_prices.keep(connect(url), prices, version, moment(now), lease=lease)
+    people = set(rows.frame["subject"].tolist())
+    shadow_prices.keep(connect(url), prices, version, moment(now), lease=lease, people=people)
 
 
 @io_task

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import delete, select
 
 from schemas.clock import micros
+from schemas.purposes import Purpose
 from schemas.tables import shadow_prices
+from warehouse import lineage, withdrawals
 from warehouse.engine import writing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from datetime import datetime
 
     from sqlalchemy import Connection, Engine
@@ -41,8 +43,9 @@ def keep(
     at: datetime,
     *,
     lease: Lease | None = None,
+    people: Collection[int] = (),
 ) -> None:
-    """Keep prices in the place of the earlier ones.
+    """Keep prices in the place of the earlier ones; none where somebody of them has left since.
 
     Args:
         engine: The database.
@@ -50,16 +53,18 @@ def keep(
         version: The champion whose expectations they stand on.
         at: Time of the pricing.
         lease: Of this retrain, if it is one.
+        people: Numbers of all subjects whose rows were priced.
 
     Raises:
         LeaseLost: Another retrain has taken over; nothing was written.
     """
     rows = [{**one._asdict(), "model_version": version, "priced_at": micros(at)} for one in found]
     with writing(engine) as connection:
+        lineage.lock_books(connection)  # whoever is leaving is waited for
         if lease is not None:
             lease.check(connection)
         connection.execute(delete(shadow_prices))
-        if rows:
+        if rows and withdrawals.everybody_allows(connection, people, Purpose.IMPROVEMENT):
             connection.execute(shadow_prices.insert(), rows)
 
 

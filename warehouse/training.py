@@ -307,20 +307,27 @@ def answer_requests(engine: Engine, *, asked_until: datetime, now: datetime) -> 
 
 def publish_weights(
     engine: Engine, version: str, document: str, *, at: datetime, lease: Lease | None = None
-) -> None:
+) -> bool:
     """Publish a version's weights, JSON, for the API to hand back: by this it comes into use.
+
+    Returns:
+        False, and nothing is published, where somebody whom it learned from has left.
 
     Raises:
         LeaseLost: Another retrain has taken over; nothing was written.
     """
     with writing(engine) as connection:
+        lineage.lock_books(connection)  # whoever is leaving is waited for
         if lease is not None:
             lease.extend(connection)
+        if version in lineage.marked(connection):
+            return False
         connection.execute(
             published_weights.insert().values(
                 version=version, published_at=micros(at), document=document
             )
         )
+    return True
 
 
 def _in_order(frame: pd.DataFrame) -> pd.DataFrame:

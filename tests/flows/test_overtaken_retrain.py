@@ -1,4 +1,4 @@
-"""Retrains that another one overtakes: what is in use, published and kept is the other one's."""
+"""Retrains that another one overtakes, or somebody who leaves: what is in use is not theirs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from sqlalchemy import delete, select, update
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from matching import training as learning
+from matching.handback import weights_document
 from matching.registry import Registry
 from schemas.errors import LeaseLost
 from schemas.tables import leases, matches, training_sets
+from tasks import training as steps
 from tests.flows.conftest import stage_rounds
 from tests.flows.test_retrain_model import YESTERDAY, leave, open_registry
 from warehouse import training as books
 from warehouse import weights
 from warehouse.engine import reading, writing
+from warehouse.lineage import owed_since
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -111,3 +114,22 @@ def test_what_was_published_and_not_named_is_named_by_the_next_retrain(
 
 def _die(*_arguments: Any) -> None:
     raise SystemExit
+
+
+def test_a_version_whose_person_leaves_before_it_is_published_is_never_used(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+
+    def leave_meanwhile(*told: Any) -> str:
+        leave(engine, min(people))
+        return weights_document(*told)
+
+    monkeypatch.setattr(steps, "weights_document", leave_meanwhile)
+    retrained = retrain_model()
+
+    assert (retrained.promoted, retrained.version, retrained.candidate) == (False, "1", "2")
+    assert retrained.sentence.startswith("Not used: somebody")
+    assert [one.version for one in open_registry(installed).versions()] == ["1"]
+    assert owed_since(engine) is not None

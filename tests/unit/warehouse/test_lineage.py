@@ -303,6 +303,48 @@ def test_somebody_who_leaves_is_waited_for_by_who_keeps_the_books(
         assert booking.result() == 1
 
 
+@pytest.mark.parametrize("way", ["withdraws", "is erased"])
+def test_a_version_that_somebody_leaves_behind_its_books_does_not_come_into_use(
+    engine: Engine, people: dict[str, int], way: str
+) -> None:
+    publish_weights(engine, "1", "{}", at=RUN)
+    learn(engine, "2")
+    if way == "withdraws":
+        answer(engine, "a", "analytics")
+    else:
+        erase(engine, people["a"])
+
+    assert not publish_weights(engine, "2", "{}", at=RUN)
+
+    assert aliases(engine) == {"champion": "1"}
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_somebody_who_leaves_is_waited_for_by_who_publishes_weights_and_prices(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    publish_weights(engine, "1", "{}", at=RUN)
+    learn(engine, "2")
+    priced = [shadow_prices.Priced("far", 0.5, 9, 3, 2, 0.1, None, None)]
+    with ThreadPoolExecutor(2) as pool:
+        with writing(engine) as leaving:
+            mark_withdrawn(leaving, people["a"], RUN)
+            tries = [
+                pool.submit(publish_weights, engine, "2", "{}", at=RUN),
+                pool.submit(
+                    shadow_prices.keep, engine, priced, "1", RUN, people=set(people.values())
+                ),
+            ]
+            assert wait(tries, 0.5).not_done == set(tries)
+            leaving.execute(
+                update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
+            )
+        assert [one.result() for one in tries] == [False, None]
+    with reading(engine) as connection:
+        assert published(connection) == ["1"]
+        assert shadow_prices.read(connection, published=False) == {}
+
+
 def test_a_registry_that_begins_anew_beside_old_books_is_said(
     engine: Engine, people: dict[str, int]
 ) -> None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from schemas.tables import consents as ledger
+from schemas.tables import subjects
 from warehouse import consents, guards, marks, releases, reports
-from warehouse.engine import reading, writing
+from warehouse.consents import LedgerBroken
+from warehouse.engine import is_postgres, reading, writing
 from warehouse.newest_head import NewestHead
 from warehouse.states import check_states
 from warehouse.tombstones import noted_heads
@@ -15,7 +18,7 @@ from warehouse.witness import RESTORED, Witness, WitnessBroken
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,7 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
     sealed = NewestHead(directory).sealed()
     entries = consents.verify(engine, *heads, sealed=sealed)
     with reading(engine) as connection:
+        _check_indexes(connection)
         followed = marks.followed(connection)
         if (testimonies[-1].marks if testimonies else 0) < followed:
             raise WitnessBroken("the witness is shorter than what the database has followed")
@@ -89,3 +93,16 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
         unguarded=unguarded,
         restores=sum(entry.kind == RESTORED for entry in testimonies),
     )
+
+
+def _check_indexes(connection: Connection) -> None:
+    """Check that an index leads to every row: who is not found can neither withdraw nor be erased.
+
+    On SQLite, whose file anybody may hold who writes the database; PostgreSQL's is its server's.
+    """
+    if is_postgres(connection):
+        return
+    for table in (ledger, subjects):
+        found = connection.exec_driver_sql(f"PRAGMA integrity_check({table.name})").scalars().all()
+        if found != ["ok"]:
+            raise LedgerBroken(f"an index of {table.name} does not lead to every row, or to others")

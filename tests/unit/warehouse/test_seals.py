@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import secrets
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from privacy.pseudonyms import subject_pseudonym
 from schemas.consents import Options
 from schemas.tables import consents as ledger
 from schemas.tables import subjects, versions
+from tests.engines import on_sqlite
 from tests.population import KEY, NOTICE, NOW
 from warehouse import consents, tombstones
 from warehouse.backups import accept_restored
@@ -21,12 +24,11 @@ from warehouse.engine import is_postgres, reading, writing
 from warehouse.keyfile import make_ring, read_ring
 from warehouse.ledgers import verify_ledgers
 from warehouse.newest_head import FILE_NAME, NewestHead
+from warehouse.residue import forget_bytes
 from warehouse.seals import Seals
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sqlalchemy import Engine
+    from sqlalchemy import Column, Engine
 
 MINUTE = 60_000_000
 
@@ -58,6 +60,27 @@ def people(engine: Engine, keys: Path) -> dict[str, int]:
     assert NewestHead(keys).note(engine)
     assert verify_ledgers(engine, keys).sealed_from == 1
     return known
+
+
+@on_sqlite  # PostgreSQL's files are its server's
+@pytest.mark.parametrize("column", [subjects.c.pseudonym, ledger.c.ledger_id, ledger.c.entry_hash])
+def test_a_byte_that_is_changed_in_a_table_or_an_index_is_found(
+    engine: Engine, keys: Path, people: dict[str, int], column: Column[bytes]
+) -> None:
+    with reading(engine) as connection:
+        value = connection.execute(select(column)).scalars().first()
+    assert forget_bytes(engine)
+    engine.dispose()
+    path = Path(str(engine.url.database))
+    whole = path.read_bytes()
+    places = [found.start() for found in re.finditer(re.escape(value or b""), whole)]
+    assert len(places) > 1
+
+    for place in places:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(LedgerBroken):
+            verify_ledgers(engine, keys)
+        engine.dispose()
 
 
 def forge(engine: Engine, subject: int, seal: bytes | None) -> None:

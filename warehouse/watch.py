@@ -106,7 +106,8 @@ class Watch:
         self._interval = max(0.02, min(staleness_seconds / 2 or 0.2, 0.2))
         self._counters: dict[str, int] | None = None
         self._stamp = ring_stamp(keys)
-        self._witnessed = (-1, -1)
+        self._witnessed = (-1, -1, -1)
+        self._place = 0
         self.witness = Witness(keys)
         self.erased_at: dict[str, int] = {}
         """When whoever is behind a pseudonym was erased, by tombstone."""
@@ -245,15 +246,21 @@ class Watch:
 
     def _poll_witness(self) -> None:
         stamp = self.witness.stamp()
-        if stamp != self._witnessed:
+        if stamp == self._witnessed:
+            return
+        # It only grows, and is years long: what is new in it is little.
+        is_other = stamp[0] < self._place or stamp[-1] != self._witnessed[-1]
+        entries, place = self.witness.entries_from(0 if is_other else self._place)
+        found = {
+            tombstone: entry.at
+            for entry in entries
+            if entry.kind == TOMBSTONE
+            for tombstone in entry.body["pseudonyms"]
+        }
+        if found or is_other:
             # Replaced and not changed: others read it meanwhile.
-            self.erased_at = {
-                tombstone: entry.at
-                for entry in self.witness.entries()
-                if entry.kind == TOMBSTONE
-                for tombstone in entry.body["pseudonyms"]
-            }
-            self._witnessed = stamp
+            self.erased_at = found if is_other else self.erased_at | found
+        self._place, self._witnessed = place, stamp
 
     def _poll_ring(self) -> None:
         stamp = ring_stamp(self._directory)

@@ -99,13 +99,13 @@ class Witness:
         self._tombstones = ring.derived("tombstones")
         self.seals = Seals(ring)
 
-    def stamp(self) -> tuple[int, int]:
-        """Return what changes with every entry: the size of the file and its time."""
+    def stamp(self) -> tuple[int, int, int]:
+        """Return the size and time of the file, which change with each entry, and which it is."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
-            return (0, 0)
-        return (found.st_size, found.st_mtime_ns)
+            return (0, 0, 0)
+        return (found.st_size, found.st_mtime_ns, found.st_ino)
 
     def of_subject(self, subject: int) -> str:
         """Return the tombstone of a subject's number."""
@@ -159,6 +159,22 @@ class Witness:
         for number, line in enumerate(lines, start=1):
             if line.endswith(b"\n"):  # else its writer was killed; nothing was promised yet
                 yield _decode(line, number)
+
+    def entries_from(self, place: int) -> tuple[list[Testimony], int]:
+        """Read the entries from a place of the file on, unchecked, and where the next will begin.
+
+        Raises:
+            WitnessBroken: A line cannot be read.
+        """
+        try:
+            with self._path.open("rb") as file:
+                file.seek(place)
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return [], 0
+        if lines and not lines[-1].endswith(b"\n"):  # its writer was killed, or is not done
+            lines.pop()
+        return [_decode(line, 0) for line in lines], place + sum(map(len, lines))
 
     def last(self) -> Testimony | None:
         """Read the newest entry, without reading the others."""

@@ -15,6 +15,7 @@ from schemas.tables import versions
 from tests.restoring import snapshot
 from tests.serving import allow, client_of, proposed
 from warehouse import api_keys, consents, withdrawals
+from warehouse import witness as witnessed
 from warehouse.api_keys import Scope
 from warehouse.engine import add_to, connect, reading, writing
 from warehouse.key_rotation import rotate
@@ -156,6 +157,30 @@ def test_everybody_who_was_erased_is_known_whoever_was_erased_before(
         watch._poll()
 
     assert watch.erased_at == {"one": 1, "other": 2}
+
+
+def test_only_what_is_new_in_the_witness_is_read(
+    watch: Watch, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch.close()
+    witness, read = Witness(settings.keys), list[str]()
+    decode = witnessed._decode
+
+    def note(line: bytes, number: int) -> Any:
+        read.append(decode(line, number).body["pseudonyms"][0])
+        return decode(line, number)
+
+    for number, name in enumerate(("one", "other", "third"), 1):
+        witness.append(TOMBSTONE, {"pseudonyms": [name]}, number)
+        with monkeypatch.context() as patched:
+            patched.setattr(witnessed, "_decode", note)
+            watch._poll()
+    (settings.keys / witnessed.FILE_NAME).unlink()
+    witness.append(TOMBSTONE, {"pseudonyms": ["put back"]}, 4)
+    watch._poll()
+
+    assert read == ["one", "other", "third"]
+    assert watch.erased_at == {"put back": 4}
 
 
 def test_a_withdrawal_is_counted_when_what_it_made_untrue_is_forgotten(

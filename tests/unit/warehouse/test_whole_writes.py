@@ -80,7 +80,7 @@ def test_an_entry_that_does_not_fit_the_witness_is_refused_and_leaves_nothing(
     make_ring(tmp_path, 1)
     witness = Witness(tmp_path)
     witness.append(HEAD, {"seq": 1}, 1)
-    size, _ = witness.stamp()
+    size = witness.stamp()[0]
     nearly_full.setattr("os.pwrite", lambda handle, content, at: _part(handle, content, at, size))
 
     with pytest.raises(NotReady):

@@ -69,5 +69,5 @@ def open_texts(
     """
     try:
         return _decode(unseal(key_of(day), sealed, event_id))
-    except (KeyMissing, TextUnreadable, msgspec.MsgspecError):
+    except (KeyMissing, TextUnreadable, msgspec.MsgspecError, UnicodeDecodeError):
         return None

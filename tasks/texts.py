@@ -80,7 +80,7 @@ def _open(
             if day not in known:
                 known[day] = day_key(keys, day)
             opened[seq] = _decode(unseal(known[day], text, event_id))
-        except (KeyMissing, TextUnreadable, msgspec.MsgspecError, TypeError):
+        except (KeyMissing, TextUnreadable, msgspec.MsgspecError, TypeError, UnicodeDecodeError):
             unreadable.append(seq)
     return opened, unreadable
 

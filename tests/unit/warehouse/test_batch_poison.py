@@ -11,17 +11,22 @@ from sqlalchemy import select
 
 from expectations.staged_events import SCREEN, _folded, broken_events
 from expectations.validation import broken_rules
+from privacy.sealing import Sealer, open_texts
 from schemas.clock import MICROS_PER_DAY
 from schemas.events import EventKind
 from schemas.tables import rejected
+from tasks.texts import UNREADABLE, redact_texts
 from tests.engines import on_sqlite
 from tests.histories import FIGURES, NOW, admit, make_row, packed, process, stage, tables
 from warehouse import accounts
 from warehouse.batch_frame import Partition, build
 from warehouse.engine import reading, writing
+from warehouse.keyfile import day_key
 from warehouse.recount import reconcile
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 POISON: dict[str, tuple[dict[str, Any], str]] = {
@@ -148,3 +153,18 @@ def test_rejected_event_of_a_person_without_consent_is_dropped(engine: Engine) -
     counts = process(engine)
     assert (counts.dropped, dict(counts.rejected)) == (1, {})
     assert tables(engine)["rejected"] == []
+
+
+@pytest.mark.parametrize("plain", [b'["\xff"]', b'["\xed\xa0\x80"]', b'["a', b"[1]", b"{}", b""])
+def test_sealed_bytes_that_are_no_texts_are_unreadable_and_stop_nothing(
+    tmp_path: Path, plain: bytes
+) -> None:
+    row = make_row(EventKind.FEEDBACK)
+    event_id, day = row["event_id"], NOW // MICROS_PER_DAY
+    sealed = Sealer(day_key(tmp_path, day, make=True)).seal(plain, event_id)
+    batch = build(Partition(1, 1), [packed(row)], NOW)
+
+    found = redact_texts([(1, event_id, sealed, day)], tmp_path, batch)
+
+    assert (found.broken, found.redacted) == ({UNREADABLE: [1]}, {})
+    assert open_texts(lambda day: day_key(tmp_path, day), sealed, event_id, day) is None

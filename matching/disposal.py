@@ -58,7 +58,8 @@ def earlier(registry: Registry, marked: Collection[str], published: Collection[s
 def abandoned(registry: Registry) -> list[str]:
     """List the runs of retrains that came to no version, those under way among them.
 
-    What they learned is in no books, so that nobody would ask for its end.
+    What they learned is in no books, so that nobody would ask for its end. So are runs whose
+    version somebody deleted in MLflow's pages: there its number goes, and its files stay.
     """
     client = _client(registry)
     experiment = client.get_experiment_by_name(registry.model_name)
@@ -66,11 +67,10 @@ def abandoned(registry: Registry) -> list[str]:
         return []
     found = client.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'")
     registered = {entry.run_id for entry in registry.versions()}
-    return [
-        run.info.run_id
-        for run in found
-        if "training_digest" in run.data.tags and run.info.run_id not in registered
-    ]
+    logged = {str(model.source_run_id) for model in _logged(registry) if model.source_run_id}
+    runs = {run.info.run_id for run in found if "training_digest" in run.data.tags}
+    runs |= {run for run in logged - registered if _learned(client, run)}
+    return sorted(runs - registered)
 
 
 def dispose(
@@ -113,6 +113,14 @@ def dispose(
         client.delete_model_version(registry.model_name, version)
     garbage.sweep(registry.tracking_uri)
     return gone
+
+
+def _learned(client: mlflow.MlflowClient, run: str) -> bool:
+    """Tell whether a run is a retrain's; one that is gone for good is taken for one."""
+    tags = {"training_digest": ""}
+    with garbage.gone_already():
+        tags = client.get_run(run).data.tags
+    return "training_digest" in tags
 
 
 def _delete_softly(registry: Registry, runs: list[str], models: list[str]) -> None:

@@ -107,6 +107,27 @@ def test_what_a_retrain_learned_that_was_stopped_before_it_had_a_version_is_dele
     assert registry._client.get_run(refusal).info.status == "FINISHED"
 
 
+@pytest.mark.parametrize("purged", [False, True])
+def test_what_a_version_learned_that_somebody_deleted_in_mlflows_pages_is_deleted(
+    registry: Registry, found: Retraining, tmp_path: Path, *, purged: bool
+) -> None:
+    registry.register_first_champion()
+    kept = registry.register_model(found.model, "As good as another.")
+    learned = registry.record(found, as_of=AS_OF, **DIGESTS)
+    model = found.model.to_json().encode()
+    registry._client.delete_model_version(registry.model_name, learned.version)
+    if purged:
+        registry._client.delete_run(learned.run_id)
+        assert registry.forget_deleted_runs(datetime(2100, 1, 1, tzinfo=UTC)) == 1
+    assert everything(tmp_path).count(model) == 2
+
+    dispose(registry, [], abandoned(registry))
+
+    assert everything(tmp_path).count(model) == 1
+    assert registry.load(kept)[0].digest == found.model.digest
+    assert abandoned(registry) == []
+
+
 def _stop(*_given: Any, **_more: Any) -> None:
     raise OSError("stopped")
 

@@ -90,7 +90,9 @@ def roll_back(settings: Settings) -> str:
 
 
 def step_back(settings: Settings) -> str | None:
-    """Take a champion out of use of which a database that was put back has no books.
+    """Have the registry follow a database that was put back, and take out what cannot be in use.
+
+    That is a champion of which the database has no books, and one that was deleted since.
 
     Returns:
         The version that is champion now, or None where nothing was changed.
@@ -102,17 +104,21 @@ def step_back(settings: Settings) -> str | None:
     if not settings.mlruns.exists():
         return None
     from matching import disposal  # imports MLflow, which takes seconds
-    from matching.registry import Registry
+    from matching.registry import CHAMPION, Registry
 
     settings.check_registry()
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
     learned = [entry.version for entry in registry.versions() if entry.learned]
     engine = connect(settings.url)
     with lease(engine, "retrain_model", settings.lease_seconds) as held, suppress(NotRegistered):
+        registry.follow(partial(weights.aliases, engine))
         with reading(engine) as connection:
             unbooked = lineage.unbooked(connection, learned)
             published = weights.published(connection)
         version = disposal.earlier(registry, unbooked, published)
+        if version is None:
+            (champion,) = (one.version for one in registry.versions() if CHAMPION in one.aliases)
+            version = champion if champion not in published[:1] else None
         if version is not None:
             _publish(engine, registry, version, held)
         return version

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 
-from installation import clear_registry, set_up_model
+from installation import clear_registry, roll_back, set_up_model, step_back
+from matching.disposal import dispose
+from matching.model import first_champion
 from operation.up import run_up
 from schemas.errors import NotReady
 from schemas.settings import DEMO_MARK, Settings
 from tasks.opening import registry_of
 from warehouse import weights
+from warehouse.backups import back_up, put_back
 from warehouse.engine import connect
 from warehouse.keyfile import has_ring
+from warehouse.training import publish_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -75,3 +81,30 @@ def test_what_the_demo_made_is_kept_from_the_registry_of_a_platform(tmp_path: Pa
     for use in (set_up_model, registry_of, run_up):
         with pytest.raises(NotReady, match="run `smartmatch demo` again"):
             use(demo)
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_what_a_restored_database_publishes_is_what_the_registry_calls_champion(
+    tmp_path: Path, *, deleted: bool
+) -> None:
+    """The backup is of when version 2 was in use, which was rolled back since, or deleted too."""
+    settings = Settings(home=tmp_path)
+    set_up_model(settings)
+    registry, engine = registry_of(settings), connect(settings.url)
+    registry.register_model(first_champion(), "The same again.", {"promoted": "true"})
+    publish_weights(engine, "2", "{}", at=datetime.now(UTC))
+    registry.follow(partial(weights.aliases, engine))
+    back_up(engine, tmp_path / "backup.db")
+    assert roll_back(settings) == "1"
+    if deleted:
+        dispose(registry, ["2"])
+    put_back(engine, tmp_path / "backup.db", settings.keys)
+
+    changed = step_back(settings)
+
+    published, in_use = weights.newest(engine), registry.champion()[1]
+    engine.dispose()
+    assert published is not None
+    assert (changed, published.version, in_use) == (
+        ("1", "1", "1") if deleted else (None, "2", "2")
+    )

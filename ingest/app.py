@@ -67,9 +67,9 @@ def open_to_pages(door: Door, origins: tuple[str, ...]) -> Any:
     if not origins:
         return door
     # Few installations need it, and it takes a while to load.
-    from starlette.middleware.cors import CORSMiddleware
+    from ingest.preflight import Preflight
 
-    return CORSMiddleware(
+    return Preflight(
         door,
         allow_origins=origins,
         allow_methods=["GET", "POST"],

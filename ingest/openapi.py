@@ -38,6 +38,10 @@ _REFUSALS = {
     503: "The database did not answer in time, or too much waits; try again.",
 }
 _RETRIED = (408, 429, 503)
+_HEADERS = {
+    401: ("WWW-Authenticate", "How a key is presented.", "string"),
+    **dict.fromkeys(_RETRIED, ("Retry-After", "Seconds.", "integer")),
+}
 _SECURITY = {
     "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -55,7 +59,10 @@ person allows; read what it shows; hand the learned model back.
 Errors are `{"detail": "..."}`, and `{"detail": [{"field": ..., "rule": ...}]}` where a field
 breaks a rule (422). With API keys every route but `/health` and `/ready` asks for one, as
 `Authorization: Bearer KEY` or `X-API-Key: KEY`; a browser asks for it as a password. While no key
-was ever made only programs on this machine are served."""
+was ever made only programs on this machine are served.
+
+Another method than a route has gets 405, with `Allow`. Where the pages of some origins may call, a
+browser asks first by `OPTIONS`, without a key: 200, or 400 for another origin, method or header."""
 
 _documented: dict[str, Any] = {}
 
@@ -237,10 +244,9 @@ def _responses(
             "description": _REFUSALS[refused],
             "content": {_JSON: {"schema": {"$ref": _REF.format(name=model.__name__)}}},
         }
-        if refused in _RETRIED:
-            answers[refused]["headers"] = {
-                "Retry-After": {"description": "Seconds.", "schema": {"type": "integer"}}
-            }
+        if (header := _HEADERS.get(refused)) is not None:
+            name, told, kind = header
+            answers[refused]["headers"] = {name: {"description": told, "schema": {"type": kind}}}
     return answers
 
 

@@ -379,9 +379,14 @@ def test_pages_of_other_origins_may_call_only_when_the_setting_says_so(
             headers={"origin": "https://app.example"},
         )
         other = client.get("/metrics", headers={"origin": "https://other.example"})
+        foreign = client.options("/metrics", headers={**ask, "origin": "https://other.example"})
 
     assert "access-control-allow-origin" not in closed.headers
     assert allowed.headers["access-control-allow-origin"] == "https://app.example"
     assert sent.status_code == 200
     assert sent.headers["access-control-allow-origin"] == "https://app.example"
+    assert allowed.json() == {"status": "ok"}
     assert other.status_code == 401
+    assert foreign.status_code == 400
+    assert foreign.json() == {"detail": "Disallowed CORS origin"}
+    assert "access-control-allow-origin" not in foreign.headers

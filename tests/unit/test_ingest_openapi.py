@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,6 +17,7 @@ from tests.serving import allow, client_of
 from tests.unit.test_ingest_access import ROUTES as GUARDED
 from warehouse import api_keys
 from warehouse.api_keys import Scope
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,11 +107,21 @@ def test_both_forms_of_an_export_are_documented(
     assert told in content
 
 
+def test_headers_of_a_refusal_are_documented(
+    settings: Settings, engine: Engine, page: dict[str, Any]
+) -> None:
+    make_ring(settings.keys, 0)
+    api_keys.create(engine, settings.keys, "a", {Scope.INGEST}, datetime.now(UTC))
+    with client_of(settings) as client:
+        refused = client.get("/metrics")
+
+    told = page["paths"]["/metrics"]["get"]["responses"]["401"]["headers"]
+    assert [name for name in told if name.lower() in refused.headers] == ["WWW-Authenticate"]
+
+
 def test_security_is_optional_only_while_no_key_was_ever_made(
     settings: Settings, engine: Engine
 ) -> None:
-    from datetime import UTC, datetime
-
     with client_of(settings) as client:
         before = client.get("/openapi.json").json()
     _, key = api_keys.create(engine, settings.keys, "a", {Scope.INGEST}, datetime.now(UTC))

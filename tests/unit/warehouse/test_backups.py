@@ -103,11 +103,28 @@ def test_backup_that_found_no_room_or_was_killed_leaves_its_name_to_the_next(
             with pytest.raises(type(error)):
                 back_up(engine, file)
         assert not file.exists()
+        # What is left where there was no room would take more of it.
+        assert list(tmp_path.glob("backup.db*")) == [] or isinstance(error, KeyboardInterrupt)
 
     back_up(engine, file)
 
     assert [path.name for path in tmp_path.glob("backup.db*")] == ["backup.db"]
     assert file.stat().st_mode & 0o077 == 0
+
+
+def test_backup_is_told_of_when_its_name_will_last(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[list[str]] = []
+
+    def note(directory: Path) -> None:
+        waits.append([path.name for path in directory.glob("backup.db*")])
+
+    monkeypatch.setattr(backups, "sync_directory", note)
+
+    back_up(engine, tmp_path / "backup.db")
+
+    assert waits == [["backup.db"]]
 
 
 def _raise(error: BaseException) -> None:

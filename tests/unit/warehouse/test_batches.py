@@ -189,6 +189,22 @@ def test_event_deleted_between_reading_and_commit_stays_deleted(engine: Engine) 
         assert connection.execute(select(matches.c.rating)).scalar_one() is None
 
 
+def test_event_that_was_deleted_and_whose_person_withdrew_is_not_booked_as_dropped(
+    engine: Engine,
+) -> None:
+    """Whoever deleted it has booked it."""
+    admit(engine, [1])
+    stage(engine, [make_row(kind) for kind in FIGURES])
+    with lease(engine, PROCESS_EVENTS, 60) as held:
+        (partition,) = batches.plan(engine, 100)
+        batch = batches.read(engine, partition, NOW)
+        consent(engine, 1, analytics=False)
+        with writing(engine) as connection:
+            connection.execute(staged.delete().where(staged.c.kind == EventKind.FEEDBACK))
+        counts = batches.commit(engine, held, batch, {}, {}, as_of=NOW)
+    assert (counts.processed, counts.dropped) == (0, len(FIGURES) - 1)
+
+
 @on_postgresql
 def test_event_staged_into_the_stretch_meanwhile_waits(engine: Engine) -> None:
     """A sequence hands out numbers before the commit, so a row may appear between others."""

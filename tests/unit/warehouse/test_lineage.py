@@ -277,6 +277,7 @@ def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
             lambda: record_training(engine, held, "2", read, **told),
             lambda: publish_weights(engine, "2", "{}", at=RUN, lease=held),
             lambda: condemn(engine, held, ["2"], before=0),
+            lambda: note_disposal(engine, held, ["2"], RUN, all_booked=True),
             lambda: shadow_prices.keep(engine, [], "2", RUN, lease=held),
         ):
             with pytest.raises(LeaseLost):
@@ -381,6 +382,36 @@ def test_a_version_that_is_about_to_be_registered_is_known_to_have_no_books(
 
     with reading(engine) as connection:
         assert marks.may_be_unbooked(connection)
+
+
+@pytest.mark.parametrize("all_booked", [True, False])
+def test_books_may_be_missing_until_every_version_that_is_left_has_some(
+    engine: Engine, *, all_booked: bool
+) -> None:
+    with lease(engine, "retrain_model", 60.0) as held:
+        expect_version(engine, held)
+        note_disposal(engine, held, [], RUN, all_booked=all_booked)
+
+    with reading(engine) as connection:
+        assert marks.may_be_unbooked(connection) is not all_booked
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_somebody_who_leaves_is_waited_for_by_who_answers_requests(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    """They find their request made already, by somebody who is answered here."""
+    learn(engine, "2")
+    publish_weights(engine, "2", "{}", at=RUN)
+    queue(engine, RETRAIN, RUN - timedelta(hours=1), WITHDRAWN)
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as leaving:
+            mark_withdrawn(leaving, people["a"], RUN)
+            answering = pool.submit(answer_requests, engine, asked_until=RUN, now=RUN)
+            assert wait([answering], 0.5).not_done
+        assert answering.result() == 1
+
+    assert owed_since(engine) is not None
 
 
 @pytest.mark.parametrize("leaves", [True, False])

@@ -194,6 +194,25 @@ def test_sums_and_published_blocks_go_at_their_own_age(engine: Engine) -> None:
         assert set(connection.execute(select(block_sums.c.block)).scalars()) == {2}
 
 
+def test_what_begins_anew_between_search_and_deletion_is_not_past_its_time_any_more(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"run": "old", "flow": "purge_expired", "state": "completed"}
+    fill(engine, runs, [old | {"requested_at": days_before(60)}])
+    find = retention._find_expired
+
+    def find_before_it_is_asked_for_again(*given: Any) -> list[Any]:
+        found = find(*given)
+        with writing(engine) as connection:
+            connection.execute(runs.update().values(requested_at=days_before(0)))
+        return found
+
+    monkeypatch.setattr(retention, "_find_expired", find_before_it_is_asked_for_again)
+
+    assert purge(engine, "runs") == 0
+    assert count(engine, runs) == 1
+
+
 def test_records_of_runs_and_the_evidence_itself_go_too(engine: Engine) -> None:
     fill(
         engine,

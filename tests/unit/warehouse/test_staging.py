@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 
 from schemas.clock import MICROS_PER_DAY, day_number, micros
 from schemas.tables import receipts, staged
+from warehouse import staging
 from warehouse.columns import _chunks, _lacking
 from warehouse.engine import reading, writing
 from warehouse.keyfile import day_key, days_with_keys
@@ -30,7 +31,7 @@ from warehouse.staging import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 NOW = datetime(2026, 11, 1, 12, tzinfo=UTC)
 NOW_US = micros(NOW)
@@ -188,6 +189,26 @@ def test_day_keys_are_destroyed_when_their_day_is_over_and_nothing_is_sealed_und
 
     assert destroyed == [today - 3, today - 1]
     assert days_with_keys(tmp_path) == [today - 2, today]
+
+
+def test_key_of_a_day_is_looked_at_again_when_nobody_can_store_any_more(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = day_number(NOW) - 1
+    day_key(tmp_path, yesterday, make=True)
+    look = staging._idle
+
+    def look_before_a_text_comes(connection: Connection, days: list[int]) -> list[int]:
+        monkeypatch.setattr(staging, "_idle", look)
+        idle = look(connection, days)
+        with writing(engine) as storing:
+            stage(storing, [arrival(sealed_day=yesterday)], yesterday * MICROS_PER_DAY)
+        return idle
+
+    monkeypatch.setattr(staging, "_idle", look_before_a_text_comes)
+
+    assert destroy_idle_day_keys(engine, tmp_path, NOW) == []
+    assert days_with_keys(tmp_path) == [yesterday]
 
 
 def test_yesterdays_key_lives_some_minutes_into_today(engine: Engine, tmp_path: Path) -> None:

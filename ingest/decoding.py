@@ -113,7 +113,7 @@ class Form(Generic[T]):
             if name in sent:
                 sent[name] = _both(name, sent[name], reader, value)
             elif value or name not in self._optional:
-                sent[name] = reader(value)
+                sent[name] = _read(name, reader, value)
         return sent
 
     def _unquoted(self, key: str, value: str) -> tuple[str, str, str]:
@@ -159,7 +159,15 @@ def _both(name: str, before: Any, reader: Callable[[str], Any], value: str) -> A
     """Return the values of a parameter that is given again: a list has them all."""
     if reader is not _read_list:
         raise InvalidInput(name, "must not be given twice")
-    return [*before, *reader(value)]
+    return [*before, *_read(name, reader, value)]
+
+
+def _read(name: str, reader: Callable[[str], Any], value: str) -> Any:
+    """Read a parameter; what is wrong with JSON in it is wrong with the parameter."""
+    try:
+        return reader(value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput(name, explain(error).rule) from None
 
 
 def _reader(annotation: Any) -> Callable[[str], Any]:

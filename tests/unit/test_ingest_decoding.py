@@ -102,6 +102,12 @@ FORMS: dict[str, Form[Any]] = {name: Form(of, BARE.get(name, "")) for name, of i
 at_any_speed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.parametrize("given", ["[", "%00", "", '{"a":1}x'])
+def test_json_in_a_query_is_called_by_the_name_of_its_parameter(given: str) -> None:
+    query = f"user_id=u&match_id=m&rating=4&specific_aspects={given}".encode()
+    assert said_about(FEEDBACK, query, b"") == "specific_aspects: must be valid JSON"
+
+
 @at_any_speed
 @given(name=st.sampled_from(sorted(ROUTES)), data=st.data())
 def test_any_body_gives_an_event_or_a_rule_that_repeats_nothing(

@@ -28,6 +28,10 @@ NAME_RECOGNISERS = frozenset({"fr"})
 LONGEST = 20_000
 """Characters; a longer text is dropped unread, so that nobody buys hours with one upload."""
 
+LONGEST_WORD = 1_000
+"""Characters without a space; a text with more is dropped likewise: a word is read as often as it
+has parts."""
+
 _LINES = 256
 _MOST_LOOKS = 12
 _ONE_AT_A_TIME = threading.RLock()
@@ -117,9 +121,13 @@ def _as_json(result: Redacted) -> str:
 
 
 def _language(text: str, own_languages: Sequence[str]) -> str:
-    if len(text) > LONGEST:
+    if not _is_read(text):
         return languages.UNDETERMINED
     return languages.detect(view(text).text, own_languages, _recognisers().vocabulary.is_word)
+
+
+def _is_read(text: str) -> bool:
+    return len(text) <= LONGEST and all(len(word) <= LONGEST_WORD for word in text.split())
 
 
 def _result(
@@ -142,7 +150,7 @@ def _find_all(
         The spans of each text, and the indices of those that did not come to rest.
     """
     found: list[list[Span]] = [[] for _ in texts]
-    unsettled = [i for i, text in enumerate(texts) if len(text) <= LONGEST]
+    unsettled = [i for i, text in enumerate(texts) if _is_read(text)]
     for _ in range(_MOST_LOOKS):
         left = [replace(texts[i], found[i]) for i in unsettled]
         more = _find(left, [spoken[i] for i in unsettled])

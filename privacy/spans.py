@@ -1,6 +1,7 @@
 """Spans of personal data in a text, and how overlapping ones are settled."""
 
 import re
+from bisect import bisect, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -49,14 +50,14 @@ def settle(text: str, spans: Iterable[Span], kept: Iterable[tuple[int, int]] = (
         Disjoint spans, sorted by position.
     """
     settled: list[Span] = []
-    taken = list(kept)
+    taken = sorted(kept)
     order = sorted(set(spans), key=lambda s: (RANKS[s.type], s.start - s.end, s.start))
     for span in order:
         for start, end in _outside(span.start, span.end, taken):
             piece = _trim(text, Span(start, end, span.type))
             if piece is not None:
                 settled.append(piece)
-                taken.append((piece.start, piece.end))
+                insort(taken, (piece.start, piece.end))
     return sorted(settled)
 
 
@@ -70,15 +71,16 @@ def replace(text: str, spans: Iterable[Span]) -> str:
 
 
 def _outside(start: int, end: int, taken: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    free = [(start, end)]
-    for low, high in taken:
-        free = [
-            piece
-            for a, b in free
-            for piece in ((a, min(b, low)), (max(a, high), b))
-            if piece[0] < piece[1]
-        ]
-    return sorted(set(free))
+    """Return what of a stretch lies outside of disjoint, sorted ones; looks at few of many."""
+    free, position = [], start
+    for place in range(max(0, bisect(taken, (start, start)) - 1), len(taken)):
+        low, high = taken[place]
+        if low >= end:
+            break
+        if position < low:
+            free.append((position, low))
+        position = max(position, high)
+    return [*free, (position, end)] if position < end else free
 
 
 def _trim(text: str, span: Span) -> Span | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.redaction_corpus import make_corpus
 from benchmarks.redaction_tuning import TUNING
-from privacy.redaction import LONGEST, Redacted, _carry_back, redact, redact_lines
+from privacy.redaction import LONGEST, LONGEST_WORD, Redacted, _carry_back, redact, redact_lines
 from privacy.spans import Span, replace
 from schemas.errors import InvalidInput
 
@@ -198,10 +198,15 @@ def test_half_a_character_is_no_reason_to_fail() -> None:
     assert redacted("\ud800 appelez Karim \udfff") == "\ud800 appelez <PERSON> \udfff"
 
 
-def test_what_is_longer_than_the_limit_is_dropped_unread() -> None:
-    text = "Karim " * (LONGEST // 6 + 1)
-
+@pytest.mark.parametrize(
+    "text", ["Karim " * (LONGEST // 6 + 1), "merci Karim " + "'" * (LONGEST_WORD + 1)]
+)
+def test_what_is_longer_than_the_limit_is_dropped_unread(text: str) -> None:
     assert redact([text])[0] == Redacted(None, "und", len(text), ())
+
+
+def test_a_word_of_the_longest_length_is_read() -> None:
+    assert redacted("merci Karim " + "'" * LONGEST_WORD) == "merci <PERSON> " + "'" * LONGEST_WORD
 
 
 _CORPUS = [example.text for example in make_corpus(TUNING, 200, seed=4)]

@@ -189,13 +189,20 @@ def record_training(
 
     Raises:
         LeaseLost: Another retrain has taken over; nothing was written.
-        AnotherRegistry: The books know this version already.
+        AnotherRegistry: The books know this version already, and not from this retrain.
     """
     with writing(engine) as connection:
         lineage.lock_books(connection)
         lease.check(connection)
-        known = select(training_sets.c.version).where(training_sets.c.version == version)
-        if connection.execute(known).first() is not None:
+        columns = (training_sets.c.digest, training_sets.c.as_of)
+        known = connection.execute(
+            select(*columns).where(training_sets.c.version == version)
+        ).first()
+        taught = set(training.frame["subject"].tolist())
+        if known == (training.digest, micros(training.as_of)):
+            # Kept before by a commit of which nobody heard.
+            return lineage.note_left(connection, version, taught, now)
+        if known is not None:
             raise AnotherRegistry(
                 f"version {version} is in the books already: the registry was emptied or changed "
                 "since; put back the one that belongs to this database"
@@ -217,7 +224,6 @@ def record_training(
         )
         if witness is not None:
             marks.follow(connection, witness.append(BOOKS, {"version": version}, micros(now)).marks)
-        taught = set(training.frame["subject"].tolist())
         return lineage.note_left(connection, version, taught, now)
 
 

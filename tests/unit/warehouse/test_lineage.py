@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select, text, update
@@ -20,6 +20,7 @@ from warehouse import marks, shadow_prices
 from warehouse.engine import is_postgres, reading, writing
 from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
+from warehouse.keyfile import make_ring
 from warehouse.leases import lease
 from warehouse.lineage import (
     RETRAIN,
@@ -44,8 +45,11 @@ from warehouse.training import (
     record_training,
 )
 from warehouse.weights import aliases, published
+from warehouse.witness import BOOKS, Witness
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Engine
 
 
@@ -67,8 +71,15 @@ def people(engine: Engine) -> dict[str, int]:
     return known
 
 
-def book(engine: Engine, version: str, training: TrainingSet, outcome: str = "promoted") -> int:
-    told = {"outcome": outcome, "reason": "It is better.", "now": RUN}
+def book(
+    engine: Engine,
+    version: str,
+    training: TrainingSet,
+    outcome: str = "promoted",
+    witness: Witness | None = None,
+) -> int:
+    told: dict[str, Any] = {"outcome": outcome, "reason": "It is better.", "now": RUN}
+    told["witness"] = witness
     with lease(engine, "retrain_model", 60.0) as held:
         return record_training(engine, held, version, training, **told)
 
@@ -352,7 +363,23 @@ def test_a_registry_that_begins_anew_beside_old_books_is_said(
     learn(engine, "2")
 
     with pytest.raises(AnotherRegistry, match="version 2 is in the books already"):
-        learn(engine, "2")
+        learn(engine, "2", at=days_before(-1))
+
+
+def test_books_that_were_kept_by_a_commit_nobody_heard_of_are_kept_once(
+    engine: Engine, people: dict[str, int], tmp_path: Path
+) -> None:
+    """The step is tried again, as after any commit without an answer."""
+    make_ring(tmp_path, 1)
+    witness = Witness(tmp_path)
+    read = read_training(engine, since_day=0, as_of=RUN)
+    answer(engine, "a", "analytics")
+
+    found = [book(engine, "2", read, witness=witness) for _ in range(2)]
+
+    kept = standing(engine, "2")
+    assert (found, kept.withdrawn, kept.subjects) == ([1, 1], 1, 2)
+    assert [entry.kind for entry in witness.verify()] == [BOOKS]
 
 
 def test_the_first_day_that_a_version_read_is_its_own_from_its_first_moment(

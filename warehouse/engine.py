@@ -258,6 +258,9 @@ def translated() -> Iterator[None]:
     except (OperationalError, DBAPIError) as error:
         if isinstance(error, OperationalError) or error.connection_invalidated:
             raise NotReady(f"the database did not answer ({type(error.orig).__name__})") from None
+        if type(error.orig) is sqlite3.DatabaseError:
+            # SQLite says so of a file that is cut, written over, or no database at all.
+            raise NotReady("the database is damaged: put a backup back") from None
         if getattr(error.orig, "sqlstate", None) == _FORBIDDEN:
             reason = (
                 "the database's role lacks a privilege: it has to own the tables and their schema"

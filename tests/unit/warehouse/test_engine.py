@@ -1,8 +1,9 @@
-"""What a connection to PostgreSQL insists on, whatever its database and its URL say."""
+"""What a connection insists on, whatever database and URL say, and what it says of damage."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
-from tests.engines import on_postgresql
+from tests.engines import on_postgresql, on_sqlite
 from warehouse.engine import (
     check_durable,
     connect,
@@ -102,6 +103,18 @@ def test_a_database_that_cannot_store_every_name_is_refused(other_encoding: Secr
         with pytest.raises(UnsafeEngine, match="UTF8"):
             refused(engine)
     engine.dispose()
+
+
+@on_sqlite
+@pytest.mark.parametrize("damage", ["its head", "its end"])
+def test_a_file_that_is_damaged_is_said_to_be(engine: Engine, damage: str) -> None:
+    engine.dispose()
+    with Path(str(engine.url.database)).open("r+b") as file:
+        file.write(b"no database") if damage == "its head" else file.truncate(3 * 4_096)
+
+    for opened in (reading, writing):
+        with pytest.raises(NotReady, match="is damaged"), opened(engine) as connection:
+            connection.exec_driver_sql("SELECT COUNT(*) FROM events")
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "postgresql+asyncpg", "mysql+pymysql", "nothing"])

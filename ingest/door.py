@@ -312,6 +312,7 @@ class Door:
 
     async def _live(self, receive: Any, send: Any) -> None:
         await receive()
+        self.service.watch.start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         self.service.close()

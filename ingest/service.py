@@ -94,6 +94,10 @@ class Service:
         self._waiting: deque[Ticket] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping = False
+        # A process may be forked from this one before the first request: nothing runs, nothing is
+        # open that both would use.
+        for engine in (self.engine, self._watched):
+            engine.dispose()
 
     @property
     def committer(self) -> Committer:
@@ -101,6 +105,7 @@ class Service:
         if self._committer is None:
             with self._lock:
                 if self._committer is None:
+                    self.watch.start()
                     self._committer = Committer(
                         self.engine,
                         self.watch.consents,

@@ -86,7 +86,7 @@ class KnownConsents:
 
 
 class Watch:
-    """Keeps what is known fresh, from a thread of its own.
+    """Keeps what is known fresh, from a thread of its own, which starts when it is needed.
 
     Args:
         engine: The database.
@@ -128,14 +128,22 @@ class Watch:
         self.api_keys_until = 0.0
         """Monotonic time until which ``api_keys`` may be used."""
         self._poll()
+        self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
-        self._thread.start()
+
+    def start(self) -> None:
+        """Begin to watch, if nobody did; whoever asks for keys does so."""
+        with self._starting:
+            if self._thread.ident is None and not self._closing:
+                self._thread.start()
 
     def close(self) -> None:
         """Stop watching."""
-        self._closing = True
+        with self._starting:
+            self._closing = True
         self._due.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     @property
     def sees(self) -> bool:
@@ -153,6 +161,7 @@ class Watch:
             return True
         if time.monotonic() < self._vain_until:
             return False
+        self.start()
         self._due.set()
         with self._polled:
             found = self._polled.wait_for(

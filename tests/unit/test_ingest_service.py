@@ -15,21 +15,25 @@ from sqlalchemy.exc import OperationalError
 
 from ingest.launcher import Launcher
 from ingest.service import Service
+from ingest_api import create_app
 from schemas.clock import MICROS_PER_DAY
 from schemas.environment import inherited
 from schemas.errors import NotReady, QueueFull
 from schemas.settings import Settings
 from schemas.tables import staged, subjects
-from tests.serving import allow, client_of, now_us, proposed
+from tests.erasing import in_a_child
+from tests.serving import LOOPBACK, PatientClient, allow, client_of, now_us, proposed
 from warehouse import accounts
 from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import reading
-from warehouse.keyfile import PseudonymKey, day_key, read_ring, replace_ring
+from warehouse.keyfile import PseudonymKey, day_key, make_ring, read_ring, replace_ring
 from warehouse.tickets import Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sqlalchemy import Connection, Engine
 
 PROPOSED = "/api/tracking/event/match-proposed"
@@ -302,6 +306,24 @@ def test_who_allows_it_at_another_server_is_heard_by_one_that_hears_no_changes(
         after = deaf.post(PROPOSED, json=proposed()).status_code
 
     assert (before, after) == (403, 200)
+
+
+def test_an_application_may_be_made_before_its_process_forks(
+    settings: Settings, tmp_path: Path
+) -> None:
+    make_ring(settings.keys, 0)
+    app, told = create_app(settings), tmp_path / "told"
+    app.service.watch.api_keys_until = 0.0  # as when the request comes a second later
+
+    def serve() -> None:
+        with PatientClient(app, base_url="http://127.0.0.1", client=LOOPBACK) as client:
+            allow(client)
+            sent = client.post(PROPOSED, json=proposed())
+            told.write_text(f"{sent.status_code} {client.get('/ready').status_code}")
+
+    assert in_a_child(serve) == 0
+    app.service.close()
+    assert told.read_text() == "200 200"
 
 
 def test_nothing_is_counted_before_its_day_key_exists(settings: Settings, engine: Engine) -> None:

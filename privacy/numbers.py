@@ -46,10 +46,11 @@ _RIB_LETTERS = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "12345678912345678923
 _NIR = re.compile(
     r"(?<!\d)(?=("
     + _digits(r"[1-478]", *[r"\d"] * 5, r"[\dABab]", *[r"\d"] * 6)
-    + rf"(?:{_S}(?:cl[ée]{_S}:?{_S})?(\d{_S}\d))?(?!\d)))"
+    + rf"(?:{_S}(?P<open>\()?(?:cl[ée]{_S}:?{_S})?(?P<key>\d{_S}\d)(?(open)\)))?(?!\d)))"
 )
 _NIR_GROUPED = re.compile(
-    r"\d(?P<gap>[ .-])\d\d(?P=gap)\d\d(?P=gap)\d[\dABab](?P=gap)\d{3}(?P=gap)\d{3}(?:\D{1,9}\d\d)?"
+    r"\d(?P<gap>[ .-])\d\d(?P=gap)\d\d(?P=gap)\d[\dABab](?P=gap)\d{3}(?P=gap)\d{3}"
+    r"(?:\D{1,9}\d\d\)?)?"
 )
 _NIR_CUE = re.compile(
     r"s[ée]cu|\bnir\b|\binsee\b|\bnss\b|assur[ée]|carte\svitale|\bn?°?\s?ss\b", re.IGNORECASE
@@ -224,7 +225,7 @@ def find_nirs(text: str) -> Iterator[Span]:
     is incomplete; Corsica is 2A or 2B.
     """
     for found in _NIR.finditer(text):
-        written, key = found.group(1), found.group(2)
+        written, key = found.group(1), found["key"]
         number = re.sub(r"[^0-9ABab]", "", re.sub(r"cl[ée]", "", written))
         cued = _NIR_CUE.search(text, max(0, found.start(1) - 60), found.end(1) + 40)
         grouped = _NIR_GROUPED.fullmatch(text, found.start(1), found.end(1))

@@ -167,6 +167,8 @@ def test_two_telephone_numbers_in_a_row_are_no_card() -> None:
         "2 53 07 2a 073 004 43",
         "2.69.05.49.588.157.80",
         "2690549588157 80",
+        "2 69 05 49 588 157 (80)",
+        "2690549588157 (clé 80)",
     ],
 )
 def test_social_security_numbers_are_found_by_their_key(nir: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
@@ -21,6 +21,7 @@ from schemas.tables import (
     subjects,
     versions,
 )
+from tests.engines import on_sqlite
 from tests.population import KEY, NOTICE, NOW, RUN
 from tests.restoring import answer, ask, erase, rows_of, snapshot, three_people
 from warehouse import burial, consents, marks, proof, replaying, tombstones
@@ -32,6 +33,7 @@ from warehouse.erasure_requests import begin_for, pending_erasures
 from warehouse.keyfile import make_ring, read_ring
 from warehouse.leases import lease
 from warehouse.ledgers import verify_ledgers
+from warehouse.newest_head import NewestHead
 from warehouse.recount import reconcile
 from warehouse.replaying import ERASE
 from warehouse.seals import Seals
@@ -286,3 +288,57 @@ def test_a_report_that_was_changed_is_not_the_signed_one(
 
     with pytest.raises(WitnessBroken, match="signed"):
         verify_ledgers(engine, keys)
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("where", "step"),
+    [
+        (marks, "set_backup"),
+        (tombstones, "catch_up"),
+        (replaying, "_withdraw"),
+        (replaying, "_finish"),
+        (replaying, "_go_on_from_now"),
+        (tombstones, "testify_restored"),
+        (NewestHead, "own_up"),
+    ],
+)
+def test_a_restore_that_is_stopped_at_a_step_is_finished_by_the_next(
+    engine: Engine,
+    keys: Path,
+    people: dict[str, int],
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    where: Any,
+    step: str,
+) -> None:
+    file = keys.parent / "backup.db"
+    tombstones.note_head(engine, keys, RUN)
+    back_up(engine, file)
+    erase(engine, keys, "a")
+    answer(engine, keys, "b")
+    tombstones.note_head(engine, keys, RUN)
+    with monkeypatch.context() as patch:
+        patch.setattr(where, step, _stop)
+        with pytest.raises(SystemExit):
+            restore(engine, file, keys)
+
+    restore(engine, file, keys)
+
+    assert [rows_of(engine, subject) for subject in people.values()] == [0, 4, 4]
+    with reading(engine) as connection:
+        allowed = select(subjects.c.analytics).where(subjects.c.subject == people["b"])
+        assert not connection.execute(allowed).scalar_one()
+        assert not marks.is_backup(connection)
+    assert pending_erasures(engine) == []
+    assert verify_ledgers(engine, keys).entries == 4
+    assert reconcile(engine, 0).matches == 2
+
+
+def restore(engine: Engine, file: Path, keys: Path) -> None:
+    put_back(engine, file, keys)
+    accept_restored(engine, keys)
+
+
+def _stop(*_given: Any, **_more: Any) -> None:
+    raise SystemExit

@@ -43,17 +43,20 @@ class Rule(Aged):
         table: Where its rows lie.
         by: The column that tells a row's age, in microseconds or, where ``in_days``, in days.
         in_days: Whether ``by`` counts days.
+        but: A state in which a row stays, however old.
     """
 
     table: Table
     by: str
     in_days: bool = False
+    but: str | None = None
 
     @property
     def expired(self) -> ColumnElement[bool]:
         """The condition of a row that has to go."""
         cutoff = self.cutoff // MICROS_PER_DAY if self.in_days else self.cutoff
-        return self.table.c[self.by] < cutoff
+        old = self.table.c[self.by] < cutoff
+        return old if self.but is None else old & (self.table.c.state != self.but)
 
 
 def not_later(as_of: datetime | None, now: datetime) -> datetime:
@@ -97,7 +100,8 @@ def rules(settings: Settings, now: datetime) -> tuple[Rule, ...]:
         Rule("blocks", sums, tables.blocks, "until_day", in_days=True),
         Rule("tallies", sums, tables.tallies, "day", in_days=True),
         Rule("drift_days", sums, tables.drift_days, "day", in_days=True),
-        Rule("runs", logs, tables.runs, "requested_at"),
+        # What was asked for and not answered yet, such as a retrain after somebody left, is owed.
+        Rule("runs", logs, tables.runs, "requested_at", but="queued"),
         Rule("purges", sums, tables.purges, "finished_at"),
     )
 

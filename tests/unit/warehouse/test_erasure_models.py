@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -10,9 +11,12 @@ from schemas.events import EventKind
 from schemas.retention import Rule
 from schemas.tables import matches, runs
 from tests.population import RUN, answer, arrive, days_before, erase, event, learn, process
+from tests.purging import purge, rule
 from warehouse import lineage, marks
 from warehouse.engine import reading, writing
-from warehouse.retention import begin_evidence
+from warehouse.retention import begin_evidence, count_expired
+from warehouse.runs import queue
+from warehouse.training import answer_requests
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -96,3 +100,13 @@ def test_where_versions_have_no_books_a_retrain_is_queued_for_whoever_leaves(
 
     assert (done.models, done.report["unbooked_versions"]) == ([], lineage.UNBOOKED)
     assert asked_for(engine) == [("retrain_model", "queued", "after an erasure")]
+
+
+def test_a_retrain_that_is_owed_to_somebody_who_left_is_owed_however_old(engine: Engine) -> None:
+    queue(engine, lineage.RETRAIN, RUN - timedelta(days=60), lineage.ERASED)
+
+    assert (count_expired(engine, rule("runs")), purge(engine, "runs")) == (0, 0)
+    assert lineage.owed_since(engine) is not None
+
+    answer_requests(engine, asked_until=RUN, now=RUN)
+    assert (purge(engine, "runs"), asked_for(engine)) == (1, [])

@@ -233,6 +233,7 @@ class Watch:
         it follows the witness, so that nobody is back who left or was revoked meanwhile.
         """
         self.consents_until = self.api_keys_until = 0.0
+        self._seen_at = -_BLIND_SECONDS
         # Nor is anything learned that a transaction under way has read.
         self.consents.forget(None, (self._counters or {}).get(consents.CHANGES, 0) + 1)
         catch_up(self._engine, self._directory)

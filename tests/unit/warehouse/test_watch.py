@@ -221,7 +221,7 @@ def test_a_server_under_which_an_older_database_is_put_lets_nobody_back(
         put_back()
 
         watch._poll()
-        is_open = time.monotonic() < watch.api_keys_until
+        is_open = watch.sees or time.monotonic() < watch.api_keys_until
         watch._poll()
         withdrawn = client.post(PROPOSED, json=proposed()).status_code
         watch._poll()

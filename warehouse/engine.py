@@ -46,6 +46,9 @@ _TAKEN_AWAY = "the database's file was taken away"
 _FORBIDDEN = "42501"
 """PostgreSQL's code where a role lacks a privilege."""
 
+_READ_ONLY = "25006"
+"""PostgreSQL's code where nothing may be written, as on a server that another is to follow."""
+
 _KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """Who waits for a host that is gone knows it after 25 s, and not after TCP's two hours."""
 
@@ -261,7 +264,10 @@ def translated() -> Iterator[None]:
         if type(error.orig) is sqlite3.DatabaseError:
             # SQLite says so of a file that is cut, written over, or no database at all.
             raise NotReady("the database is damaged: put a backup back") from None
-        if getattr(error.orig, "sqlstate", None) == _FORBIDDEN:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == _READ_ONLY:
+            raise NotReady("the database takes no writes: it is a standby, or was one") from None
+        if state == _FORBIDDEN:
             reason = (
                 "the database's role lacks a privilege: it has to own the tables and their schema"
             )

@@ -124,6 +124,18 @@ def test_a_url_of_another_driver_is_refused_without_being_told(scheme: str) -> N
     assert "secret" not in str(refused.value)
 
 
+@on_postgresql
+def test_a_standby_is_not_ready_and_no_defect(engine: Engine) -> None:
+    with engine.connect() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        connection.commit()
+    engine.dispose()
+
+    with pytest.raises(NotReady, match="takes no writes"), writing(engine) as connection:
+        connection.exec_driver_sql("DELETE FROM staged")
+
+
 def test_a_role_that_may_make_no_tables_is_told_so(postgres: str) -> None:
     """As is every role that does not own its database, since PostgreSQL 15."""
     admin = create_engine(postgres, isolation_level="AUTOCOMMIT")

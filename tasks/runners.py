@@ -21,11 +21,11 @@ def side_by_side(settings: Settings) -> TaskRunner[Any]:
     """
     if settings.task_runner == "threads":
         return ThreadPoolTaskRunner(max_workers=settings.task_workers)
-    from prefect_dask.task_runners import DaskTaskRunner  # a second, for those alone who use it
+    from tasks.dask_runner import WatchfulDask  # a second, for those alone who use it
 
     if settings.dask_address:
-        return DaskTaskRunner(address=settings.dask_address)
-    return DaskTaskRunner(
+        return WatchfulDask(address=settings.dask_address)
+    return WatchfulDask(
         cluster_kwargs={
             "n_workers": settings.task_workers,
             # Python computes in one thread at a time: more workers, not more threads.

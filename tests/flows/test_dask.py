@@ -1,4 +1,4 @@
-"""Partitions and recount on two workers of Dask, one of them killed: the tables are the same."""
+"""Partitions and recount on Dask: a worker is killed, or the scheduler is stopped."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from distributed import LocalCluster
+from distributed.deploy.subprocess import SubprocessCluster
 from sqlalchemy import func, select
 
 from flows.aggregate_metrics import aggregate_metrics
 from flows.process_events import process_events
 from schemas.clock import MICROS_PER_DAY, micros, moment
+from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.tables import events
+from tasks import dask_runner
 from tests.histories import NOW as NOON
 from tests.histories import admit, history, make_row, process, stage, tables
 from warehouse.engine import reading, writing
@@ -47,11 +50,45 @@ def cluster() -> Iterator[Any]:
 @pytest.fixture
 def on_dask(cluster: Any, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """Settings that the flows find by themselves."""
+    _set(monkeypatch, settings, cluster.scheduler_address)
+    return settings
+
+
+def _set(monkeypatch: pytest.MonkeyPatch, settings: Settings, address: str) -> None:
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
     monkeypatch.setenv("SMARTMATCH_TASK_RUNNER", "dask")
-    monkeypatch.setenv("SMARTMATCH_DASK_ADDRESS", cluster.scheduler_address)
+    monkeypatch.setenv("SMARTMATCH_DASK_ADDRESS", address)
     monkeypatch.setenv("SMARTMATCH_PARTITION_EVENTS", "100")
-    return settings
+
+
+@pytest.fixture
+def apart(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A worker and a scheduler that is a process of its own as well."""
+    with SubprocessCluster(n_workers=1, threads_per_worker=1, dashboard_address=None) as started:
+        _set(monkeypatch, settings, started.scheduler_address)
+        scheduler = started.scheduler.process.pid
+        yield scheduler
+        os.kill(scheduler, signal.SIGCONT)  # however the test ended: else nobody can close it
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_run_whose_scheduler_is_stopped_is_given_up_and_the_next_goes_on(
+    engine: Engine, apart: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dask_runner, "ASK_SECONDS", 0.5)
+    monkeypatch.setattr(dask_runner, "ANSWER_SECONDS", 15.0)
+    admit(engine, range(1, SUBJECTS + 1))
+    stage(engine, _rows(2_000))
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(_signal_at_work, engine, apart, signal.SIGSTOP)
+        with pytest.raises(NotReady, match="scheduler"):
+            process_events()
+    assert 0 < stopping.result() < 2_000
+
+    monkeypatch.setenv("SMARTMATCH_TASK_RUNNER", "threads")
+    assert not process_events().skipped
+    assert aggregate_metrics().matches > 100
+    assert tables(engine)["staged"] == [(0,)]
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
@@ -103,6 +140,13 @@ def _rows(count: int) -> list[dict[str, Any]]:
 
 def _kill_one_at_work(engine: Engine, cluster: Any) -> int:
     """Kill one worker as soon as something was committed; return how much was by then."""
+    worker = next(iter(cluster.workers.values()))
+    worker.auto_restart = False  # the other has to do it alone
+    return _signal_at_work(engine, worker.pid, signal.SIGKILL)
+
+
+def _signal_at_work(engine: Engine, process_id: int, number: signal.Signals) -> int:
+    """Signal a process as soon as something was committed; return how much was by then."""
     committed = 0
     for _ in range(6_000):
         with reading(engine) as connection:
@@ -110,9 +154,7 @@ def _kill_one_at_work(engine: Engine, cluster: Any) -> int:
         if committed:
             break
         time.sleep(0.02)
-    worker = next(iter(cluster.workers.values()))
-    worker.auto_restart = False  # the other has to do it alone
-    os.kill(worker.pid, signal.SIGKILL)
+    os.kill(process_id, number)
     return int(committed)
 
 

@@ -6,6 +6,7 @@ long reader would make everybody behind wait with it; so the wait is short, and 
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from schemas.clock import month_of
 from schemas.errors import SmartMatchError
@@ -37,7 +38,15 @@ deadlocks, so that it is the drop that gives way. Only flows write to these tabl
 
 _PAUSE_SECONDS = 0.25
 _HELD_STATES = ("55P03", "40P01")  # lock not available, deadlock
+_TAKEN_STATES = ("42P07", "42P17", "42710")  # a table, a partition, a type that is there
 _BOUNDS = re.compile(r"FOR VALUES FROM \('?(-?\d+)'?\) TO \('?(-?\d+)'?\)")
+
+
+_logger = logging.getLogger("smartmatch.months")
+
+
+class MonthTaken(SmartMatchError):
+    """Something that was made by hand, or detached, has the name or the days of a month."""
 
 
 class TableHeld(SmartMatchError):
@@ -65,7 +74,8 @@ def make_months(
     """Make the months that are missing, from that of a day to some months ahead of today.
 
     Rows that came before their month move into it. A month that more rows wait for than a short
-    lock allows is left out: they stay where they are, and go in chunks when their time comes.
+    lock allows is left out: they stay where they are, and go in chunks when their time comes. So is
+    one whose name or days something else has, with a warning: it must not end a purge.
 
     Args:
         engine: The database; nothing is done on SQLite.
@@ -158,7 +168,11 @@ def _make_missing(
         missing = [month for month in wanted if not _overlaps(connection, one, month)]
     made = []
     for month in missing:
-        done = patiently(partial(_make, engine, one, month), meanwhile)
+        try:
+            done = patiently(partial(_make, engine, one, month), meanwhile)
+        except MonthTaken:
+            _logger.warning("%s was not made: something else has its name or days", one.name(month))
+            continue
         if done is None:
             break
         if done:
@@ -190,10 +204,20 @@ def _make(engine: Engine, one: Monthly, month: int, wait_ms: int) -> bool:
                 f"CREATE TEMP TABLE early ON COMMIT DROP AS SELECT * {inside}"
             )
             connection.exec_driver_sql(f"DELETE {inside}")
-        connection.exec_driver_sql(
-            f"CREATE TABLE {one.name(month)} PARTITION OF {table}"
-            f" FOR VALUES FROM ({first}) TO ({until})"
-        )
+        _create(connection, one, month)
         if moved:
             connection.exec_driver_sql(f"INSERT INTO {table} SELECT * FROM early")
         return True
+
+
+def _create(connection: Connection, one: Monthly, month: int) -> None:
+    first, until = one.bounds(month)
+    try:
+        connection.exec_driver_sql(
+            f"CREATE TABLE {one.name(month)} PARTITION OF {one.table.name}"
+            f" FOR VALUES FROM ({first}) TO ({until})"
+        )
+    except ProgrammingError as error:
+        if getattr(error.orig, "sqlstate", None) in _TAKEN_STATES:
+            raise MonthTaken(f"{one.name(month)}: something else has its name or days") from None
+        raise

@@ -237,6 +237,37 @@ def test_what_came_before_its_month_moves_in_unless_it_is_too_much(
     assert "events_2026_08" not in rows_in(engine)
 
 
+@pytest.mark.parametrize(
+    "by_hand",
+    [
+        "CREATE TABLE {name} (x int)",
+        "CREATE VIEW {name} AS SELECT 1 AS x",
+        "CREATE TYPE {name} AS ENUM ('x')",
+        "CREATE TABLE later PARTITION OF events FOR VALUES FROM ({first}) TO (MAXVALUE)",
+    ],
+    ids=["table", "view", "type", "partition"],
+)
+def test_a_month_that_somebody_took_by_hand_is_left_out_and_the_purge_goes_on(
+    engine: Engine, by_hand: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    last = month_of(TODAY) + MONTHS_AHEAD
+    name = months.MONTHLY[0].name(last)
+    with writing(engine) as connection:
+        connection.execute(text(by_hand.format(name=name, first=first_day(last) * MICROS_PER_DAY)))
+    admit(engine, [1])
+    stage(engine, [proposed(1, first_day(last)), proposed(2, TODAY), proposed(3, OLDEST - 1)])
+    process(engine, validate=False)
+    before = tables(engine)
+
+    made = make_months(engine, OLDEST, TODAY)
+
+    assert len(made) == 2 * (month_of(TODAY) - month_of(OLDEST) + 1 + MONTHS_AHEAD) - 1
+    assert name not in made
+    assert tables(engine) == before
+    assert name in caplog.text
+    assert purge(engine, "events", "matches") == {"events": 1, "matches": 1}
+
+
 @pytest.mark.usefixtures("impatient")
 def test_a_month_that_somebody_reads_goes_in_chunks_and_is_dropped_the_next_time(
     engine: Engine,

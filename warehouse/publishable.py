@@ -37,6 +37,9 @@ _ORPHANS = (m.ORPHAN_VIEWED, m.ORPHAN_DECIDED, m.ORPHAN_RATED, m.ORPHAN_COMPLETE
 _NAMED = (m.SATISFACTION_PROPOSED, m.SATISFACTION_SUM)
 _NAMED_DECIDED = (m.DECIDED_SUM, m.DECIDED_SQUARES, m.ACCEPTED_SUM)
 
+_SOLVED_VALUES = 3
+"""Of so many values, number, sum and sum of squares tell how many rows have which."""
+
 _LEFT = 2
 """Label of the proposals that a step leaves, where it counts them as 0 and 1."""
 
@@ -143,14 +146,20 @@ class _Slice:
         )
 
     def _choose_constraints(self) -> None:
-        bands = _bands(self._rows["constraints"])
-        often = sorted(bands, key=lambda facet: (-np.count_nonzero(bands[facet] >= 0), facet))
+        found = _satisfactions(self._rows["constraints"])
+        often = sorted(found, key=lambda facet: (-np.count_nonzero(found[facet] >= 0), facet))
         for facet in often:
-            named = self._proposed & (bands[facet] >= 0)
-            if self._tell(_NAMED, self._divided(named, 0), facet=facet):
-                self._choose_bands(facet, bands[facet])
+            scaled = found[facet]
+            bands = np.minimum(scaled * m.BANDS // m.UNIT, m.BANDS - 1)
+            named = self._proposed & (scaled >= 0)
+            values, code = np.unique(scaled, return_inverse=True)
+            # Where the sums tell how many rows have each value, these counts are told with them.
+            solved = np.count_nonzero(values >= 0) <= _SOLVED_VALUES
+            which = code + _LEFT + 1 if solved else 0
+            if self._tell(_NAMED, self._divided(named, which), facet=facet):
+                self._choose_bands(facet, bands, code if solved else None)
 
-    def _choose_bands(self, facet: str, bands: Labels) -> None:
+    def _choose_bands(self, facet: str, bands: Labels, solved: Labels | None) -> None:
         if (m.DECIDED, m.WHOLE) not in self._kept:
             return
         # The whole tells how many were accepted, rejected and left, so this tells it of the rest.
@@ -161,7 +170,7 @@ class _Slice:
         apart = list(range(m.BANDS))
         while True:
             # Bands that are not told apart still count in the whole of the constraint.
-            place = np.where(np.isin(bands, apart), bands, m.BANDS)
+            place = np.where(np.isin(bands, apart), bands, m.BANDS) if solved is None else solved
             labels = np.where(standing, 2 * place + self._accepted, left)
             shown = [
                 name for band in apart for name in (m.BAND_DECIDED[band], m.BAND_ACCEPTED[band])
@@ -170,7 +179,7 @@ class _Slice:
                 self._kept[m.CONSTRAINT_DECIDED, facet] = self._all(m.BAND_DECIDED, facet)
                 self._kept[m.CONSTRAINT_ACCEPTED, facet] = self._all(m.BAND_ACCEPTED, facet)
                 return
-            if not apart:
+            if not apart or solved is not None:
                 return
             behind = self._telling.counts(labels)
             apart.remove(
@@ -185,13 +194,12 @@ def _marked(mask: NDArray[np.bool_]) -> Labels:
     return np.where(mask, 0, UNTOLD).astype(np.int64)
 
 
-def _bands(constraints: pd.Series) -> dict[str, Labels]:
-    """Return the band of each row's satisfaction by constraint; ``UNTOLD`` where none is named."""
+def _satisfactions(constraints: pd.Series) -> dict[str, Labels]:
+    """Return each row's scaled satisfaction by constraint; ``UNTOLD`` where none is named."""
     found: dict[str, Labels] = {}
     for row, text in enumerate(constraints):
         for facet, satisfaction in _decode(text).items():
             if facet not in found:
                 found[facet] = np.full(len(constraints), UNTOLD, np.int64)
-            scaled = int(np.rint(satisfaction * m.UNIT))
-            found[facet][row] = min(scaled * m.BANDS // m.UNIT, m.BANDS - 1)
+            found[facet][row] = int(np.rint(satisfaction * m.UNIT))
     return found

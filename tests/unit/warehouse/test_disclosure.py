@@ -247,6 +247,23 @@ def test_categories_that_leave_nobody_or_many_are_all_told(without: int) -> None
     assert set(published["facet"]) == {m.WHOLE, "carer", "clerk", "cook", "driver"}
 
 
+@pytest.mark.parametrize(("people", "told"), [(1, False), (9, False), (60, True)])
+@pytest.mark.parametrize("others", [(0.0,), (0.0, 0.5)])
+def test_sums_of_few_values_are_told_only_where_their_counts_may_be(
+    people: int, told: bool, others: tuple[float, ...]
+) -> None:
+    rows = history(3, people=200).assign(model_version="")
+    satisfied = [1.0 if who < people else others[who % len(others)] for who in rows["subject"]]
+    texts = [msgspec.json.encode({"lift": one}).decode() for one in satisfied]
+    rows = rows.assign(constraints=np.where(rows["proposed_at"] != ABSENT, texts, "{}"))
+
+    published = publish(rows, K)
+
+    # The sum of 0 and 1 counts the ones, and with the sum of squares there may be a third value.
+    assert ("lift" in set(published["facet"])) is told
+    assert attack(rows, published[published["measure"].isin(_SUMMED)]) >= K
+
+
 def test_the_attacker_finds_groups_where_everything_is_told() -> None:
     found = [
         attack(history(seed, people=60), publish(history(seed, people=60), 1)) for seed in (0, 1)

@@ -269,7 +269,11 @@ def _answered(connection: Connection) -> Iterator[None]:
     assert driver is not None  # noqa: S101  # a connection that is open has a driver
     try:
         yield
-    except driver.OperationalError as error:
+    except driver.Error as error:
+        # A session that the server ended for its silence is told so in another class of errors.
+        ended = getattr(connection.connection.driver_connection, "broken", False)
+        if not ended and not isinstance(error, driver.OperationalError):
+            raise
         raise NotReady(f"the database did not answer ({type(error).__name__})") from None
 
 

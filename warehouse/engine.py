@@ -52,6 +52,10 @@ _READ_ONLY = "25006"
 _KEPT_ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 """Who waits for a host that is gone knows it after 25 s, and not after TCP's two hours."""
 
+IDLE_SECONDS = 600.0
+"""Who is silent for so long inside a transaction is stopped, and may hold locks that others wait
+for: PostgreSQL ends its session."""
+
 _POSTGRES_DURABLE = ("fsync", "full_page_writes", "synchronous_commit")
 
 
@@ -104,12 +108,14 @@ def _connect(url: SecretStr, busy_timeout_ms: int) -> Engine:
         return engine
     arguments: dict[str, Any] = {"connect_timeout": 2, "client_encoding": "utf8"}
     arguments |= {name: n for name, n in _KEPT_ALIVE.items() if name not in parsed.query}
+    idle = f"-c idle_in_transaction_session_timeout={round(IDLE_SECONDS * 1_000)}"
+    options = [idle, *parsed.normalized_query.get("options", ())]
     if busy_timeout_ms != BUSY_TIMEOUT_MS:
         # A link that swallows packets must not hold a server for TCP's quarter of an hour.
         arguments["tcp_user_timeout"] = 4 * busy_timeout_ms
-        timeouts = f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"
-        # Behind those of the URL, such as a search path, which these would replace.
-        arguments["options"] = " ".join((*parsed.normalized_query.get("options", ()), timeouts))
+        options += [f"-c lock_timeout={busy_timeout_ms} -c statement_timeout={4 * busy_timeout_ms}"]
+    # With those of the URL, such as a search path, which these would replace.
+    arguments["options"] = " ".join(options)
     # Whoever writes takes locks, and has to see what was committed before: said, because a
     # database or a role may have another level by default.
     level = "READ COMMITTED"

@@ -19,7 +19,7 @@ from schemas.events import EventKind
 from schemas.tables import events, leases, staged
 from tests.engines import on_postgresql
 from tests.histories import NOW, admit, make_row, stage
-from warehouse import batches, staging
+from warehouse import batches, bulk, staging
 from warehouse import leases as leasing
 from warehouse.engine import connect, reading, writing
 from warehouse.keyfile import day_key, days_with_keys
@@ -57,6 +57,27 @@ def test_lease_changes_hands_only_after_a_write_that_looked_at_it_is_committed(
                 pass
         with lease(impatient, FLOW, 60), pytest.raises(LeaseLost), writing(engine) as connection:
             old.check(connection)
+
+
+@on_postgresql
+def test_who_is_stopped_inside_a_transaction_is_waited_for_no_longer_than_it_may_be_silent(
+    engine: Engine, database_url: SecretStr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a process that is stopped where it holds the lease or the sums would end all runs."""
+    monkeypatch.setattr("warehouse.engine.IDLE_SECONDS", 0.5)
+    silent = connect(database_url)
+    with lease(engine, FLOW, 0.01) as old:
+
+        def be_silent() -> None:
+            with writing(silent) as connection:
+                old.check(connection)
+                with lease(engine, FLOW, 60, wait_seconds=60) as held:
+                    assert held.fence == old.fence + 1
+                bulk.fetch(connection, "SELECT 1")
+
+        with pytest.raises(NotReady):
+            be_silent()
+    silent.dispose()
 
 
 def test_of_two_runs_that_ask_for_a_lease_at_once_one_gets_it(

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy
 from pydantic import SecretStr
 from sqlalchemy import func, insert, select
 
@@ -83,6 +84,24 @@ def test_chunks_delete_neither_more_nor_less_at_their_edges(
     assert purge(engine, "matches") == expired
     assert count(engine, events) == count(engine, matches) == 5
     assert balance(engine).agrees
+
+
+def test_rows_that_several_columns_tell_apart_go_by_a_statement_of_one_row(engine: Engine) -> None:
+    """A list of them would be planned anew each time, for longer than it takes to delete them."""
+    sent: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if statement.startswith("DELETE FROM metric_sums"):
+            sent.append(statement)
+
+    told = {"measure": "proposed", "facet": "", "model_version": "", "value": 1}
+    fill(engine, metric_sums, [{**told, "day": TODAY - 201 - n} for n in range(150)])
+    sqlalchemy.event.listen(engine, "before_cursor_execute", note)
+
+    assert purge(engine, "metric_sums") == 150
+
+    assert len(set(sent)) == 1
+    assert len(sent[0]) < 400
 
 
 def test_expired_staged_events_are_counted_in_the_books(engine: Engine) -> None:

@@ -148,6 +148,9 @@ def test_the_way_back_leads_past_every_marked_version(
     # What is published no more is about to be deleted.
     assert earlier(registry, {fourth.version}, every - {third.version}) == second.version
     assert earlier(registry, {fourth.version}, set()) == first
+    # Nor does it lead forward, to one that was rolled back.
+    registry.follow(lambda: {"champion": third.version})
+    assert earlier(registry, {third.version}, every) == second.version
 
 
 def model_of(registry: Registry, version: str) -> str:

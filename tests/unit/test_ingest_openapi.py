@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest import replies
 from ingest.hot import EVENT_PATH
 from schemas.events import ROUTES as EVENTS
 from schemas.settings import CHECKOUT
@@ -160,3 +161,11 @@ def test_server_imports_nothing_heavy_and_listens_before_it_has_its_pages(
     ).stdout
 
     assert told.strip() == "[]"
+
+
+def test_whoever_is_told_to_come_back_is_told_when() -> None:
+    made = [reply for reply in vars(replies).values() if isinstance(reply, replies.Refusal)]
+    passing = [reply for reply in made if reply.status in {408, 429, 503}]
+
+    assert len(passing) >= 4
+    assert all((b"retry-after", b"1") in reply.headers for reply in passing)

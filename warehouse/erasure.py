@@ -33,6 +33,7 @@ from warehouse.engine import add_to, reading, writing
 from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
 from warehouse.purposes import Ground, on_ground
+from warehouse.residue import spread_log
 from warehouse.subtraction import subtract_subject
 from warehouse.withdrawals import wait_for_storing
 
@@ -102,6 +103,7 @@ def delete_subject(engine: Engine, request: str, lease: Lease, *, marks: int = 0
         OverMatch: More than one row would go where there is one a person; nothing is deleted.
     """
     wait_for_storing(engine)
+    spread_log(engine)
     with writing(engine) as connection:
         lease.check(connection)
         erasure = read_in(connection, request)

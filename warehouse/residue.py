@@ -69,12 +69,33 @@ def compact(engine: Engine) -> bool:
     return empty_log(engine)
 
 
+def spread_log(engine: Engine) -> None:
+    """Write SQLite's log into the database, which nobody waits for; PostgreSQL does so itself.
+
+    Deleting begins with more log. On a disk that is nearly full it could be written no more once
+    the deletion's own has taken the room that the database needs to grow.
+    """
+    if not is_postgres(engine):
+        _checkpoint(engine, "PASSIVE")
+
+
 def empty_log(engine: Engine) -> bool:
-    """Write SQLite's log into the database and empty it; False when a reader keeps it open."""
+    """Write SQLite's log into the database and empty it.
+
+    Returns:
+        False when a reader keeps it open, or the disk has no room.
+    """
+    return _checkpoint(engine, "TRUNCATE")
+
+
+def _checkpoint(engine: Engine, kind: str) -> bool:
     with engine.connect().execution_options(read_only=True) as connection:
         raw = connection.connection.driver_connection
         assert raw is not None  # noqa: S101  # a connection that is checked out has a driver
-        return not raw.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        try:
+            return not raw.execute(f"PRAGMA wal_checkpoint({kind})").fetchone()[0]
+        except sqlite3.OperationalError:
+            return False
 
 
 def _file(engine: Engine) -> Path:

@@ -16,6 +16,7 @@ from warehouse.match_rows import lock_sums
 from warehouse.pacing import LONGEST_REST_SECONDS, POSTGRESQL, SQLITE, first_pace
 from warehouse.partitioning import monthly
 from warehouse.purposes import Ground, on_ground
+from warehouse.residue import spread_log
 from warehouse.subtraction import part_from, purge_matches
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def delete_expired(engine: Engine, rule: Rule, lease: Lease, run: str) -> int:
     Raises:
         LeaseLost: Another purge has taken over.
     """
+    spread_log(engine)
     total = _drop_months(engine, rule, lease, run) if is_postgres(engine) else 0
     pace = first_pace(CHUNK_ROWS, POSTGRESQL if is_postgres(engine) else SQLITE)
     others = _Others(1 if is_postgres(engine) else 0)

@@ -108,8 +108,8 @@ def fill_and_leave(small_disk: Path, log: Path, tally: Tally, *, mutant: str = "
             allow(client)
             allow(client, f"leaver-{trial}")
             _send(client, acknowledged, user_id=f"leaver-{trial}")
-            for _ in range(4):
-                _send_texts(client, acknowledged)
+            for many in (200, 72, 72, 72):
+                _send_texts(client, acknowledged, many)
             if not _fill(client, acknowledged) or client.get("/health").status_code != 200:
                 tally.count(f"trial {trial}: a full disk goes on to be answered with 2xx", trials=0)
             if client.get("/ready").status_code != 503:
@@ -167,8 +167,8 @@ def _send_many(client: httpx.Client, acknowledged: set[str], size: int) -> int:
     return status
 
 
-def _send_texts(client: httpx.Client, acknowledged: set[str]) -> None:
-    """Send a batch that is nearly as large as the disk."""
+def _send_texts(client: httpx.Client, acknowledged: set[str], many: int) -> None:
+    """Send a batch of texts: 200 are nearly as large as the disk, 72 fit."""
     bodies = [
         {
             "type": "match_feedback",
@@ -178,7 +178,7 @@ def _send_texts(client: httpx.Client, acknowledged: set[str]) -> None:
             "rating": 3,
             "feedback_text": "\u4e2d" * 9_990,
         }
-        for number in range(200)
+        for number in range(many)
     ]
     content = json.dumps(bodies, ensure_ascii=False).encode()
     kind = {"content-type": "application/json"}

@@ -169,7 +169,7 @@ class Committer:
         try:
             tickets = self._next()
             if tickets:
-                self._write(tickets)
+                self._write(self._fitting(tickets))
         except Exception:
             _logger.exception("A round of the writer failed")
             left = [ticket for ticket in tickets if not ticket.settled]
@@ -228,10 +228,9 @@ class Committer:
     def _try(self, tickets: Sequence[Ticket]) -> _Failure | None:
         """Write tickets in one transaction; return how that failed, if it did."""
         begun, started = False, perf_counter()
-        arrivals = [arrival for ticket in tickets for arrival in ticket.arrivals]
+        arrivals = _arrivals(tickets)
         lookup = _Lookup(self._seals)
         try:
-            self._take_room(arrivals)
             with translated(), self._connected() as connection, connection.begin():
                 begun = True
                 _work(connection, tickets)
@@ -263,10 +262,23 @@ class Committer:
             for ticket in worked:
                 ticket.error = NotReady("what was committed could not be noted")
 
-    def _take_room(self, arrivals: Sequence[Arrival]) -> None:
+    def _fitting(self, tickets: list[Ticket]) -> list[Ticket]:
+        """Refuse those whose events the disk has no room for, so that they keep nobody else out."""
+        if self._takes_room(_arrivals(tickets)):
+            return tickets
+        fit: list[Ticket] = []
+        full: list[Ticket] = []
+        for ticket in tickets:
+            (fit if self._takes_room(ticket.arrivals) else full).append(ticket)
+        self._settle(full, NotReady("the disk is nearly full"))
+        return fit
+
+    def _takes_room(self, arrivals: Sequence[Arrival]) -> bool:
         content = sum([len(one.row.payload) + len(one.row.sealed or b"") for one in arrivals])
-        if arrivals and not self._disk.take(len(arrivals), content):
-            raise NotReady("the disk is nearly full")
+        try:
+            return not arrivals or self._disk.take(len(arrivals), content)
+        except (NotReady, OSError):
+            return False
 
     def _settle(self, tickets: list[Ticket], error: SmartMatchError | None = None) -> None:
         if not tickets:
@@ -294,6 +306,10 @@ class Committer:
             with suppress(SQLAlchemyError, OSError):
                 connection.invalidate()
                 connection.close()
+
+
+def _arrivals(tickets: Sequence[Ticket]) -> list[Arrival]:
+    return [arrival for ticket in tickets for arrival in ticket.arrivals]
 
 
 def _parted(

@@ -6,9 +6,11 @@ import asyncio
 import math
 import threading
 import time
+import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
@@ -19,6 +21,7 @@ from ingest_api import create_app
 from schemas.clock import MICROS_PER_DAY
 from schemas.environment import inherited
 from schemas.errors import NotReady, QueueFull
+from schemas.events import Event
 from schemas.settings import Settings
 from schemas.tables import staged, subjects
 from tests.erasing import in_a_child
@@ -28,7 +31,8 @@ from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import reading
 from warehouse.keyfile import PseudonymKey, day_key, make_ring, read_ring, replace_ring
-from warehouse.tickets import Ticket
+from warehouse.staging import Outcome
+from warehouse.tickets import SHORT_EVENTS, Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
@@ -146,6 +150,43 @@ def test_work_that_fails_takes_nothing_else_of_its_commit_with_it(engine: Engine
     with reading(engine) as connection:
         names = connection.exec_driver_sql("SELECT name FROM versions").scalars().all()
     assert list(names) == ["whole"]
+
+
+def test_batch_that_the_disk_has_no_room_for_takes_nothing_else_of_its_commit_with_it(
+    settings: Settings, engine: Engine
+) -> None:
+    class Small(DiskReserve):
+        def take(self, events: int, content_bytes: int) -> bool:
+            return events <= SHORT_EVENTS and super().take(events, content_bytes)
+
+    make_ring(settings.keys, 0)
+    service = Service(settings)
+    body = {"type": "match_proposed", **proposed()}
+    arrivals = [
+        service.arrive(msgspec.convert(body | {"event_id": str(uuid.uuid4())}, Event))
+        for _ in range(SHORT_EVENTS + 2)
+    ]
+    service.close()
+    settled: list[Ticket] = []
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        Small(engine, 0),
+        queue_events=100,
+        settled=settled.extend,
+        observed=lambda *_: None,
+    )
+    tickets = [
+        Ticket(work=lambda _connection: time.sleep(0.2)),
+        Ticket(arrivals[1:]),
+        Ticket(arrivals[:1]),
+    ]
+    for ticket in tickets:
+        committer.submit(ticket)
+    committer.close()
+
+    assert [type(ticket.error) for ticket in tickets] == [type(None), NotReady, type(None)]
+    assert tickets[2].outcomes == [Outcome.FORBIDDEN]
 
 
 def test_stale_answer_is_not_learned_after_a_change() -> None:

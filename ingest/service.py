@@ -43,6 +43,8 @@ DEADLINE_SECONDS = 1.8
 
 _logger = logging.getLogger("smartmatch")
 
+_MORE_SECONDS = 0.01
+"""Events that come one after the other keep the writer from a commit for no longer."""
 _SWEEP_SECONDS = 0.1
 _TOGETHER = 16
 """So many are told of their commit at once."""
@@ -94,6 +96,9 @@ class Service:
         self._waiting: deque[Ticket] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sweeping = False
+        self._submitted = 0
+        self._telling = False
+        self._tell_until = 0.0
         # A process may be forked from this one before the first request: nothing runs, nothing is
         # open that both would use.
         for engine in (self.engine, self._watched):
@@ -258,9 +263,14 @@ class Service:
             QueueFull: Too many wait already.
             NotReady: The server is stopping.
         """
-        self.committer.submit(*tickets)
+        self.committer.submit(*tickets, more=True)
         if loop is not self._loop:
-            self._loop, self._waiting, self._sweeping = loop, deque(), False
+            self._loop, self._waiting, self._sweeping, self._telling = loop, deque(), False, False
+        self._submitted += 1
+        if not self._telling:
+            self._telling = True
+            self._tell_until = time.monotonic() + _MORE_SECONDS
+            loop.call_soon(self._tell, loop, self._submitted)
         waiting = self._waiting
         # Who was told is held no longer: a second of a flood would be thousands of requests.
         while waiting and waiting[0].waiter.done():
@@ -269,6 +279,14 @@ class Service:
         if not self._sweeping:
             self._sweeping = True
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, submitted: int) -> None:
+        """Let the writer go on when the loop has looked at its sockets and nothing came."""
+        if submitted != self._submitted and time.monotonic() < self._tell_until:
+            loop.call_soon(self._tell, loop, self._submitted)
+        else:
+            self._telling = False
+            self.committer.go()
 
     def _sweep(self, loop: asyncio.AbstractEventLoop) -> None:
         """Tell those who have waited too long to try again."""

@@ -1,9 +1,9 @@
 """Commit in groups: one transaction for everything that arrived while the last was written.
 
-One thread owns the connection that a server writes by. The cost of making a commit durable is
-shared by all who wait for it, and a lone event waits for nothing. Short tickets go first, and
-beside them only so much of long ones that nobody waits long. Whoever waits is told after the
-commit, never before.
+With it goes what the loop reads at one go. One thread owns the connection that a server writes by.
+The cost of making a commit durable is shared by all who wait for it, and a lone event waits for
+nothing. Short tickets go first, and beside them only so much of long ones that nobody waits long.
+Whoever waits is told after the commit, never before.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ PATIENCE_SECONDS = 1.2
 LARGEST_COMMIT = 2_048
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
-_GATHER_SECONDS, _MOST_GATHERS, _ALIKE = 0.001, 8, 0.9
+_PATIENCE_FOR_MORE_SECONDS = 0.01
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 _REMEMBER_SECONDS = 0.25
@@ -105,7 +105,7 @@ class Committer:
         self._waiting = 0
         self._closing = False
         self._idle = False
-        self._together = 0
+        self._due = False
         self._connection: Connection | None = None
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
         self._thread.start()
@@ -125,8 +125,12 @@ class Committer:
         """Whether a short ticket came a moment ago, so that another may come soon."""
         return monotonic() < self._short_until
 
-    def submit(self, *tickets: Ticket) -> None:
+    def submit(self, *tickets: Ticket, more: bool = False) -> None:
         """Queue tickets, all or none.
+
+        Args:
+            tickets: What is to be written.
+            more: Whether more may be submitted at once; then ``go`` says that there is no more.
 
         Raises:
             QueueFull: As many events wait as may.
@@ -140,8 +144,22 @@ class Committer:
                 raise NotReady("the server is stopping")
             self._waiting += size
             (self._short if size <= SHORT_EVENTS else self._long).extend(tickets)
-            if self._idle:
-                self._wake.notify()
+            if not more:
+                self._set_due()
+
+    def go(self) -> None:
+        """Write what was submitted: there is no more at the moment.
+
+        A commit costs about the same for one and for many, and both cost most while the loop that
+        reads events wants the interpreter, too: so the loop says when it has read what there is.
+        """
+        with self._lock:
+            self._set_due()
+
+    def _set_due(self) -> None:
+        self._due = True
+        if self._idle:
+            self._wake.notify()
 
     def close(self) -> None:
         """Write what waits, then stop."""
@@ -180,32 +198,19 @@ class Committer:
     def _next(self) -> list[Ticket]:
         """Wait for tickets and take what is there, oldest first, short ones before long ones."""
         with self._lock:
-            if not self._short and not self._long and not self._closing:
+            if not self._due and not self._closing:
                 self._idle = True
-                self._wake.wait(_IDLE_SECONDS)
+                # Whoever promised to say that there is no more is not waited for for long.
+                here = self._short or self._long
+                self._wake.wait(_PATIENCE_FOR_MORE_SECONDS if here else _IDLE_SECONDS)
                 self._idle = False
-        self._gather()
-        with self._lock:
             short = take(self._short, LARGEST_COMMIT)
             if short:
-                self._together = len(short)
                 self._short_until = monotonic() + _REMEMBER_SECONDS
             most = TICKET_EVENTS if self.serves_short else LARGEST_COMMIT
-            return short + take(self._long, most)
-
-    def _gather(self) -> None:
-        """Wait for about as many as were committed last, as long as more of them come.
-
-        They send their next event now. A commit costs the same for one and for many, and what it
-        costs most is the interpreter, which the loop that reads events has meanwhile.
-        """
-        seen = 0
-        for _ in range(_MOST_GATHERS):
-            here = len(self._short)
-            if self._long or not seen < here < self._together * _ALIKE:
-                return
-            seen = here
-            sleep(_GATHER_SECONDS)
+            tickets = short + take(self._long, most)
+            self._due = bool(self._short or self._long)
+            return tickets
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""

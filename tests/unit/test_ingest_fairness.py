@@ -95,44 +95,37 @@ def test_short_ticket_is_written_first_and_beside_little_where_more_of_them_may_
     assert writer.write() == commits
 
 
-def test_a_commit_waits_for_those_who_shared_the_last_one_while_more_of_them_come(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kept", [True, False], ids=["promise is kept", "promise is broken"])
+def test_a_commit_waits_for_what_is_said_to_come_at_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, *, kept: bool
 ) -> None:
     commits: list[int] = []
-    coming = [3, 2, 0]
-    waited = threading.Event()
+    settled = threading.Event()
 
-    def work(count: int) -> None:
-        committer.submit(*(Ticket(work=lambda _connection: None) for _ in range(count)))
+    def note(tickets: list[Ticket]) -> None:
+        commits.append(len(tickets))
+        settled.set()
 
-    def others_come(_seconds: float) -> None:
-        work(coming.pop(0))
-        if not coming:
-            waited.set()
-
-    def settled(settled: list[Ticket]) -> None:
-        commits.append(len(settled))
-        if len(commits) == 2:
-            work(1)
-
-    monkeypatch.setattr(committer_module, "sleep", others_come)
+    for name in ("_PATIENCE_FOR_MORE_SECONDS", "_IDLE_SECONDS"):
+        monkeypatch.setattr(committer_module, name, 30.0 if kept else 0.01)
     committer = Committer(
         engine,
         KnownConsents(),
         DiskReserve(engine, 0),
         queue_events=100,
-        settled=settled,
+        settled=note,
         observed=lambda *_: None,
     )
-    begun, go_on = threading.Event(), threading.Event()
-    committer.submit(Ticket(work=lambda _connection: (begun.set(), go_on.wait(30))))
-    assert begun.wait(30)
-    work(10)
-    go_on.set()
-    assert waited.wait(30)
+    for _ in range(5):
+        committer.submit(Ticket(work=lambda _connection: None), more=True)
+    if kept:
+        assert not settled.wait(0.2)
+        committer.go()
+    assert settled.wait(30)
     committer.close()
 
-    assert commits == [1, 10, 6]
+    assert sum(commits) == 5
+    assert commits == [5] or not kept
 
 
 def test_batch_of_several_tickets_judges_what_it_repeats(settings: Settings) -> None:

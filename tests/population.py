@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from warehouse.erasure import Erasure
+    from warehouse.training import TrainingSet
+    from warehouse.witness import Witness
 
 KEY = bytes(range(32))
 NOTICE = Notice("2026-11", bytes(32))
@@ -87,10 +89,22 @@ def erase(engine: Engine, subject: int) -> Erasure:
 
 def learn(engine: Engine, version: str, at: int = NOW) -> None:
     """Keep in the books that a version learned from what was there at a moment."""
-    read = read_training(engine, since_day=0, as_of=moment(at))
-    told = {"outcome": "promoted", "reason": "It is better.", "now": moment(at)}
+    book(engine, version, read_training(engine, since_day=0, as_of=moment(at)), at=at)
+
+
+def book(
+    engine: Engine,
+    version: str,
+    training: TrainingSet,
+    outcome: str = "promoted",
+    witness: Witness | None = None,
+    *,
+    at: int = NOW,
+) -> int:
+    """Keep in the books what a version learned from; return how many of them left meanwhile."""
+    told: dict[str, Any] = {"outcome": outcome, "reason": "It is better.", "now": moment(at)}
     with lease(engine, "retrain_model", 60.0) as held:
-        record_training(engine, held, version, read, **told)
+        return record_training(engine, held, version, training, witness=witness, **told)
 
 
 def days_before(days: float) -> int:

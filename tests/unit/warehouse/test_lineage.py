@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select, text, update
@@ -14,29 +13,18 @@ from schemas.errors import AnotherRegistry, ConsentRequired, LeaseLost, NotRegis
 from schemas.events import EventKind
 from schemas.tables import consents as ledger
 from schemas.tables import runs, subjects
-from tests.engines import on_postgresql
-from tests.population import RUN, answer, arrive, days_before, erase, event, learn, process
+from tests.population import RUN, answer, arrive, book, days_before, erase, event, learn, process
 from warehouse import marks, shadow_prices
 from warehouse.engine import is_postgres, reading, writing
-from warehouse.erasure import delete_subject
-from warehouse.erasure_requests import begin
 from warehouse.keyfile import make_ring
 from warehouse.leases import lease
 from warehouse.lineage import (
-    RETRAIN,
-    WITHDRAWN,
-    mark_withdrawn,
     marked,
-    owed_since,
     standing,
-    superseded,
     unbooked,
     versions_of,
 )
-from warehouse.runs import queue
 from warehouse.training import (
-    TrainingSet,
-    answer_requests,
     condemn,
     expect_version,
     note_disposal,
@@ -51,37 +39,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
-
-
-@pytest.fixture
-def people(engine: Engine) -> dict[str, int]:
-    """Three with a proposal each, of whom ``c`` does not allow improvement."""
-    known = {
-        name: answer(engine, name, "analytics", *(["improvement"] if name != "c" else []))
-        for name in "abc"
-    }
-    arrive(
-        engine,
-        [
-            event(EventKind.PROPOSED, subject, number, occurred_at=days_before(3))
-            for number, subject in enumerate(known.values(), 1)
-        ],
-    )
-    process(engine)
-    return known
-
-
-def book(
-    engine: Engine,
-    version: str,
-    training: TrainingSet,
-    outcome: str = "promoted",
-    witness: Witness | None = None,
-) -> int:
-    told: dict[str, Any] = {"outcome": outcome, "reason": "It is better.", "now": RUN}
-    told["witness"] = witness
-    with lease(engine, "retrain_model", 60.0) as held:
-        return record_training(engine, held, version, training, **told)
 
 
 def taught(engine: Engine, subject: int) -> list[str]:
@@ -245,37 +202,6 @@ def test_nothing_is_said_of_a_version_that_learned_from_nobody(engine: Engine) -
         standing(engine, "1")
 
 
-@pytest.mark.parametrize("way", ["withdraws", "asks to be erased", "is erased"])
-def test_who_leaves_while_a_version_is_being_learned_is_found_when_its_books_are_kept(
-    engine: Engine, people: dict[str, int], way: str
-) -> None:
-    read = read_training(engine, since_day=0, as_of=RUN)
-    if way == "withdraws":
-        answer(engine, "a", "analytics")
-    elif way == "is erased":
-        erase(engine, people["a"])
-    else:
-        request = begin(engine, people["a"], RUN)
-
-    assert book(engine, "2", read) == 1
-    if way == "asks to be erased":
-        with lease(engine, "erase_subject", 60.0) as held:
-            assert delete_subject(engine, request, held).models == ["2"]
-
-    found = standing(engine, "2")
-    gone = int(way != "withdraws")
-    assert marked_in(engine) == {"2"}
-    with reading(engine) as connection:
-        assert superseded(connection, in_use=["1"], before=0) == ["2"]
-    assert (found.withdrawn, found.erased, found.held) == (1 - gone, gone, 2 - gone)
-    assert found.all_consented is True
-    with reading(engine) as connection:
-        assert connection.execute(select(runs.c.flow, runs.c.state)).first() == (
-            "retrain_model",
-            "queued",
-        )
-
-
 def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
     engine: Engine, people: dict[str, int]
 ) -> None:
@@ -297,64 +223,6 @@ def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
     with reading(engine) as connection:
         assert unbooked(connection, ["2"]) == {"2"}
         assert published(connection) == []
-
-
-@on_postgresql  # SQLite has one writer at a time
-def test_somebody_who_leaves_is_waited_for_by_who_keeps_the_books(
-    engine: Engine, people: dict[str, int]
-) -> None:
-    read = read_training(engine, since_day=0, as_of=RUN)
-    with ThreadPoolExecutor(1) as pool:
-        with writing(engine) as leaving:
-            mark_withdrawn(leaving, people["a"], RUN)
-            booking = pool.submit(book, engine, "2", read)
-            assert wait([booking], 0.5).not_done
-            leaving.execute(
-                update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
-            )
-        assert booking.result() == 1
-
-
-@pytest.mark.parametrize("way", ["withdraws", "is erased"])
-def test_a_version_that_somebody_leaves_behind_its_books_does_not_come_into_use(
-    engine: Engine, people: dict[str, int], way: str
-) -> None:
-    publish_weights(engine, "1", "{}", at=RUN)
-    learn(engine, "2")
-    if way == "withdraws":
-        answer(engine, "a", "analytics")
-    else:
-        erase(engine, people["a"])
-
-    assert not publish_weights(engine, "2", "{}", at=RUN)
-
-    assert aliases(engine) == {"champion": "1"}
-
-
-@on_postgresql  # SQLite has one writer at a time
-def test_somebody_who_leaves_is_waited_for_by_who_publishes_weights_and_prices(
-    engine: Engine, people: dict[str, int]
-) -> None:
-    publish_weights(engine, "1", "{}", at=RUN)
-    learn(engine, "2")
-    priced = [shadow_prices.Priced("far", 0.5, 9, 3, 2, 0.1, None, None)]
-    with ThreadPoolExecutor(2) as pool:
-        with writing(engine) as leaving:
-            mark_withdrawn(leaving, people["a"], RUN)
-            tries = [
-                pool.submit(publish_weights, engine, "2", "{}", at=RUN),
-                pool.submit(
-                    shadow_prices.keep, engine, priced, "1", RUN, people=set(people.values())
-                ),
-            ]
-            assert wait(tries, 0.5).not_done == set(tries)
-            leaving.execute(
-                update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
-            )
-        assert [one.result() for one in tries] == [False, None]
-    with reading(engine) as connection:
-        assert published(connection) == ["1"]
-        assert shadow_prices.read(connection, published=False) == {}
 
 
 def test_a_registry_that_begins_anew_beside_old_books_is_said(
@@ -421,36 +289,3 @@ def test_books_may_be_missing_until_every_version_that_is_left_has_some(
 
     with reading(engine) as connection:
         assert marks.may_be_unbooked(connection) is not all_booked
-
-
-@on_postgresql  # SQLite has one writer at a time
-def test_somebody_who_leaves_is_waited_for_by_who_answers_requests(
-    engine: Engine, people: dict[str, int]
-) -> None:
-    """They find their request made already, by somebody who is answered here."""
-    learn(engine, "2")
-    publish_weights(engine, "2", "{}", at=RUN)
-    queue(engine, RETRAIN, RUN - timedelta(hours=1), WITHDRAWN)
-    with ThreadPoolExecutor(1) as pool:
-        with writing(engine) as leaving:
-            mark_withdrawn(leaving, people["a"], RUN)
-            answering = pool.submit(answer_requests, engine, asked_until=RUN, now=RUN)
-            assert wait([answering], 0.5).not_done
-        assert answering.result() == 1
-
-    assert owed_since(engine) is not None
-
-
-@pytest.mark.parametrize("leaves", [True, False])
-def test_who_leaves_the_version_in_use_while_a_retrain_answers_others_is_owed_one_of_their_own(
-    engine: Engine, people: dict[str, int], *, leaves: bool
-) -> None:
-    learn(engine, "2")
-    publish_weights(engine, "2", "{}", at=RUN)
-    queue(engine, RETRAIN, RUN - timedelta(hours=1), WITHDRAWN)
-    if leaves:
-        answer(engine, "a", "analytics")
-
-    assert answer_requests(engine, asked_until=RUN, now=RUN + timedelta(minutes=1)) == 1
-
-    assert (owed_since(engine) is not None) is leaves

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy import func, insert, select
+
 from schemas.clock import MICROS_PER_DAY
 from schemas.events import EventKind
 from schemas.retention import Rule, rules
 from schemas.settings import Settings
 from tests.population import RUN, event
+from warehouse.engine import reading, writing
 from warehouse.leases import lease
 from warehouse.retention import begin_evidence, delete_expired
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import Engine, Table
 
 SETTINGS = Settings(
     events_retention_days=100,
@@ -38,3 +41,13 @@ def purge(engine: Engine, data_class: str) -> int:
 def proposed(subject: int, match_key: int, day: int, **given: Any) -> dict[str, Any]:
     at = day * MICROS_PER_DAY + 1
     return event(EventKind.PROPOSED, subject, match_key, occurred_at=at, **given)
+
+
+def count(engine: Engine, table: Table) -> int:
+    with reading(engine) as connection:
+        return connection.execute(select(func.count()).select_from(table)).scalar_one()
+
+
+def fill(engine: Engine, table: Table, rows: list[dict[str, Any]]) -> None:
+    with writing(engine) as connection:
+        connection.execute(insert(table), rows)

@@ -104,25 +104,33 @@ def step_back(settings: Settings) -> str | None:
     if not settings.mlruns.exists():
         return None
     from matching import disposal  # imports MLflow, which takes seconds
-    from matching.registry import CHAMPION, Registry
+    from matching.registry import Registry
 
     settings.check_registry()
     registry = Registry(settings.tracking_uri, str(settings.artifacts), settings.model_name)
     learned = [entry.version for entry in registry.versions() if entry.learned]
     engine = connect(settings.url)
     with lease(engine, "retrain_model", settings.lease_seconds) as held, suppress(NotRegistered):
-        registry.follow(partial(weights.aliases, engine))
         with reading(engine) as connection:
             unbooked = lineage.unbooked(connection, learned)
             published = weights.published(connection)
-        version = disposal.earlier(registry, unbooked, published)
-        if version is None:
-            (champion,) = (one.version for one in registry.versions() if CHAMPION in one.aliases)
-            version = champion if champion not in published[:1] else None
+        before = _champion(registry)
+        registry.follow(partial(weights.aliases, engine))
+        version, champion = disposal.earlier(registry, unbooked, published), _champion(registry)
+        if version is None and champion not in published[:1]:
+            version = champion
         if version is not None:
             _publish(engine, registry, version, held)
-        return version
+            return version
+        return champion if champion != before else None
     return None
+
+
+def _champion(registry: Registry) -> str | None:
+    from matching.registry import CHAMPION
+
+    named = (entry.version for entry in registry.versions() if CHAMPION in entry.aliases)
+    return next(named, None)
 
 
 def clear_registry(settings: Settings) -> None:

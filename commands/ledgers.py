@@ -128,10 +128,7 @@ def restore(file: Path | None, *, in_place: bool, yes: bool) -> None:
     if not keys:
         say("No API key was ever made: a server then serves this machine alone.")
     if champion is not None:
-        say(
-            f"The champion is version {champion}: the one that was in use has no books any more, or"
-            " was deleted since the backup."
-        )
+        say(f"The champion is version {champion} now, by what this database knows.")
 
 
 @click.command()

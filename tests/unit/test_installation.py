@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from installation import clear_registry, roll_back, set_up_model, step_back
+from installation import clear_registry, roll_back, set_up_database, set_up_model, step_back
 from matching.disposal import dispose
 from matching.model import first_champion
 from operation.up import run_up
@@ -105,6 +105,19 @@ def test_what_a_restored_database_publishes_is_what_the_registry_calls_champion(
     published, in_use = weights.newest(engine), registry.champion()[1]
     engine.dispose()
     assert published is not None
-    assert (changed, published.version, in_use) == (
-        ("1", "1", "1") if deleted else (None, "2", "2")
-    )
+    assert (changed, published.version, in_use) == (("1",) * 3 if deleted else ("2",) * 3)
+
+
+def test_a_restored_database_that_publishes_nothing_publishes_the_champion(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path)
+    set_up_database(settings)
+    engine = connect(settings.url)
+    back_up(engine, tmp_path / "backup.db")
+    set_up_model(settings)
+    put_back(engine, tmp_path / "backup.db", settings.keys)
+
+    changed, published = step_back(settings), weights.newest(engine)
+    engine.dispose()
+
+    assert published is not None
+    assert changed == published.version == registry_of(settings).champion()[1] == "1"

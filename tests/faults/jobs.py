@@ -35,8 +35,9 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         log: The file.
         mutant: A planted fault: ``early`` acknowledges before the commit, ``patient`` lets a
             client wait for a minute, ``careless`` does not wait for the disk, ``greedy`` fills it
-            to the last byte, ``prying`` opens its own database as a file, ``torn`` takes a part of
-            a line beside the keys for all of it, ``uncounted`` keeps refusals out of the books.
+            to the last byte, ``prying`` opens its own database as a file and does not look
+            whether it was taken away, ``torn`` takes a part of a line beside the keys for all of
+            it, ``uncounted`` keeps refusals out of the books.
     """
     _write_to(log)
     # An erasure searches all temporary files since the installation: here its own.
@@ -56,6 +57,8 @@ def serve(settings: Settings, log: str, mutant: str) -> None:
         accounts.refusals = lambda _rules: Counter()
     elif mutant == "prying":
         stores.read_files = _open_files
+        # A second line of defence, which would hide that the first one fell.
+        engine._in_place = _always  # type: ignore[assignment]
     elif mutant == "torn":
         witness.append_line = _append_once
     serve_api(settings)
@@ -82,7 +85,7 @@ def _append_once(path: Path, line: bytes) -> None:
     os.close(handle)
 
 
-def _always(_reserve: disk.DiskReserve, *_room: int) -> bool:
+def _always(*_asked: object) -> bool:
     return True
 
 

@@ -45,6 +45,8 @@ LARGEST_COMMIT = 2_048
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
 _PATIENCE_FOR_MORE_SECONDS = 0.01
+_LENT_SECONDS = 0.01
+"""So long the loop leaves the interpreter to a commit of few events at most."""
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 _REMEMBER_SECONDS = 0.25
@@ -99,6 +101,7 @@ class Committer:
         self._stamp_of = stamp_of
         self._lock = threading.Lock()
         self._wake = threading.Condition(self._lock)
+        self._rested = threading.Condition(self._lock)
         self._short: deque[Ticket] = deque()
         self._long: deque[Ticket] = deque()
         self._short_until = 0.0
@@ -151,14 +154,20 @@ class Committer:
         """Write what was submitted: there is no more at the moment.
 
         A commit costs about the same for one and for many, and both cost most while the loop that
-        reads events wants the interpreter, too: so the loop says when it has read what there is.
+        reads events wants the interpreter, too: so the loop says when it has read what there is,
+        and rests here until it is committed. It waits for no commit of many events, for none that
+        was under way before, and for none that takes long.
         """
         with self._lock:
+            lend = self._idle and self._waiting <= TICKET_EVENTS
             self._set_due()
+            if lend:
+                self._rested.wait_for(lambda: self._idle, _LENT_SECONDS)
 
     def _set_due(self) -> None:
         self._due = True
         if self._idle:
+            self._idle = False
             self._wake.notify()
 
     def close(self) -> None:
@@ -200,6 +209,7 @@ class Committer:
         with self._lock:
             if not self._due and not self._closing:
                 self._idle = True
+                self._rested.notify_all()
                 # Whoever promised to say that there is no more is not waited for for long.
                 here = self._short or self._long
                 self._wake.wait(_PATIENCE_FOR_MORE_SECONDS if here else _IDLE_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ from warehouse.tickets import TICKET_EVENTS, Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
@@ -42,14 +43,7 @@ class HeldWriter:
     def __init__(self, engine: Engine) -> None:
         self._commits: list[list[Ticket]] = []
         self._go_on = threading.Event()
-        self.committer = Committer(
-            engine,
-            KnownConsents(),
-            DiskReserve(engine, 0),
-            queue_events=100_000,
-            settled=self._commits.append,
-            observed=lambda *_: None,
-        )
+        self.committer = _committer(engine, self._commits.append)
         begun = threading.Event()
 
         def wait(_connection: Any) -> None:
@@ -64,6 +58,23 @@ class HeldWriter:
         self._go_on.set()
         self.committer.close()
         return [[len(ticket.arrivals) for ticket in commit] for commit in self._commits[1:]]
+
+
+def _committer(engine: Engine, settled: Callable[[list[Ticket]], None]) -> Committer:
+    """Return a writer that waits for something to write."""
+    committer = Committer(
+        engine,
+        KnownConsents(),
+        DiskReserve(engine, 0),
+        queue_events=100_000,
+        settled=settled,
+        observed=lambda *_: None,
+    )
+    deadline = time.monotonic() + 30
+    while not committer._idle:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    return committer
 
 
 def tickets(*sizes: int) -> list[Ticket]:
@@ -108,14 +119,7 @@ def test_a_commit_waits_for_what_is_said_to_come_at_once(
 
     for name in ("_PATIENCE_FOR_MORE_SECONDS", "_IDLE_SECONDS"):
         monkeypatch.setattr(committer_module, name, 30.0 if kept else 0.01)
-    committer = Committer(
-        engine,
-        KnownConsents(),
-        DiskReserve(engine, 0),
-        queue_events=100,
-        settled=note,
-        observed=lambda *_: None,
-    )
+    committer = _committer(engine, note)
     for _ in range(5):
         committer.submit(Ticket(work=lambda _connection: None), more=True)
     if kept:
@@ -126,6 +130,48 @@ def test_a_commit_waits_for_what_is_said_to_come_at_once(
 
     assert sum(commits) == 5
     assert commits == [5] or not kept
+
+
+def test_the_loop_rests_until_few_events_are_committed(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "_LENT_SECONDS", 60.0)
+    committer = _committer(engine, lambda _tickets: None)
+
+    for ticket in tickets(1, TICKET_EVENTS - 1):
+        committer.submit(ticket, more=True)
+        committer.go()
+        assert ticket.settled
+    committer.close()
+
+
+@pytest.mark.parametrize(
+    ("events", "seconds"), [(TICKET_EVENTS, 60.0), (1, 0.01)], ids=["many", "slow"]
+)
+def test_the_loop_rests_for_no_commit_of_many_and_for_none_that_is_slow_or_under_way(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, events: int, seconds: float
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def hold(_connection: Any) -> None:
+        begun.set()
+        assert go_on.wait(30)
+
+    committer = _committer(engine, lambda _tickets: None)
+    first, second, third = Ticket(work=hold), *tickets(events, 1)
+    monkeypatch.setattr(committer_module, "_LENT_SECONDS", seconds)
+    committer.submit(first, second, more=True)
+    committer.go()
+    assert begun.wait(30)
+    monkeypatch.setattr(committer_module, "_LENT_SECONDS", 60.0)
+    committer.submit(third, more=True)
+    committer.go()
+    settled = [ticket.settled for ticket in (first, second, third)]
+    go_on.set()
+    committer.close()
+
+    assert settled == [False, False, False]
+    assert third.settled
 
 
 def test_batch_of_several_tickets_judges_what_it_repeats(settings: Settings) -> None:

@@ -43,7 +43,7 @@ DEADLINE_SECONDS = 1.8
 
 _logger = logging.getLogger("smartmatch")
 
-_MORE_SECONDS = 0.003
+_MORE_SECONDS = 0.01
 """Events that come one after the other keep the writer from a commit for no longer."""
 _SWEEP_SECONDS = 0.1
 _TOGETHER = 16

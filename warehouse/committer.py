@@ -45,8 +45,11 @@ LARGEST_COMMIT = 2_048
 """Most events in one transaction: bounds the time that another writer waits for it."""
 
 _PATIENCE_FOR_MORE_SECONDS = 0.01
-_LENT_SECONDS = 0.01
-"""So long the loop leaves the interpreter to a commit of few events at most."""
+_LENT_SECONDS, _LENT_EVENTS = 0.01, 32
+"""So long at most, and to a commit of so few, the loop leaves the interpreter.
+
+Of a larger one the database's part is larger, and the loop reads meanwhile.
+"""
 _PAUSE_SECONDS = 0.02
 _IDLE_SECONDS = 1.0
 _REMEMBER_SECONDS = 0.25
@@ -159,7 +162,7 @@ class Committer:
         was under way before, and for none that takes long.
         """
         with self._lock:
-            lend = self._idle and self._waiting <= TICKET_EVENTS
+            lend = self._idle and self._waiting <= _LENT_EVENTS
             self._set_due()
             if lend:
                 self._rested.wait_for(lambda: self._idle, _LENT_SECONDS)

@@ -138,7 +138,7 @@ def test_the_loop_rests_until_few_events_are_committed(
     monkeypatch.setattr(committer_module, "_LENT_SECONDS", 60.0)
     committer = _committer(engine, lambda _tickets: None)
 
-    for ticket in tickets(1, TICKET_EVENTS - 1):
+    for ticket in tickets(1, committer_module._LENT_EVENTS):
         committer.submit(ticket, more=True)
         committer.go()
         assert ticket.settled

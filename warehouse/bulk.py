@@ -2,7 +2,7 @@
 
 SQLAlchemy's rows cost more than the database's work at fifty thousand a statement, so the
 flows go to the driver's cursor of the same connection: one statement text for both engines,
-numbers passed as one array, rows written with executemany (SQLite) or COPY (PostgreSQL).
+numbers passed as one array, rows written many a statement (SQLite) or by COPY (PostgreSQL).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import re
 from contextlib import contextmanager
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 _CACHE_KIB = 32 * 1024
 _STRETCH = 10_000
+_ROWS, _PARAMETERS = 1_000, 32_766
+"""Most rows that a statement inserts, and most parameters that one of SQLite takes by default."""
 _NAMED = re.compile(r"(?<![:\w]):([a-z]\w*)")
 
 
@@ -151,9 +154,7 @@ def append_rows(
     if is_postgres(connection):
         _copy(connection, table, fields, rows)
         return
-    marks = ", ".join("?" * len(names))
-    with _answered(connection):
-        _cursor(connection).executemany(f"INSERT INTO {table} ({fields}) VALUES ({marks})", rows)
+    _insert(connection, table, names, rows)
 
 
 def replace_rows(
@@ -186,11 +187,31 @@ def replace_rows(
             f"INSERT INTO {table} ({fields}) SELECT {fields} FROM {draft} {upsert}",
         )
         return
-    marks = ", ".join("?" * len(names))
+    _insert(connection, table, names, rows, upsert)
+
+
+def _insert(
+    connection: Connection,
+    table: str,
+    names: Sequence[str],
+    rows: Iterable[tuple[Any, ...]],
+    upsert: str = "",
+) -> None:
+    """Insert rows into SQLite, many a statement.
+
+    The driver gives the interpreter up once a statement, and beside a thread that computes waits
+    for it each time: row by row that takes a hundred times as long as the rows do.
+    """
+    cursor, left = _cursor(connection), iter(rows)
+    most = max(1, min(_ROWS, _PARAMETERS // len(names)))
+    row = f"({', '.join('?' * len(names))})"
     with _answered(connection):
-        _cursor(connection).executemany(
-            f"INSERT INTO {table} ({fields}) VALUES ({marks}) {upsert}", rows
-        )
+        while given := list(islice(left, most)):
+            cursor.execute(
+                f"INSERT INTO {table} ({', '.join(names)})"
+                f" VALUES {', '.join([row] * len(given))} {upsert}",
+                list(chain.from_iterable(given)),
+            )
 
 
 def copy_to_draft(

@@ -22,13 +22,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks import pipeline_steps
+from benchmarks import pipeline_peers, pipeline_steps
+from benchmarks.pipeline_peers import PARTITION
 from benchmarks.publishing import Cell, Result, Rows, Size, add_size, bars, publish
 from benchmarks.serving import TICKS
 
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_794_000_000_000_000
-PARTITION = 100_000
 DAYS = 30
 SMALL = ((20_000, DAYS), (200_000, 10 * DAYS), (200_000, DAYS))
 FULL = ((100_000, DAYS), (1_000_000, DAYS), (10_000_000, 10 * DAYS), (10_000_000, DAYS))
@@ -122,120 +122,12 @@ def _query_times(engine: Any) -> dict[str, dict[str, float]]:
     return found
 
 
-def bare_insert(url: str, events: int) -> dict[str, Any]:
-    """Write the same rows into one table without an index: the limit for writing."""
-    from pydantic import SecretStr
-
-    from benchmarks.pipeline_market import NAMES
-    from warehouse import bulk
-    from warehouse.engine import connect, writing
-
-    engine = connect(SecretStr(url))
-    with writing(engine) as connection:
-        rows = bulk.fetch(connection, f"SELECT {', '.join(NAMES)} FROM staged")
-        connection.exec_driver_sql("CREATE TABLE bare AS SELECT * FROM staged LIMIT 0")
-    begun = time.perf_counter()
-    for first in range(0, events, PARTITION):
-        with writing(engine) as connection:
-            bulk.append_rows(connection, "bare", NAMES, rows[first : first + PARTITION])
-    return {"seconds": time.perf_counter() - begun}
-
-
-def duckdb_limit(url: str, events: int) -> dict[str, Any]:
-    """Let DuckDB make the same sums of the same rows from a Parquet file: the limit for reading.
-
-    It keeps no match state and writes nothing.
-    """
-    import duckdb
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-    from pydantic import SecretStr
-
-    from warehouse import bulk
-    from warehouse.engine import connect, reading
-
-    engine = connect(SecretStr(url))
-    names = ["kind", "subject", "match_key", "occurred_at", "payload"]
-    with reading(engine) as connection:
-        rows = bulk.fetch(connection, f"SELECT {', '.join(names)} FROM staged")
-    assert len(rows) == events
-    path = Path(tempfile.mkdtemp()) / "staged.parquet"
-    columns = dict(zip(names, zip(*rows, strict=True), strict=True))
-    pq.write_table(pa.table(columns), path)
-    begun = time.perf_counter()
-    with duckdb.connect() as database:
-        database.execute("SET threads = 2")
-        database.execute(_DUCKDB.format(path=path)).fetchall()
-    return {"seconds": time.perf_counter() - begun}
-
-
-_DUCKDB = """
-WITH e AS (
-    SELECT match_key, subject, kind, occurred_at, decode(payload)::JSON AS p
-    FROM read_parquet('{path}')
-), m AS (
-    SELECT match_key, subject,
-        min(occurred_at) FILTER (kind = 'match_proposed') // 86400000000 AS day,
-        arg_max(p, occurred_at) FILTER (kind = 'match_proposed') AS proposal,
-        count(*) FILTER (kind = 'match_viewed') AS views,
-        arg_max(kind, occurred_at) FILTER (kind IN ('match_accepted', 'match_rejected')) AS decided,
-        arg_max((p->>'rating')::INT, occurred_at) FILTER (kind = 'match_feedback') AS rating
-    FROM e GROUP BY ALL
-), c AS (
-    SELECT day, unnest(json_keys(proposal->'constraint_satisfaction')) AS name, proposal, decided
-    FROM m
-), s AS (
-    SELECT day, name, decided = 'match_accepted' AS accepted,
-        round((proposal->'constraint_satisfaction'->>name)::DOUBLE * 10000)::BIGINT AS v FROM c
-)
-SELECT 'whole', day, count(*), count(decided), sum((decided = 'match_accepted')::INT), sum(views),
-    count(rating), sum(rating) FROM m GROUP BY day
-UNION ALL
-SELECT name, day, count(*), sum(v), sum(v * v), sum(accepted::INT), sum(v * accepted::INT), 0
-FROM s GROUP BY name, day
-"""
-
-
-def plain_pandas(url: str, events: int) -> dict[str, Any]:
-    """Do it as one would write it first: row by row, to_sql, recount of everything.
-
-    It keeps no consent, match state, reasons or transaction, and so does less.
-    """
-    import hashlib
-
-    import pandas as pd
-    from pydantic import SecretStr
-
-    from warehouse.engine import connect
-
-    engine = connect(SecretStr(url))
-    begun = time.perf_counter()
-    frame = pd.read_sql("SELECT * FROM staged", engine)
-    frame["payload"] = frame["payload"].apply(lambda payload: json.loads(bytes(payload)))
-    frame["match_score"] = frame["payload"].apply(lambda payload: payload.get("match_score"))
-    frame["rating"] = frame["payload"].apply(lambda payload: payload.get("rating"))
-    frame["user"] = frame["subject"].apply(
-        lambda subject: hashlib.sha256(f"salt{subject}".encode()).hexdigest()
-    )
-    good = frame[(frame["rating"].isna()) | frame["rating"].between(1, 5)].copy()
-    good["payload"] = good["payload"].apply(json.dumps)
-    good["day"] = pd.to_datetime(good["occurred_at"], unit="us").dt.date
-    good.drop(columns=["sealed", "event_id"]).to_sql(
-        "plain_events", engine, if_exists="append", index=False, chunksize=10_000
-    )
-    stored = pd.read_sql("SELECT * FROM plain_events", engine)
-    counts = stored.groupby(["day", "kind"]).size()
-    ratings = stored.groupby("day")["rating"].agg(["count", "mean"])
-    assert counts.sum() == events
-    assert len(ratings)
-    return {"seconds": time.perf_counter() - begun}
-
-
 SUBJECTS: dict[str, Callable[[str, int], dict[str, Any]]] = {
     "ours": ours,
-    "bare insert": bare_insert,
-    "duckdb": duckdb_limit,
-    "plain pandas": plain_pandas,
+    "bare insert": pipeline_peers.bare_insert,
+    "duckdb": pipeline_peers.duckdb_sums,
+    "duckdb, stored": pipeline_peers.duckdb_stored,
+    "plain pandas": pipeline_peers.plain_pandas,
 }
 
 
@@ -357,7 +249,8 @@ def result(rows: list[dict[str, Any]], size: Size) -> Result:
         ),
         notes=[
             f"Partitions of {PARTITION:,} events, two threads.",
-            "DuckDB reads Parquet and stores nothing; the bare insert has no index.",
+            "DuckDB reads Parquet. Stored, it writes events, matches and sums as Parquet.",
+            "It knows no consent, index or transaction, the bare insert no index.",
         ],
         packages=("pandas", "pyarrow", "great-expectations", "duckdb", "psycopg"),
     )

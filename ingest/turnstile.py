@@ -253,6 +253,12 @@ class _Visit:
         else:
             self.inside.set_result(None)
 
+    @property
+    def is_inside(self) -> bool:
+        return (
+            self.inside.done() and not self.inside.cancelled() and self.inside.exception() is None
+        )
+
     def turn_back(self, error: QueueFull) -> None:
         if not self.inside.done():
             self.inside.set_exception(error)
@@ -269,7 +275,12 @@ async def passing(
     """
     visit = _Visit(turnstile, cost)
     turnstile.enter(visit, line, turn, cost)
-    await visit.inside
+    try:
+        await visit.inside
+    except asyncio.CancelledError:
+        if visit.is_inside:  # let in, and cancelled before it knew
+            turnstile.leave(cost)
+        raise
     try:
         yield
     finally:

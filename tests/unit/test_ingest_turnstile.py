@@ -234,6 +234,32 @@ def test_visitor_that_is_gone_leaves_its_place_to_others() -> None:
     run(trial)
 
 
+def test_visitor_that_is_cancelled_as_it_is_let_in_leaves_its_place_to_others() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", MOST_INSIDE)
+
+        async def visit() -> None:
+            async with passing(crowd.turnstile, crowd.lines["loud"], Turn()):
+                raise AssertionError("it was cancelled before")
+
+        task = asyncio.create_task(visit())
+        await asyncio.sleep(0)
+        crowd.turnstile.leave()
+        asyncio.get_running_loop().call_soon(task.cancel)  # right after whoever is due is let in
+        await asyncio.gather(task, return_exceptions=True)
+        assert task.cancelled()
+        assert crowd.turnstile.waiting == 0
+        await crowd.finish(MOST_INSIDE - 1)
+        before = len(crowd.inside)
+
+        flood(crowd, "loud", MOST_INSIDE)
+
+        assert crowd.turnstile.waiting == 0
+        assert len(crowd.inside) == before + MOST_INSIDE
+
+    run(trial)
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     steps=st.lists(

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import os
 import threading
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -128,9 +128,11 @@ class _Server:
             raise Unreachable("stopped") from None
         try:
             return answered.result(timeout_seconds)
-        except (TimeoutError, asyncio.CancelledError):
+        except TimeoutError:
             answered.cancel()
             raise Unreachable("timeout") from None
+        except CancelledError:  # another thread stopped it, to fork or to close
+            raise Unreachable("stopped") from None
 
     def stop(self) -> None:
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -150,6 +152,29 @@ def test_request_that_takes_too_long_ends(install: Install, transport: EmbeddedT
         transport.request("GET", "/slow", timeout_seconds=0.1)
     assert transport.request("GET", "/raises", timeout_seconds=5).status == 500
     assert transport.request("GET", "/x", timeout_seconds=5).status == 200
+
+
+def test_request_that_is_under_way_when_the_server_is_stopped_ends_as_unanswered(
+    install: Install, diary: Path, transport: EmbeddedTransport
+) -> None:
+    install(source=APPLICATION.replace("sleep(60)", "sleep(write('slow') or 60)"))
+    found: list[BaseException] = []
+
+    def ask() -> None:
+        try:
+            transport.request("GET", "/slow", timeout_seconds=60)
+        except BaseException as error:  # noqa: BLE001 - whatever would reach the host
+            found.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    deadline = time.monotonic() + 60
+    while not (diary.exists() and "slow" in lines_of(diary)) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    transport.close()
+    asking.join(60)
+
+    assert [(type(error), str(error)) for error in found] == [(Unreachable, "stopped")]
 
 
 def test_missing_server_says_what_to_set(

@@ -150,7 +150,7 @@ class BatchRoute:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        # One batch at a time: between two of its pieces the loop does only what others need.
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._desk = asyncio.Lock()
 
     async def handle(self, query: bytes, body: bytes, content_type: bytes) -> bytes:
@@ -162,10 +162,20 @@ class BatchRoute:
         """
         if query:
             raise Refused(invalid(InvalidInput("query", "must not have unknown parameters")))
-        async with self._desk:
+        async with self._desk_of(asyncio.get_running_loop()):
             batch = await self._prepare(body, content_type)
         outcomes = await self._store(batch)
         return _verdict(batch, outcomes)
+
+    def _desk_of(self, loop: asyncio.AbstractEventLoop) -> asyncio.Lock:
+        """Return where a loop prepares one batch at a time.
+
+        Between two pieces of it the loop does only what others need. A lock belongs to the first
+        loop in which somebody waited for it.
+        """
+        if loop is not self._loop:
+            self._loop, self._desk = loop, asyncio.Lock()
+        return self._desk
 
     async def _prepare(self, body: bytes, content_type: bytes) -> _Batch:
         parts = _split(body, content_type, self._service.settings.max_batch_events)

@@ -241,16 +241,21 @@ def test_requests_from_several_loops_are_each_told_in_their_own(settings: Settin
     make_ring(settings.keys, 0)
     app = create_app(settings)
 
-    async def send() -> int:
+    def batch() -> list[Any]:
+        return [{"type": "match_proposed", **proposed()} for _ in range(100)]
+
+    async def send() -> list[int]:
         transport = httpx.ASGITransport(app=app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
             await client.post("/api/tracking/consent", json={"user_id": "u1", "analytics": True})
-            return (await client.post(PROPOSED, json=proposed())).status_code
+            one = client.post(PROPOSED, json=proposed())
+            batches = [client.post("/api/tracking/events", json=batch()) for _ in range(3)]
+            return [sent.status_code for sent in await asyncio.gather(one, *batches)]
 
     statuses = [asyncio.run(send()) for _ in range(3)]
     app.service.close()
 
-    assert statuses == [200] * 3
+    assert statuses == [[200] * 4] * 3
 
 
 def refused_by(settings: Settings, engine: Engine, body: Any, **more: Any) -> tuple[int, int]:

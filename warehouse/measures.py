@@ -62,6 +62,9 @@ BAND_ACCEPTED = tuple(f"c_band_{band}_accepted" for band in range(1, BANDS + 1))
 # In published blocks only, where a step or a band may be left out.
 DECIDED_OF, VIEWED_OF, RATED_OF = "decided_of", "viewed_of", "rated_of"
 """Proposals of the slices in which the step is told: what its count stands beside."""
+UNSCORED, UNTIMED, UNVIEWS = "unscored", "untimed", "unviews"
+"""Proposed, decided and viewed ones of the slices that leave out the sums of scores, times, views:
+what a mean does not stand on."""
 CONSTRAINT_DECIDED, CONSTRAINT_ACCEPTED = "c_decided", "c_accepted"
 """Decided and accepted proposals that name the constraint, in all bands."""
 
@@ -102,6 +105,9 @@ OF_WHOLE = (
     DECIDED_OF,
     VIEWED_OF,
     RATED_OF,
+    UNSCORED,
+    UNTIMED,
+    UNVIEWS,
 )
 
 

@@ -49,12 +49,13 @@ _ORPHANS = {
 _OF_ACCEPTANCE = (
     *(m.PROPOSED, m.DECIDED, m.ACCEPTED, m.REJECTED, m.DECIDED_OF, m.DECISION_MS),
     *(m.MUTUAL, m.PAIRED, m.SCORE, m.SCORE_SQUARES, *_ORPHANS.values()),
+    *(m.UNSCORED, m.UNTIMED),
 )
 _OF_SATISFACTION = (m.PROPOSED, m.RATED, m.RATED_PROPOSED, m.RATED_OF, *m.RATING)
 _OF_FUNNEL = (
     *(m.PROPOSED, m.VIEWED, m.VIEWED_OF, m.VIEWS, m.VIEW_MS, m.DECIDED, m.DECIDED_OF),
     *(m.DECISION_MS, m.ACCEPTED, m.MUTUAL, m.PAIRED, m.RATED_PROPOSED, m.RATED_OF),
-    *(m.COMPLETED, m.ABANDONED, *_ORPHANS.values()),
+    *(m.COMPLETED, m.ABANDONED, *_ORPHANS.values(), m.UNTIMED, m.UNVIEWS),
 )
 _OF_MODELS = (
     *(m.PROPOSED, m.DECIDED, m.DECIDED_OF, m.ACCEPTED, m.MUTUAL, m.PAIRED),
@@ -94,13 +95,13 @@ def acceptance(engine: Engine, days: int, as_of: datetime, *, published: bool) -
         },
         "avg_match_score": _dict(
             mean(
-                *(total[m.PROPOSED], total[m.SCORE], total[m.SCORE_SQUARES]),
+                *(total[m.PROPOSED] - total[m.UNSCORED], total[m.SCORE], total[m.SCORE_SQUARES]),
                 bounds=(0.0, 1.0),
                 prior_variance=_OF_ANY_SCORE,
                 unit=m.UNIT,
             )
         ),
-        "avg_decision_seconds": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
+        "avg_decision_seconds": total.seconds_to_decide(),
         "orphan_decisions": total.told(m.ORPHAN_DECIDED, *_ORPHANS.values()),
         "window": window.to_dict() | {"days": days},
     }
@@ -186,9 +187,9 @@ def funnel(engine: Engine, days: int, as_of: datetime, *, published: bool) -> di
             for name, (count, whole, of, beside) in steps.items()
         },
         "abandoned": total.told(m.ABANDONED, *finished),
-        "views_per_viewed": _per(total[m.VIEWS], total[m.VIEWED]),
+        "views_per_viewed": _per(total[m.VIEWS], total[m.VIEWED] - total[m.UNVIEWS]),
         "seconds_per_view": _per(total[m.VIEW_MS], total[m.VIEWS] * _MS),
-        "seconds_to_decide": _per(total[m.DECISION_MS], total[m.DECIDED] * _MS),
+        "seconds_to_decide": total.seconds_to_decide(),
         "orphans": {
             name: total.told(measure, *_ORPHANS.values()) for name, measure in _ORPHANS.items()
         },
@@ -264,6 +265,10 @@ class _Sums:
         """Return how many proposals wait for a decision."""
         decided = self.told(m.DECIDED, m.DECIDED_OF)
         return None if decided is None else self.of(m.DECIDED_OF) - decided
+
+    def seconds_to_decide(self) -> float | None:
+        """Return the mean time of a decision."""
+        return _per(self[m.DECISION_MS], (self[m.DECIDED] - self[m.UNTIMED]) * _MS)
 
 
 def _point(since: int, until: int, total: _Sums) -> dict[str, Any]:

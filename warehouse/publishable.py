@@ -30,15 +30,16 @@ if TYPE_CHECKING:
 _decode = msgspec.json.Decoder(dict[str, float]).decode
 
 # What is told with each division: measures of the same rows.
-_PROPOSED = (m.PROPOSED, m.SCORE, m.SCORE_SQUARES)
-_DECIDED = (m.DECIDED, m.ACCEPTED, m.REJECTED, m.DECISION_MS)
-_VIEWED = (m.VIEWED, m.VIEWS, m.VIEW_MS)
+_DECIDED = (m.DECIDED, m.ACCEPTED, m.REJECTED)
 _ORPHANS = (m.ORPHAN_VIEWED, m.ORPHAN_DECIDED, m.ORPHAN_RATED, m.ORPHAN_COMPLETED)
 _NAMED = (m.SATISFACTION_PROPOSED, m.SATISFACTION_SUM)
 _NAMED_DECIDED = (m.DECIDED_SUM, m.DECIDED_SQUARES, m.ACCEPTED_SUM)
 
 _SOLVED_VALUES = 3
 """Of so many values, number, sum and sum of squares tell how many rows have which."""
+
+_SUM, _SQUARES = 1, 2
+"""A sum less so many times its number leaves out who has one value; with squares, one of two."""
 
 _LEFT = 2
 """Label of the proposals that a step leaves, where it counts them as 0 and 1."""
@@ -75,6 +76,7 @@ class _Slice:
     def __init__(self, rows: pd.DataFrame, sums: Kept, smallest: int) -> None:
         self._rows = rows
         self._sums = sums
+        self._smallest = smallest
         self._telling = Telling(rows["subject"].to_numpy(np.int64), smallest)
         self._kept: Kept = {}
         self._proposed = (rows["proposed_at"] != ABSENT).to_numpy()
@@ -83,7 +85,7 @@ class _Slice:
 
     def choose(self) -> Kept:
         """Return the sums that are told, by measure and facet."""
-        if self._tell(_PROPOSED, _marked(self._proposed)):
+        if self._tell((m.PROPOSED,), _marked(self._proposed)):
             self._choose_decided()
             self._choose_viewed()
             completed = self._rows["completed"].to_numpy(np.int64)
@@ -91,6 +93,7 @@ class _Slice:
             self._tell((m.COMPLETED, m.ABANDONED), self._divided(finished, completed))
             paired = self._rows["paired"].to_numpy()
             self._tell((m.PAIRED, m.MUTUAL), self._divided(paired, self._rows["mutual"].to_numpy()))
+            self._choose_sums()
         self._choose_rated()
         self._choose_orphans()
         if (m.PROPOSED, m.WHOLE) in self._kept:
@@ -112,6 +115,50 @@ class _Slice:
         """Keep the proposals that a step's count stands beside: of other blocks it is not told."""
         self._kept[name, m.WHOLE] = self._kept[m.PROPOSED, m.WHOLE]
 
+    def _tell_sums(
+        self, names: Iterable[str], inside: NDArray[np.bool_], values: Labels, left_out: int
+    ) -> bool:
+        """Tell sums of what rows have whose number is told, where no few differ from the others."""
+        code = np.unique(values, return_inverse=True)[1]
+        if 1 < len(np.unique(values[inside])) <= _SOLVED_VALUES:
+            return self._tell(names, self._divided(inside, code + _LEFT + 1))
+        if self._few_differ(inside, values, left_out):
+            return False
+        self._kept |= {(name, m.WHOLE): self._sums.get((name, m.WHOLE), 0) for name in names}
+        return True
+
+    def _few_differ(self, inside: NDArray[np.bool_], values: Labels, left_out: int) -> bool:
+        """Tell whether few of some rows' people have another value than the commonest ones."""
+        _, place, many = np.unique(values[inside], return_inverse=True, return_counts=True)
+        subject = self._rows["subject"].to_numpy()[inside]
+        often = np.argsort(-many, kind="stable")
+        behind = (
+            len(np.unique(subject[~np.isin(place, often[:most])]))
+            for most in range(1, left_out + 1)
+        )
+        return any(0 < people < self._smallest for people in behind)
+
+    def _choose_sums(self) -> None:
+        """Keep sums of scores, times and views, or which rows are without them."""
+        scores = self._rows["match_score"].fillna(0.0).to_numpy(np.float64)
+        scaled = np.rint(scores * m.UNIT).astype(np.int64)
+        if not self._tell_sums((m.SCORE, m.SCORE_SQUARES), self._proposed, scaled, _SQUARES):
+            self._kept[m.UNSCORED, m.WHOLE] = self._kept[m.PROPOSED, m.WHOLE]
+        times, views, view_times = (
+            self._rows[name].to_numpy(np.int64) for name in ("decision_ms", "views", "view_ms")
+        )
+        if (m.DECIDED, m.WHOLE) in self._kept and not self._tell_sums(
+            (m.DECISION_MS,), self._decided, times, _SUM
+        ):
+            self._kept[m.UNTIMED, m.WHOLE] = self._kept[m.DECIDED, m.WHOLE]
+        viewed = self._proposed & (views > 0)
+        # Views less those who viewed are those who viewed again.
+        if (m.VIEWED, m.WHOLE) in self._kept and (
+            self._few_differ(viewed, view_times, _SUM)
+            or not self._tell_sums((m.VIEWS, m.VIEW_MS), viewed, views, _SUM)
+        ):
+            self._kept[m.UNVIEWS, m.WHOLE] = self._kept[m.VIEWED, m.WHOLE]
+
     def _choose_decided(self) -> None:
         if self._tell(_DECIDED, self._divided(self._decided, self._accepted)):
             self._beside(m.DECIDED_OF)
@@ -119,8 +166,8 @@ class _Slice:
     def _choose_viewed(self) -> None:
         viewed = self._proposed & (self._rows["views"] > 0).to_numpy()
         whole = (self._rows["viewed_whole"] == 1).to_numpy()
-        if self._tell((*_VIEWED, m.VIEWED_WHOLE), self._divided(viewed, whole)) or self._tell(
-            _VIEWED, self._divided(viewed, 0)
+        if self._tell((m.VIEWED, m.VIEWED_WHOLE), self._divided(viewed, whole)) or self._tell(
+            (m.VIEWED,), self._divided(viewed, 0)
         ):
             self._beside(m.VIEWED_OF)
 
@@ -150,17 +197,21 @@ class _Slice:
         often = sorted(found, key=lambda facet: (-np.count_nonzero(found[facet] >= 0), facet))
         for facet in often:
             scaled = found[facet]
-            bands = np.minimum(scaled * m.BANDS // m.UNIT, m.BANDS - 1)
             named = self._proposed & (scaled >= 0)
             values, code = np.unique(scaled, return_inverse=True)
             # Where the sums tell how many rows have each value, these counts are told with them.
             solved = np.count_nonzero(values >= 0) <= _SOLVED_VALUES
             which = code + _LEFT + 1 if solved else 0
+            if not solved and self._few_differ(named, scaled, _SUM):
+                continue
             if self._tell(_NAMED, self._divided(named, which), facet=facet):
-                self._choose_bands(facet, bands, code if solved else None)
+                self._choose_bands(facet, scaled, code if solved else None)
 
-    def _choose_bands(self, facet: str, bands: Labels, solved: Labels | None) -> None:
+    def _choose_bands(self, facet: str, scaled: Labels, solved: Labels | None) -> None:
+        bands = np.minimum(scaled * m.BANDS // m.UNIT, m.BANDS - 1)
         if (m.DECIDED, m.WHOLE) not in self._kept:
+            return
+        if solved is None and self._few_decide_apart(scaled):
             return
         # The whole tells how many were accepted, rejected and left, so this tells it of the rest.
         left = np.where(self._decided, self._accepted, _LEFT) + 2 * m.BANDS + 2
@@ -185,6 +236,14 @@ class _Slice:
             apart.remove(
                 min(apart, key=lambda b: min(behind.get(2 * b, 0), behind.get(2 * b + 1, 0)))
             )
+
+    def _few_decide_apart(self, scaled: Labels) -> bool:
+        """Tell whether sums of the satisfaction of those who decide, or do not, are about few."""
+        named = self._proposed & (scaled >= 0)
+        parts = [named & ~self._decided, *(named & (self._accepted == one) for one in (0, 1))]
+        return self._few_differ(named & self._decided, scaled, _SQUARES) or any(
+            self._few_differ(part, scaled, _SUM) for part in parts
+        )
 
     def _all(self, names: Sequence[str], facet: str) -> int:
         return sum(self._sums.get((name, facet), 0) for name in names)

@@ -45,6 +45,7 @@ def publish(
     people: int,
     *,
     near: Callable[[int], float] = lambda _: 0.5,
+    scored: Callable[[int], dict[str, Any]] = lambda _: {},
     accepts: Callable[[int], bool] = odd,
     decided: int | None = None,
     completed: int = 0,
@@ -54,7 +55,7 @@ def publish(
     rows = []
     for subject in range(1, people + 1):
         at = {"subject": subject, "match_key": subject, "occurred_at": DAY * MICROS_PER_DAY + 1}
-        figures = {"constraint_satisfaction": {"near": near(subject)}}
+        figures = {"constraint_satisfaction": {"near": near(subject)}, **scored(subject)}
         rows.append(make_row(EventKind.PROPOSED, figures=figures, **at))
         if decided is None or subject <= decided:
             kind = EventKind.ACCEPTED if accepts(subject) else EventKind.REJECTED
@@ -85,6 +86,20 @@ def test_decisions_of_few_are_masked_in_every_metric(engine: Engine) -> None:
         assert of(one, "proposed", "decided", "accepted") == [25, None, None]
     assert of(found["constraints"], "total_matches", "total_decided") == [25, None]
     assert of(found["constraints"]["constraints"]["near"], "proposed", "sample_size") == [25, None]
+
+
+def test_mean_stands_on_the_slices_whose_sums_are_told(engine: Engine) -> None:
+    few = {"match_score": 0.9, "model_version": "4"}
+    others = {"match_score": 0.4, "model_version": "4"}
+    found = publish(
+        engine,
+        80,
+        scored=lambda subject: few if subject <= 2 else others if subject <= 40 else {},
+    )["acceptance"]
+
+    assert found["total_proposed"] == 80
+    assert of(found["avg_match_score"], "value", "count") == [0.7, 40]
+    assert found["avg_decision_seconds"] == 6.0
 
 
 def test_true_zero_is_zero(engine: Engine) -> None:

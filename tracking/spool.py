@@ -10,11 +10,13 @@ deleted (``secure_delete``), and the log is emptied soon after (``tidy``).
 from __future__ import annotations
 
 from contextlib import closing
+from time import sleep
 from typing import TYPE_CHECKING, NamedTuple
 
 from tracking import owners
 from tracking.clock import Clock
 from tracking.errors import SpoolFull, SpoolUnusable
+from tracking.filelock import LONGEST_PAUSE
 from tracking.spoolfile import SpoolFile, begun, emptying
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
 MOST_REFUSED = 1_000
 """Refused events that are kept of each server, the newest ones."""
 
+
+EXPIRED_AT_ONCE = 5_000
+"""Events that one step of the expiry deletes; whoever collects meanwhile waits for no more."""
+_LET_IN_SECONDS = 2 * LONGEST_PAUSE
 
 MOST_OPENED = 3
 """Times that an event is written anew because the file was taken away meanwhile."""
@@ -157,16 +163,28 @@ class Spool(SpoolFile):
             "DELETE FROM waiting WHERE target = ? AND user_id = ?", key
         ).rowcount
 
-    @emptying
-    def expire(self, connection: sqlite3.Connection, retention_seconds: float) -> int:
+    def expire(self, retention_seconds: float) -> int:
         """Delete what was kept for so long, whatever its server; how many had waited."""
+        dropped = some = self._expire_some(retention_seconds)
+        while some == EXPIRED_AT_ONCE:
+            sleep(_LET_IN_SECONDS)
+            some = self._expire_some(retention_seconds)
+            dropped += some
+        return dropped
+
+    @emptying
+    def _expire_some(self, connection: sqlite3.Connection, retention_seconds: float) -> int:
         self._look(connection)
         before = self._now() - retention_seconds
         self._deleted = True
         connection.execute(
             "DELETE FROM refused WHERE coalesce(kept_since, refused_at) < ?", (before,)
         )
-        return connection.execute("DELETE FROM waiting WHERE spooled_at < ?", (before,)).rowcount
+        return connection.execute(
+            "DELETE FROM waiting WHERE seq IN"
+            " (SELECT seq FROM waiting WHERE spooled_at < ? LIMIT ?)",
+            (before, EXPIRED_AT_ONCE),
+        ).rowcount
 
     def count(self) -> int:
         """How many events wait for this server, claimed ones included."""

@@ -13,6 +13,7 @@ import pytest
 
 from tests.unit.tracking.plain_server import Fault
 from tests.unit.tracking.spools import DAY, NOW, SetClock, claim, open_spool
+from tracking import spool as spools
 from tracking.clock import MOST_OFF_SECONDS, Clock
 from tracking.spool import Refusal, Spool
 
@@ -51,6 +52,20 @@ def test_what_was_kept_too_long_is_deleted_by_time_that_passed(
     clock.pass_by(0.2 * DAY)
 
     assert (spool.expire(7 * DAY), len(spool.refused()), spool.count()) == (1, 0, 1)
+
+
+def test_others_collect_between_two_steps_of_the_expiry(
+    spool: Spool, clock: SetClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        spool.append("ana", b"1")
+    clock.pass_by(7.1 * DAY)
+    other = open_spool(tmp_path, clock=clock)
+    monkeypatch.setattr(spools, "EXPIRED_AT_ONCE", 2)
+    monkeypatch.setattr(spools, "sleep", lambda _seconds: other.append("bob", b"2"))
+
+    assert (spool.expire(7 * DAY), spool.count()) == (5, 2)
+    other.close()
 
 
 @pytest.mark.parametrize("jump", [10 * DAY, 50 * 365 * DAY, -10 * DAY])

@@ -20,6 +20,8 @@ _METHODS = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT"
 _FLUSH_SECONDS = 0.25
 _MOST_LINES = 100_000
 """Where nobody reads the log, lines are lost, not memory."""
+_PATIENCE_SECONDS = 2.0
+"""Nor does the process stay for them for longer when it ends."""
 
 
 class AccessLog:
@@ -49,8 +51,9 @@ class AccessLog:
         """Write what is left."""
         self._stop.set()
         if self._thread is not None:
-            self._thread.join()
-        self._flush()
+            self._thread.join(_PATIENCE_SECONDS)
+        if self._thread is None or not self._thread.is_alive():
+            self._flush()
 
     def _run(self) -> None:
         while not self._stop.wait(_FLUSH_SECONDS):

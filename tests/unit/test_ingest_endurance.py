@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from ingest import access_log
 from ingest.access_log import AccessLog
 from schemas.errors import NotReady
 from schemas.events import EventKind
@@ -224,3 +225,34 @@ def test_an_event_that_cannot_be_stored_takes_no_other_with_it(engine: Engine) -
     bad, *good = tickets
     assert isinstance(bad.error, NotReady)
     assert [(one.error, one.outcomes) for one in good] == [(None, [Outcome.STORED])] * 2
+
+
+class Unread(io.StringIO):
+    """A stream that takes nothing, as a pipe that nobody reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entered, self.read = threading.Event(), threading.Event()
+
+    def write(self, text: str) -> int:
+        self.entered.set()
+        self.read.wait(60)
+        return super().write(text)
+
+
+def test_a_log_that_nobody_reads_keeps_no_process_from_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_log, "_PATIENCE_SECONDS", 0.05)
+    stream = Unread()
+    log = AccessLog(stream)
+    log.note("GET", "/unread", 200, 0.001)
+    assert stream.entered.wait(30)
+    log.note("GET", "/lost", 200, 0.001)
+    closing = threading.Thread(target=log.close, daemon=True)
+    closing.start()
+    closing.join(20)
+    ended = not closing.is_alive()
+    stream.read.set()
+
+    assert ended

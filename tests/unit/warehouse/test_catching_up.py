@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
@@ -139,6 +139,26 @@ def test_a_catching_up_that_is_stopped_past_its_lease_changes_nothing_when_it_wa
     with reading(engine) as connection:
         allowed = connection.execute(select(subjects.c.analytics)).scalars().all()
     assert allowed == [True] * (2 if erased else 3)
+
+
+def test_a_catching_up_that_is_overtaken_before_its_end_says_of_nothing_that_it_is_followed(
+    engine: Engine, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Witness(keys).append(BOOKS, {"version": "7"}, NOW)
+    carry_out = replaying._carry_out
+
+    def overtaken(*given: Any) -> int:
+        with writing(engine) as connection:
+            connection.execute(update(leases).values(fence=leases.c.fence + 1))
+        return carry_out(*given)
+
+    monkeypatch.setattr(replaying, "_carry_out", overtaken)
+    with pytest.raises(LeaseLost):
+        tombstones.catch_up(engine, keys)
+
+    with reading(engine) as connection:
+        assert marks.followed(connection) == 0
+        assert not marks.may_be_unbooked(connection)
 
 
 def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:

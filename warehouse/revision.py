@@ -26,19 +26,29 @@ _noted = table(_TABLE, column("version_num"))
 
 
 def revision_of(connection: Connection) -> str | None:
-    """Return the revision of a database's schema, or None where there is no table of ours."""
+    """Return the revision of a database's schema, or None where there is no table of ours.
+
+    Raises:
+        NotReady: Its note holds none, or several: which schema it has is not to be guessed.
+    """
     names = set(inspect(connection).get_table_names())
-    if _TABLE in names:
-        noted = connection.execute(select(_noted.c.version_num)).scalar_one_or_none()
-        if noted is not None:
-            return str(noted)
-    return FIRST if names & set(metadata.tables) else None
+    ours = bool(names & set(metadata.tables))
+    if _TABLE not in names:
+        return FIRST if ours else None
+    noted = connection.execute(select(_noted.c.version_num)).scalars().all()
+    if len(noted) > 1 or (ours and not noted):
+        raise NotReady(
+            f"the database does not say which schema it has: {_TABLE} must hold one row; put a"
+            " backup back"
+        )
+    return str(noted[0]) if noted else None
 
 
 def note_head(connection: Connection) -> None:
     """Note that a database has the schema of this code; it was just made."""
     connection.exec_driver_sql(
-        f"CREATE TABLE {_TABLE} (version_num VARCHAR(32) NOT NULL,"
+        # Alembic leaves it, empty, at the base.
+        f"CREATE TABLE IF NOT EXISTS {_TABLE} (version_num VARCHAR(32) NOT NULL,"
         f" CONSTRAINT {_TABLE}_pkc PRIMARY KEY (version_num))"
     )
     connection.execute(_noted.insert().values(version_num=HEAD))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -245,6 +246,9 @@ def test_nothing_of_ours_is_left_at_the_base(bare: Engine) -> None:
         assert revision_of(connection) is None
     assert upgrade(bare) == (None, HEAD)
     assert differences(bare) == []
+    downgrade(bare, "base")
+    create_tables(bare)
+    check_ready(bare)
 
 
 def test_database_of_before_there_were_revisions_is_recognised(bare: Engine) -> None:
@@ -274,6 +278,22 @@ def test_start_against_no_or_a_newer_schema_says_so(bare: Engine) -> None:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(NotReady, match="9999, newer than this code"):
         check_ready(bare)
+
+
+@pytest.mark.parametrize("noted", [[], [FIRST, HEAD]])
+def test_a_schema_that_is_not_noted_once_is_not_guessed(bare: Engine, noted: list[str]) -> None:
+    create_tables(bare)
+    with writing(bare) as connection:
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+        for revision in noted:
+            connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{revision}')")
+    before = columns_of(bare)
+
+    for begin in (check_ready, create_tables, upgrade, partial(downgrade, revision=FIRST)):
+        with pytest.raises(NotReady, match="alembic_version must hold one row"):
+            begin(bare)
+
+    assert columns_of(bare) == before
 
 
 def test_unknown_revision_is_refused_by_rule(bare: Engine) -> None:

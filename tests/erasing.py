@@ -40,6 +40,7 @@ def a_client_of(
     """Call a server that has a home and temporary files of its own."""
     (home / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
+    monkeypatch.setenv("TMPDIR", str(home / "tmp"))
     monkeypatch.setenv("PREFECT_HOME", str(home / "data" / "prefect"))
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
     with client_of(settings) as called:

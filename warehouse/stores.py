@@ -72,8 +72,21 @@ def stores(settings: Settings) -> list[Store]:
         Store("validation results", (settings.home / "gx", settings.home / "great_expectations")),
         Store("other files of the home", (settings.data,)),
         # Older than the installation, a temporary file is none of its own.
-        Store("temporary files", (Path(tempfile.gettempdir()),), _installed_at(settings)),
+        Store("temporary files", _temporary(), _installed_at(settings)),
     ]
+
+
+def _temporary() -> tuple[Path, ...]:
+    """Return where temporary files lie: where they usually do, and where they do now.
+
+    Python names the first place that it can write to, so that where a disk is full it is another
+    one, or none at all.
+    """
+    named = map(os.environ.get, ("TMPDIR", "TEMP", "TMP"))
+    places = [next(filter(None, named), "/tmp")]  # noqa: S108  # read, and nothing made there
+    with suppress(FileNotFoundError):
+        places.append(tempfile.gettempdir())
+    return tuple(map(Path, dict.fromkeys(places)))
 
 
 def prefect_has_a_server() -> bool:

@@ -38,6 +38,7 @@ def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(
 ) -> None:
     # The same people are in what other tests leave in the machine's temporary files.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
     seals = Seals(read_ring(installed.keys))
     yesterday = (TODAY - timedelta(days=1)).date()
     people = stage_rounds(engine, turns=2, last=yesterday, seals=seals)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,6 +65,30 @@ def test_what_is_gone_or_no_file_ends_nothing(engine: Engine, logs: Path) -> Non
     found = list(blocks(engine, Store("log files", (logs, logs / "no directory")), set()))
 
     assert [name for name, _ in found] == ["a.log"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("anywhere", [True, False])
+def test_temporary_files_are_searched_also_where_none_can_be_made_any_more(
+    settings: Settings,
+    engine: Engine,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    anywhere: bool,
+) -> None:
+    full, other, planted = tmp_path / "full", tmp_path / "other", "a-person-of-the-temporary"
+    for directory in (full, other):
+        directory.mkdir()
+        (directory / f"{directory.name}.part").write_text(planted)
+    monkeypatch.setenv("TMPDIR", str(full))
+    monkeypatch.setattr(tempfile, "tempdir", str(other) if anywhere else None)
+    if not anywhere:
+        monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+
+    swept = sweep(engine, settings, looker(of_identifier(planted)))
+
+    named = [name for one in swept if one.store == "temporary files" for name in one.where]
+    assert named == (["full.part", "other.part"] if anywhere else ["full.part"])
 
 
 @on_sqlite

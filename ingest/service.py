@@ -30,6 +30,8 @@ from warehouse.watch import Watch
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from sqlalchemy import Engine
+
     from schemas.events import Event
     from schemas.settings import Settings
     from warehouse.notices import Notice
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_MS = 400
 """A statement of the server waits for a lock no longer: its clients wait two seconds at most."""
+
+START_TIMEOUT_MS = 1_200
+"""No client waits while it starts: a database that is busy then need not end it."""
 
 DEADLINE_SECONDS = 1.8
 """Whoever waits for a commit is told to try again after so long, whatever the database does."""
@@ -70,24 +75,18 @@ class Service:
         self.settings = settings
         self.notices: dict[str, Notice] = read_notices(settings.notice_version)
         self.engine = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
-        check_ready(self.engine)
-        if (note := checkpoint_note(self.engine)) is not None:
-            _logger.warning("%s", note)
-        with reading(self.engine) as connection:
-            if (unguarded := guards.note(connection)) is not None:
-                _logger.warning("%s", unguarded)
-        if open_to_others(settings.keys):
-            _logger.warning("Other users may read or change keys; see `smartmatch status`")
-        # A restored backup forgets again whom the witness knows to be erased, before it serves.
-        catch_up(self.engine, settings.keys)
-        with suppress(NotReady):  # it is busy: the next start makes up for it
-            api_keys.testify(self.engine, settings.keys)
         # Connections of its own: a flood of readers must not keep it from knowing who may.
         self._watched = connect(settings.url, busy_timeout_ms=BUSY_TIMEOUT_MS)
-        self.watch = Watch(self._watched, settings.keys, settings.consent_staleness_seconds)
-        self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
-        self._newest_head = NewestHead(settings.keys)
-        self._newest_head.demand_seals(self.engine)
+        starting = connect(settings.url, busy_timeout_ms=START_TIMEOUT_MS)
+        try:
+            _prepare(starting, settings)
+            staleness = settings.consent_staleness_seconds
+            self.watch = Watch(self._watched, settings.keys, staleness, starting)
+            self.intake = Intake(self.watch, settings.keys, settings.events_retention_days)
+            self._newest_head = NewestHead(settings.keys)
+            self._newest_head.demand_seals(starting)
+        finally:
+            starting.dispose()
         self.seals = Seals(self.watch.ring)
         self.observed = Observed()
         self.disk = DiskReserve(self.engine, settings.disk_reserve_bytes)
@@ -299,6 +298,22 @@ class Service:
         self._sweeping = bool(waiting)
         if waiting:
             loop.call_later(_SWEEP_SECONDS, self._sweep, loop)
+
+
+def _prepare(engine: Engine, settings: Settings) -> None:
+    """Check that the database may be served, and have it follow what the witness knows."""
+    check_ready(engine)
+    if (note := checkpoint_note(engine)) is not None:
+        _logger.warning("%s", note)
+    with reading(engine) as connection:
+        if (unguarded := guards.note(connection)) is not None:
+            _logger.warning("%s", unguarded)
+    if open_to_others(settings.keys):
+        _logger.warning("Other users may read or change keys; see `smartmatch status`")
+    # A restored backup forgets again whom the witness knows to be erased, before it serves.
+    catch_up(engine, settings.keys)
+    with suppress(NotReady):  # it is busy: the next start makes up for it
+        api_keys.testify(engine, settings.keys)
 
 
 def _wake(tickets: list[Ticket]) -> None:

@@ -92,6 +92,7 @@ class Watch:
         engine: The database.
         keys: Directory of the key file.
         staleness_seconds: Oldest consent state that may be acted on.
+        starting: The database for the first look, which may wait for longer; else the same.
 
     Raises:
         NotReady: The database cannot be read.
@@ -99,7 +100,9 @@ class Watch:
         WitnessBroken: The witness beside the keys cannot be read.
     """
 
-    def __init__(self, engine: Engine, keys: Path, staleness_seconds: float) -> None:
+    def __init__(
+        self, engine: Engine, keys: Path, staleness_seconds: float, starting: Engine | None = None
+    ) -> None:
         self._engine = engine
         self._directory = keys
         self._staleness = staleness_seconds
@@ -127,7 +130,7 @@ class Watch:
         """Monotonic time until which ``consents`` may be used."""
         self.api_keys_until = 0.0
         """Monotonic time until which ``api_keys`` may be used."""
-        self._poll()
+        self._poll(starting)
         self._starting = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
 
@@ -193,11 +196,11 @@ class Watch:
             _logger.warning("Consents and keys could not be read: %s", error)
         self._error = error
 
-    def _poll(self) -> None:
+    def _poll(self, engine: Engine | None = None) -> None:
         begun = time.monotonic()
         self._poll_ring()
         self._poll_witness()
-        with reading(self._engine) as connection:
+        with reading(engine or self._engine) as connection:
             counters = consents.counters(connection)
             before = self._counters
             is_older = before is not None and _fell(before, counters)

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import inspect, select
 
+from ingest import service
 from ingest.service import Service
 from schemas.errors import KeyMissing, NotReady
 from schemas.settings import Settings
-from schemas.tables import metadata, subjects
+from schemas.tables import leases, metadata, subjects
 from tests.population import answer
-from warehouse.engine import check_ready, connect, reading
+from warehouse import marks
+from warehouse.engine import check_ready, connect, reading, writing
 from warehouse.keyfile import has_ring, read_ring
+from warehouse.leases import lease
+from warehouse.replaying import ERASE
 from warehouse.setup import set_up_database
+from warehouse.witness import BOOKS, Witness
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,6 +99,27 @@ def test_a_broken_key_file_is_said_and_not_replaced(tmp_path: Path) -> None:
         set_up_database(settings)
 
     assert file.stat().st_size == 100
+
+
+def test_a_server_that_starts_waits_for_a_busy_database_longer_than_its_clients_do(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    set_up_database(settings)
+    Witness(settings.keys).append(BOOKS, {"version": "7"}, 1)  # so that it has to write
+    with lease(engine, ERASE, 60):
+        pass
+    monkeypatch.setattr(service, "BUSY_TIMEOUT_MS", 1)
+    monkeypatch.setattr(service, "START_TIMEOUT_MS", 60_000)
+
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as connection:
+            connection.execute(select(leases).with_for_update())
+            started = pool.submit(Service, settings)
+            wait([started], timeout=0.5)
+        started.result().engine.dispose()
+
+    with reading(engine) as connection:
+        assert marks.followed(connection) == 1
 
 
 def test_a_server_says_at_its_start_that_others_may_read_its_keys(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from uuid import UUID
@@ -12,8 +13,10 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import SecretStr
+from sqlalchemy import Engine
 
 from schemas.clock import day_number, moment
+from schemas.errors import NotReady
 from schemas.retention import DELETED_RUNS, LOG_FILES, Aged, Rule
 from schemas.settings import Settings
 from tasks.opening import opened, registry_of
@@ -84,8 +87,8 @@ def count_beside(rule: Aged) -> int:
 
 
 @io_task
-def delete_beside(rule: Aged, lease: Lease, run: str) -> int:
-    """Delete one class beside the database, and add it to the evidence."""
+def delete_beside(rule: Aged, lease: Lease) -> int:
+    """Delete one class beside the database, and return how much of it went."""
     settings, before = Settings(), moment(rule.cutoff)
     engine = connect(settings.url)
     lease.renew(engine)
@@ -95,9 +98,17 @@ def delete_beside(rule: Aged, lease: Lease, run: str) -> int:
         known = _has_registry(settings)
         deleted = registry_of(settings).forget_deleted_runs(before) if known else 0
     else:
-        deleted = _delete_flow_runs(before, partial(lease.renew, engine))
-    retention.note_deleted(engine, run, rule.data_class, deleted)
+        deleted = _delete_flow_runs(before, partial(_stay, engine, lease))
     return deleted
+
+
+@io_task
+def note_beside(rule: Aged, run: str, deleted: int) -> None:
+    """Note in the evidence what went beside the database.
+
+    Apart from its deletion, which finds nothing any more where it is tried again.
+    """
+    retention.note_deleted(connect(Settings().url), run, rule.data_class, deleted)
 
 
 def delete_each_beside(rules: Iterable[Aged], lease: Lease, run: str) -> None:
@@ -105,11 +116,17 @@ def delete_each_beside(rules: Iterable[Aged], lease: Lease, run: str) -> None:
     failed: list[Exception] = []
     for rule in rules:
         try:
-            delete_beside(rule, lease, run)
+            note_beside(rule, run, delete_beside(rule, lease))
         except Exception as error:  # noqa: BLE001  # a failed task of its own; raised after the others
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def _stay(engine: Engine, lease: Lease) -> None:
+    """Renew a lease between deletions, which a database that is busy now does not end."""
+    with suppress(NotReady):
+        lease.renew(engine)
 
 
 def _has_registry(settings: Settings) -> bool:

@@ -197,9 +197,13 @@ def evidence(engine: Engine, run: str) -> dict[str, int]:
 
 
 def note_deleted(engine: Engine, run: str, data_class: str, deleted: int) -> None:
-    """Add to the evidence what was deleted beside the database."""
+    """Note in the evidence what was deleted beside the database; noted again, it is the same."""
     with writing(engine) as connection:
-        _add_evidence(connection, run, data_class, deleted)
+        connection.execute(
+            update(purges)
+            .where(purges.c.run == run, purges.c.data_class == data_class)
+            .values(deleted=deleted)
+        )
 
 
 @on_ground(Ground.RETENTION)

@@ -19,6 +19,7 @@ from flows.purge_expired import purge_expired
 from schemas.clock import MICROS_PER_DAY, micros
 from schemas.errors import NotReady
 from schemas.events import EventKind
+from schemas.retention import DELETED_RUNS
 from schemas.tables import events, purges
 from tests.histories import admit, make_row, stage
 from warehouse import old_files, retention
@@ -154,6 +155,18 @@ def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_aga
     def refused(*_: object) -> int:
         raise OSError("read-only file system")
 
+    note, noted = retention.note_deleted, dict[str, int]()
+
+    def noted_late(engine: Engine, run: str, data_class: str, deleted: int) -> None:
+        again = data_class in noted
+        noted[data_class] = deleted
+        if data_class == DELETED_RUNS and not again:
+            raise NotReady("the database did not answer")
+        note(engine, run, data_class, deleted)
+        if not again:
+            raise NotReady("the answer was lost")
+
+    monkeypatch.setattr(retention, "note_deleted", noted_late)
     monkeypatch.setattr(retention, "delete_expired", cut_off)
     with monkeypatch.context() as patch:
         patch.setattr(old_files, "delete_old_files", refused)
@@ -164,3 +177,4 @@ def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_aga
         rows = connection.execute(select(purges.c.data_class, purges.c.deleted)).all()
     found = {row.data_class: row.deleted for row in rows}
     assert (found["events"], found["deleted_runs"], found["log_files"]) == (1, 1, 0)
+    assert found["orchestration"] == noted["orchestration"] > 0

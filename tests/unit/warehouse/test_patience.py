@@ -80,7 +80,7 @@ def test_a_purge_that_overwrites_what_it_deleted(engine: Engine, settings: Setti
 def test_a_purge_beside_the_database(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", engine.url.render_as_string(hide_password=False))
     files = Aged(LOG_FILES, micros(RUN))
-    assert keeps_its_lease(engine, lambda held: retention.delete_beside.fn(files, held, "run"))
+    assert keeps_its_lease(engine, lambda held: retention.delete_beside.fn(files, held))
 
 
 def test_a_run_that_settles_many_answers(engine: Engine, settings: Settings) -> None:

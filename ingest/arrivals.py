@@ -6,7 +6,6 @@ Raw identifiers and texts end here; nothing that this module returns holds one.
 from __future__ import annotations
 
 import re
-import time
 from datetime import UTC
 from typing import TYPE_CHECKING
 
@@ -16,7 +15,7 @@ from privacy.drawing import RandomBytes
 from privacy.pseudonyms import content_digest, match_key, session_key, subject_pseudonym
 from privacy.sealing import Sealer
 from schemas.clock import MICROS_PER_DAY, micros
-from schemas.errors import ConsentRequired, InvalidInput, NotReady
+from schemas.errors import ConsentRequired, InvalidInput
 from schemas.events import ROUTES, StagedPayload, kind_of, texts_of, utc
 from warehouse.consents import Person
 from warehouse.keyfile import day_key, day_key_stamp
@@ -35,8 +34,6 @@ AHEAD_SECONDS = 300
 """A client's clock may be ahead of ours by so much."""
 
 _MICROS = 1_000_000
-_VAIN_SECONDS = 5.0
-"""So long after a wait for the key of a day that was in vain nobody waits for it again."""
 _RANDOM_BYTES = 10
 _FIGURES = {
     of: tuple(name for name in StagedPayload.__struct_fields__ if name in of.__struct_fields__)
@@ -72,7 +69,6 @@ class Intake:
         self._retention_days = retention_days
         self._oldest = retention_days * MICROS_PER_DAY
         self._sealer: tuple[int, tuple[int, int] | None, Sealer] | None = None
-        self._vain_until = 0.0
         self._ring: KeyRing | None = None
         self._secrets: list[bytes] = []
         self._key_id = ""
@@ -158,7 +154,6 @@ class Intake:
     def forget_day_key(self) -> None:
         """Look anew at the key of the day before a text is sealed: it may be another one."""
         self._sealer = None
-        self._vain_until = 0.0
 
     def _seal(
         self, texts: list[str], event_id: bytes, now: int
@@ -166,24 +161,12 @@ class Intake:
         day = now // MICROS_PER_DAY
         held = self._sealer
         if held is None or held[0] != day:
-            held = self._sealer = (day, *self._sealer_of(day))
-        return held[2].seal(_encode(texts), event_id), day, held[1]
-
-    def _sealer_of(self, day: int) -> tuple[tuple[int, int] | None, Sealer]:
-        """Return what seals the texts of a day, and the stamp of its key, made if there is none.
-
-        The loop waits in here: not once more for each text while somebody holds the directory.
-        """
-        if time.monotonic() < self._vain_until:
-            raise NotReady("the key of the day could not be made a moment ago")
-        try:
             day_key(self._keys, day, make=True)
             # The stamp first: of a key that is replaced meanwhile it is too old, and seen to be.
             stamp = day_key_stamp(self._keys, day)
-            return stamp, Sealer(day_key(self._keys, day, make=True))
-        except NotReady:
-            self._vain_until = time.monotonic() + _VAIN_SECONDS
-            raise
+            sealer = Sealer(day_key(self._keys, day, make=True))
+            held = self._sealer = (day, stamp, sealer)
+        return held[2].seal(_encode(texts), event_id), day, held[1]
 
 
 def person_of(ring: KeyRing, user_id: str, now: int) -> Person:

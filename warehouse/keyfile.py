@@ -31,6 +31,9 @@ KEY_BYTES = 32
 LOCK_SECONDS = 1.0
 """So long others are waited for; each holds the key directory for milliseconds, unless it stands
 still."""
+_VAIN_SECONDS = 5.0
+"""So long after a wait in vain this process only looks: a server's loop and its writer stood still
+with whoever stands still, once more for each text and each withdrawal."""
 _PAUSE_SECONDS = 0.002
 _RING = "ring.json"
 _DAYS = "days"
@@ -182,22 +185,29 @@ def locked(directory: Path) -> Iterator[None]:
     """
     handle = os.open(directory, os.O_RDONLY)
     try:
-        _lock(handle)
+        _lock(handle, directory)
         yield
     finally:
         os.close(handle)
 
 
-def _lock(handle: int) -> None:
-    deadline = time.monotonic() + LOCK_SECONDS
+_vain_until: dict[Path, float] = {}
+
+
+def _lock(handle: int, directory: Path) -> None:
+    deadline = time.monotonic()
+    if deadline >= _vain_until.get(directory, 0.0):
+        deadline += LOCK_SECONDS
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if time.monotonic() >= deadline:
+                _vain_until[directory] = time.monotonic() + _VAIN_SECONDS
                 raise NotReady("another process holds the key directory") from None
             time.sleep(_PAUSE_SECONDS)
         else:
+            _vain_until.pop(directory, None)
             return
 
 

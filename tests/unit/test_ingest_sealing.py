@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import select
 
-from ingest import arrivals
 from privacy.sealing import unseal
 from schemas.tables import staged
-from tests.serving import allow, client_of, proposed
-from warehouse import keyfile
+from tests.serving import allow, client_of
 from warehouse.engine import reading
 from warehouse.keyfile import day_key, days_with_keys, destroy_day_key
 
@@ -23,7 +19,6 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 FEEDBACK = "/api/tracking/event/match-feedback"
-PROPOSED = "/api/tracking/event/match-proposed"
 BATCH = "/api/tracking/events"
 
 
@@ -49,30 +44,3 @@ def test_text_opens_though_a_flow_whose_clock_is_ahead_destroyed_the_key_of_the_
                 destroy_day_key(settings.keys, day)
                 if made_anew:  # by another server
                     day_key(settings.keys, day, make=True)
-
-
-def test_who_holds_the_key_directory_is_waited_for_once_and_not_for_each_text(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: list[int] = []
-
-    def counted(directory: Any, day: int, **more: Any) -> bytes:
-        asked.append(day)
-        return day_key(directory, day, **more)
-
-    monkeypatch.setattr(keyfile, "LOCK_SECONDS", 0.05)
-    monkeypatch.setattr(arrivals, "_VAIN_SECONDS", 600.0)
-    monkeypatch.setattr(arrivals, "day_key", counted)
-    event = {"user_id": "u1", "match_id": "m", "rating": 3, "feedback_text": "merci"}
-    with client_of(settings) as client:
-        allow(client)
-        handle = os.open(settings.keys, os.O_RDONLY)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        held_up = [client.post(FEEDBACK, json=event).status_code for _ in range(2)]
-        beside = client.post(PROPOSED, json=proposed()).status_code
-        waits = len(asked)
-        os.close(handle)
-        client.app.service.intake.forget_day_key()  # as when the moment is over
-
-        assert (held_up, beside, waits) == ([503, 503], 200, 1)
-        assert client.post(FEEDBACK, json=event).status_code == 200

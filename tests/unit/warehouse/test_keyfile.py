@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -227,3 +229,25 @@ def test_who_stands_still_inside_the_lock_of_the_keys_holds_nobody_up_for_ever(
         day_key(tmp_path, 20_700, make=True)
 
     assert day_key(tmp_path, 20_700, make=True)
+
+
+def test_who_waited_in_vain_only_looks_for_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, waited = [0.0], []
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    monkeypatch.setattr(keyfile, "time", SimpleNamespace(monotonic=lambda: now[0], sleep=sleep))
+    holder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    for pause in (0.0, 0.0, 2.0, 60.0):
+        now[0] += pause
+        before = now[0]
+        with pytest.raises(NotReady), locked(tmp_path):
+            pass
+        waited.append(now[0] > before)
+    os.close(holder)
+    with locked(tmp_path):
+        assert waited == [True, False, False, True]

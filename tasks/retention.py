@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
@@ -13,7 +14,6 @@ from prefect.client.schemas.filters import FlowRunFilter
 from prefect.client.schemas.objects import FlowRun
 from prefect.client.schemas.sorting import FlowRunSort
 from pydantic import SecretStr
-from sqlalchemy import Engine
 
 from schemas.clock import day_number, moment
 from schemas.errors import NotReady
@@ -24,6 +24,9 @@ from tasks.policies import io_task
 from warehouse import clock_witness, months, old_files, residue, retention
 from warehouse.engine import connect
 from warehouse.leases import Lease
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 _PAGE = 200
 

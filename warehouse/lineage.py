@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import datetime
 
-    from sqlalchemy import Connection, Engine, Row, Select
+    from sqlalchemy import ColumnElement, Connection, Engine, Row, Select
 
 RETRAIN = "retrain_model"
 WITHDRAWN, ERASED = "after a withdrawal", "after an erasure"
@@ -61,7 +61,7 @@ class Standing:
     Attributes:
         version: The registry's version.
         rows: Proposals that it learned from.
-        subjects: People that it learned from.
+        subjects: People that it learned from, or that the ledger named when its books were kept.
         withdrawn: Answers since by which one of them withdrew improvement.
         erased: How many of them were erased since.
         held: How many of them the database still holds, all of whom had consented.
@@ -163,10 +163,27 @@ def note_left(connection: Connection, version: str, taught: Collection[int], now
         values: dict[str, object] = {"withdrawn": left - erased - erasing, "erased": erased}
         if erased:
             held = {subject for subject, _, _ in rows}
-            values["consent_digest"] = consent_sum(_entries_of(connection, version, held))
+            named = _named(connection, version)
+            values["consent_digest"] = consent_sum(entry for who, entry in named if who in held)
         _mark(connection, [version], now, **values)
         runs.queue_in(connection, RETRAIN, now, ERASED if erased + erasing else WITHDRAWN)
     return left
+
+
+def cover_named(connection: Connection, version: str, taught: Collection[int]) -> None:
+    """Let the books of a version cover whom the ledger names beside those it learned from.
+
+    Whose erasure was under way when it read, and whose event was being stored, had allowed it all
+    the same: they are named once too often, and must not look like rows without consent.
+    """
+    named = _named(connection, version, subjects.c.improvement)
+    others = [entry_hash for subject, entry_hash in named if subject not in taught]
+    books = training_sets.c.version == version
+    kept = connection.execute(select(training_sets.c.consent_digest).where(books)).scalar_one()
+    covered = (int(kept, 16) + int(consent_sum(others), 16)) % _MODULUS
+    many = training_sets.c.subjects + len(others)
+    statement = update(training_sets).where(books)
+    connection.execute(statement.values(subjects=many, consent_digest=f"{covered:064x}"))
 
 
 def lock_books(connection: Connection) -> None:
@@ -181,20 +198,12 @@ def _lock_books(connection: Connection, *, shared: bool) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock{kind}({_BOOKS_LOCK})"))
 
 
-def _entries_of(connection: Connection, version: str, held: Collection[int]) -> list[bytes]:
-    """Return the entries under which a version learned from those who are still there."""
-    newest = (
-        select(consents.c.ledger_id, func.max(consents.c.seq).label("seq"))
-        .where(training_sets.c.version == version, consents.c.seq <= training_sets.c.consent_seq)
-        .group_by(consents.c.ledger_id)
-        .subquery()
-    )
-    rows = connection.execute(
-        select(subjects.c.subject, consents.c.entry_hash)
-        .join(newest, newest.c.ledger_id == subjects.c.ledger_id)
-        .join(consents, consents.c.seq == newest.c.seq)
-    )
-    return [entry_hash for subject, entry_hash in rows if subject in held]
+def _named(
+    connection: Connection, version: str, *where: ColumnElement[bool]
+) -> list[tuple[int, bytes]]:
+    """Return those whom the ledger names for a version, with the entries that allowed it."""
+    row = connection.execute(select(training_sets).where(training_sets.c.version == version)).one()
+    return list(connection.execute(_entries(connection, row).where(*where)).tuples())
 
 
 def standing(engine: Engine, version: str) -> Standing:
@@ -338,7 +347,7 @@ def purged_since(connection: Connection, subject: int) -> int | None:
 @on_ground(Ground.ACCOUNTABILITY)
 def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
     learned = _entries(connection, row)
-    held = [entry for (entry,) in connection.execute(learned)]
+    held = [entry for _, entry in connection.execute(learned)]
     purged = connection.execute(
         select(func.max(purges.c.cutoff)).where(purges.c.data_class == matches.name)
     ).scalar()
@@ -358,7 +367,7 @@ def _standing(connection: Connection, row: Row[tuple[object, ...]]) -> Standing:
 
 
 @on_ground(Ground.ACCOUNTABILITY)
-def _entries(connection: Connection, version: Row[tuple[object, ...]]) -> Select[tuple[bytes]]:
+def _entries(connection: Connection, version: Row[tuple[object, ...]]) -> Select[tuple[int, bytes]]:
     """Select the entries under which a version learned, of those whom the database holds.
 
     Person by person and not row by row: their proposals are looked for until the first.
@@ -379,7 +388,8 @@ def _entries(connection: Connection, version: Row[tuple[object, ...]]) -> Select
         )
     )
     return (
-        select(consents.c.entry_hash)
+        select(subjects.c.subject, consents.c.entry_hash)
+        .select_from(consents)
         .join(newest, newest.c.seq == consents.c.seq)
         .join(subjects, subjects.c.ledger_id == consents.c.ledger_id)
         .where(consents.c.improvement, proposed)

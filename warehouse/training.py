@@ -224,7 +224,9 @@ def record_training(
         )
         if witness is not None:
             marks.follow(connection, witness.append(BOOKS, {"version": version}, micros(now)).marks)
-        return lineage.note_left(connection, version, taught, now)
+        left = lineage.note_left(connection, version, taught, now)
+        lineage.cover_named(connection, version, taught)
+        return left
 
 
 def condemn(

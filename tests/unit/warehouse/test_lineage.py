@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from schemas.tables import runs, subjects
 from tests.population import RUN, answer, arrive, book, days_before, erase, event, learn, process
 from warehouse import marks, shadow_prices
 from warehouse.engine import is_postgres, reading, writing
+from warehouse.erasure_requests import begin
 from warehouse.keyfile import make_ring
 from warehouse.leases import lease
 from warehouse.lineage import (
@@ -79,6 +81,28 @@ def test_everybody_had_consented_and_still_does_so_by_the_ledger_after_one_is_er
     assert (after.subjects, after.held, after.erased, after.all_consented) == (2, 1, 1, True)
     assert before.marked_at is None
     assert after.marked_at is not None
+
+
+@pytest.mark.parametrize("late", ["an erasure", "an event"])
+def test_whom_the_ledger_names_beside_those_learned_from_does_not_look_like_one_without_consent(
+    engine: Engine, people: dict[str, int], late: str
+) -> None:
+    if late == "an erasure":
+        begin(engine, people["a"], RUN)
+        learn(engine, "2")
+    else:
+        late_one = answer(engine, "d", "analytics", "improvement")
+        arrive(engine, [event(EventKind.PROPOSED, late_one, 9, occurred_at=days_before(2))])
+        read = read_training(engine, since_day=0, as_of=RUN)
+        process(engine)
+        book(engine, "2", replace(read, event_seq=read.event_seq + 1))
+    before = standing(engine, "2")
+    erase(engine, people["a"])
+    after = standing(engine, "2")
+
+    assert before.held == before.subjects == (2 if late == "an erasure" else 3)
+    assert (before.all_consented, before.marked_at) == (True, None)
+    assert (after.held, after.erased, after.all_consented) == (before.held - 1, 1, True)
 
 
 def test_a_consent_that_was_written_into_the_ledger_afterwards_is_found(

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 
+@pytest.fixture(autouse=True)
+def _temporary_files_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep a search from the machine's, which may be gigabytes of others'."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "tmp"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+
+
 @pytest.fixture
 def logs(settings: Settings) -> Path:
     logs = settings.data / "logs"

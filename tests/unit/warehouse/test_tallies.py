@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from sqlalchemy import select
 
 from schemas.clock import MICROS_PER_DAY
+from schemas.errors import LeaseLost
 from schemas.tables import tallies as counted
 from tests.histories import NOW, TODAY, make_row, stage
 from tests.population import answer
@@ -37,6 +39,17 @@ def test_people_are_counted_by_what_they_allow_now(engine: Engine) -> None:
     assert count(engine) == {"analytics": 2, "improvement": 1, "preferences": 0}
     with reading(engine) as connection:
         assert tallies.newest(connection, tallies.PEOPLE) == (TODAY, {"": 3})
+
+
+def test_a_run_that_was_overtaken_counts_nobody(engine: Engine) -> None:
+    with lease(engine, AGGREGATE_METRICS, 60) as old:
+        pass
+
+    with lease(engine, AGGREGATE_METRICS, 60), pytest.raises(LeaseLost):
+        tallies.count_people(engine, old, NOW)
+
+    with reading(engine) as connection:
+        assert tallies.newest(connection, tallies.PEOPLE) == (None, {})
 
 
 def test_of_the_counts_of_people_the_last_alone_is_kept(engine: Engine) -> None:

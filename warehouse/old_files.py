@@ -24,8 +24,17 @@ def old_files(directory: Path, before: datetime) -> list[Path]:
 
 
 def delete_old_files(directory: Path, before: datetime) -> int:
-    """Delete what ``old_files`` lists, and say how many."""
-    found = old_files(directory, before)
+    """Delete what ``old_files`` lists, and say how many.
+
+    Raises:
+        OSError: One could not go; all others did.
+    """
+    found, kept = old_files(directory, before), list[OSError]()
     for path in found:
-        path.unlink(missing_ok=True)
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            kept.append(error)
+    if kept:
+        raise kept[0]
     return len(found)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,9 +15,6 @@ from schemas.errors import BatchUnusable
 from tasks import validation
 from warehouse.old_files import delete_old_files
 from warehouse.validations import Checked, add_up, read, record, record_unusable
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 RULES = ("rating: must be at most 5", "kind: must be one that events have")
@@ -138,6 +137,26 @@ def test_lines_go_with_the_log_files(tmp_path: Path) -> None:
     assert delete_old_files(tmp_path, NOW - timedelta(hours=1)) == 1
 
     assert [day["day"] for day in told(tmp_path)["staged_events"]["days"]] == ["2026-11-25"]
+
+
+def test_a_log_file_that_cannot_go_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [tmp_path / name for name in "abc"]
+    for file in files:
+        file.touch()
+    unlink = Path.unlink
+
+    def refuse(path: Path, *, missing_ok: bool = False) -> None:
+        if path.name == "a":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        unlink(path, missing_ok=missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    with pytest.raises(PermissionError):
+        delete_old_files(tmp_path, datetime.now(UTC) + timedelta(hours=1))
+
+    assert [file.name for file in files if file.exists()] == ["a"]
 
 
 def test_disk_that_takes_no_line_costs_the_line_and_not_the_run(

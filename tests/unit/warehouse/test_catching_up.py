@@ -161,6 +161,13 @@ def test_a_catching_up_that_is_overtaken_before_its_end_says_of_nothing_that_it_
         assert not marks.may_be_unbooked(connection)
 
 
+def test_a_database_never_follows_fewer_marks_than_before(engine: Engine) -> None:
+    with writing(engine) as connection:
+        for mark in (5, 3):
+            marks.follow(connection, mark)
+        assert marks.followed(connection) == 5
+
+
 def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:
     Witness(keys).append(BOOKS, {"version": "7"}, NOW)
 

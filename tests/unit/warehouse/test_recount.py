@@ -14,7 +14,7 @@ from schemas.errors import InvalidInput, SumsDiffer
 from schemas.events import EventKind
 from schemas.retention import rules
 from schemas.settings import Settings
-from schemas.tables import events, matches, metric_sums, subjects
+from schemas.tables import events, matches, metric_sums, rejected, subjects
 from tests.engines import on_postgresql, on_sqlite
 from tests.histories import NOW, TODAY, admit, consent, history, make_row, process, stage, tables
 from warehouse import accounts, bulk, subtraction
@@ -221,6 +221,19 @@ def test_event_that_is_rejected_while_others_are_replayed_is_not_lost(
     assert list_rejected(engine).total == 1
     assert balance(engine).agrees
     assert replay_rejected(engine) == 1
+
+
+def test_rejected_event_that_is_being_deleted_is_not_replayed(engine: Engine) -> None:
+    admit(engine, [1])
+    stage(engine, [make_row(EventKind.FEEDBACK, figures={"rating": 9})])
+    process(engine)
+
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as connection:
+            connection.execute(rejected.delete())
+            replaying = pool.submit(replay_rejected, engine)
+            assert wait([replaying], 0.5).not_done
+        assert replaying.result(30) == 0
 
 
 def test_who_leaves_days_whose_sums_are_gone_leaves_nothing_there(market: Engine) -> None:

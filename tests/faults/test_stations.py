@@ -102,7 +102,9 @@ def count_refused(
         sender.start()
     chance, failures = random.Random(kills), []
     for trial in range(kills):
+        deadline = time.monotonic() + 120
         while sum(sender.told for sender in senders) < 20 * (trial + 1):
+            assert time.monotonic() < deadline, "nobody is told any more"
             time.sleep(0.01)
         time.sleep(chance.uniform(0.0, 0.3))
         told = sum(sender.told for sender in senders)

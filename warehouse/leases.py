@@ -13,20 +13,20 @@ from __future__ import annotations
 import os
 import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import case, select, update
 
-from schemas.errors import LeaseLost, SmartMatchError
+from schemas.errors import LeaseLost, NotReady, SmartMatchError
 from schemas.tables import leases
 from warehouse.engine import insert_ignore, reading, writing
 from warehouse.revision import check_revision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from sqlalchemy import Connection, Engine
 
@@ -120,12 +120,14 @@ def lease(
         if time.monotonic() >= deadline:
             raise LeaseHeld(f"another run of {name} is at work")
         time.sleep(0.1)
-    ended: dict[str, int] = {}
     try:
         yield Lease(name, fence, seconds)
-        ended["finished_at"] = _now_us()
-    finally:
-        _give_back(engine, name, fence, ended)
+    except BaseException:
+        # What ended the run is what is told; a lease that is not given back runs out.
+        with suppress(NotReady):
+            _give_back(engine, name, fence)
+        raise
+    _give_back(engine, name, fence, finished_at=_now_us())
 
 
 def last_finished(connection: Connection) -> dict[str, int]:
@@ -160,7 +162,7 @@ def _take(engine: Engine, name: str, seconds: float) -> int | None:
         return int(fence) + 1
 
 
-def _give_back(engine: Engine, name: str, fence: int, ended: Mapping[str, int]) -> None:
+def _give_back(engine: Engine, name: str, fence: int, **ended: int) -> None:
     with writing(engine) as connection:
         connection.execute(
             update(leases)

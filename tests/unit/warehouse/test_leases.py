@@ -15,6 +15,7 @@ from sqlalchemy import select, update
 from schemas.errors import LeaseLost, NotReady
 from schemas.settings import CHECKOUT
 from schemas.tables import leases
+from warehouse import leases as leases_module
 from warehouse.engine import reading, writing
 from warehouse.leases import Lease, LeaseHeld, last_finished, lease
 
@@ -38,6 +39,19 @@ def test_fence_grows_with_every_run_and_is_given_back_on_errors(engine: Engine) 
         _ = 1 // 0
     with lease(engine, "flow", 60) as second:
         assert second.fence == first.fence + 1
+
+
+def test_what_ended_a_run_is_told_also_where_the_lease_cannot_be_given_back(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unanswered(*_arguments: object, **_more: object) -> None:
+        raise NotReady("the database did not answer")
+
+    monkeypatch.setattr(leases_module, "_give_back", unanswered)
+    with pytest.raises(ZeroDivisionError), lease(engine, "flow", 60):
+        _ = 1 // 0
+    with pytest.raises(NotReady), lease(engine, "other", 60):
+        pass
 
 
 def test_flow_is_noted_as_finished_only_when_it_ended_well(engine: Engine) -> None:

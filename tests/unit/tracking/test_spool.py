@@ -38,8 +38,10 @@ def test_events_are_claimed_oldest_first_up_to_number_and_size(spool: Spool) -> 
     assert len(claim(spool, max_bytes=1)) == 1
 
 
-def test_claimed_event_is_nobody_elses_until_it_is_released(spool: Spool, tmp_path: Path) -> None:
-    other = open_spool(tmp_path)
+def test_claimed_event_is_nobody_elses_until_it_is_released(
+    spool: Spool, tmp_path: Path, clock: SetClock
+) -> None:
+    other = open_spool(tmp_path, clock=clock)
     spool.append("ana", b"1")
     spool.append("ana", b"2")
 
@@ -156,8 +158,10 @@ def test_refused_events_of_others_take_no_room(spool: Spool, tmp_path: Path) -> 
     other.close()
 
 
-def test_threads_append_claim_and_settle_without_loss(spool: Spool, tmp_path: Path) -> None:
-    other = open_spool(tmp_path)
+def test_threads_append_claim_and_settle_without_loss(
+    spool: Spool, tmp_path: Path, clock: SetClock
+) -> None:
+    other = open_spool(tmp_path, clock=clock)  # of the same machine: a claim lasts for both
     sent: list[bytes] = []
 
     def collect(thread: int) -> None:
@@ -199,10 +203,10 @@ def count_elsewhere(directory: Path) -> int:
 
 
 def test_two_spools_of_a_process_lose_nothing_when_another_process_closes_its_own(
-    spool: Spool, tmp_path: Path
+    spool: Spool, tmp_path: Path, clock: SetClock
 ) -> None:
     spool.append("ana", b"1")
-    other = open_spool(tmp_path)
+    other = open_spool(tmp_path, clock=clock)
     other.append("ana", b"2")
     assert count_elsewhere(tmp_path) == 2
 

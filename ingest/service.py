@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ingest.arrivals import Intake
 from ingest.observed import Observed
-from schemas.errors import ConsentRequired, NotReady
+from schemas.errors import ConsentRequired, NotReady, SmartMatchError
 from warehouse import api_keys, guards, queue
 from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
@@ -56,6 +57,8 @@ _TOGETHER = 16
 
 _READY_EVENTS = 256
 """Who calls itself ready has room for so many more."""
+_PROBE_REST_SECONDS = 0.1
+"""Whether the database takes writes is tried no more often, whoever asks."""
 
 
 class Service:
@@ -98,6 +101,8 @@ class Service:
         self._submitted = 0
         self._telling = False
         self._tell_until = 0.0
+        self._probing: asyncio.Task[SmartMatchError | None] | None = None
+        self._probed_at = -math.inf
         # A process may be forked from this one before the first request: nothing runs, nothing is
         # open that both would use.
         for engine in (self.engine, self._watched):
@@ -140,7 +145,30 @@ class Service:
             raise NotReady("there is no room for events")
         if not self.watch.sees:
             raise NotReady("consents and keys cannot be read")
-        await self.write(queue.probe)
+        if (error := await self._probe()) is not None:
+            raise error
+
+    async def _probe(self) -> SmartMatchError | None:
+        """Share with all who ask meanwhile one write: anybody may ask, and a commit is dear."""
+        probing = self._probing
+        if (
+            probing is None
+            or probing.done()
+            or probing.get_loop() is not asyncio.get_running_loop()
+        ):
+            probing = self._probing = asyncio.create_task(self._write_probe())
+        return await asyncio.shield(probing)  # who leaves takes the answer from nobody
+
+    async def _write_probe(self) -> SmartMatchError | None:
+        # Nobody is told of a write before they asked: they wait for the next one instead.
+        await asyncio.sleep(max(0.0, self._probed_at + _PROBE_REST_SECONDS - time.monotonic()))
+        try:
+            await self.write(queue.probe)
+        except SmartMatchError as error:
+            return error
+        finally:
+            self._probed_at = time.monotonic()
+        return None
 
     @property
     def has_disk(self) -> bool:

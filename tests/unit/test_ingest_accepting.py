@@ -1,7 +1,8 @@
-"""Who connects after many is served among them, not after them."""
+"""Many who ask at once, strangers among them, keep nobody else waiting."""
 
 from __future__ import annotations
 
+import asyncio
 import select
 import socket
 from contextlib import ExitStack
@@ -10,13 +11,18 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from ingest.service import Service
+from schemas.errors import NotReady
 from tests.serving import server_of
+from warehouse import consents, queue
+from warehouse.engine import reading
+from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
     from schemas.settings import Settings
     from tests.serving import Server
@@ -50,3 +56,28 @@ def test_who_connects_after_many_that_ask_for_pages_does_not_wait_for_all_of_the
             poll.register(one, select.POLLIN)
         answered = len(poll.poll(0))
     assert answered < MANY * 2 / 3
+
+
+def test_many_who_ask_at_once_whether_the_server_is_ready_share_a_write(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_ring(settings.keys, 0)
+    service = Service(settings)
+
+    async def ask() -> list[bool]:
+        await asyncio.gather(*(service.check_ready() for _ in range(64)))
+        monkeypatch.setattr(queue, "probe", _fail)
+        asked = (service.check_ready() for _ in range(64))
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return [isinstance(error, NotReady) for error in found]
+
+    told = asyncio.run(ask())
+    service.close()
+
+    with reading(engine) as connection:
+        assert consents.counters(connection)["probe"] == 1
+    assert told == [True] * 64
+
+
+def _fail(_connection: Connection) -> None:
+    raise NotReady("the database takes no writes")

@@ -16,7 +16,7 @@ from ingest.arrivals import Intake
 from ingest.observed import Observed
 from schemas.errors import ConsentRequired, NotReady, SmartMatchError
 from warehouse import api_keys, guards, queue
-from warehouse.committer import Committer
+from warehouse.committer import LARGEST_COMMIT, Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import check_ready, checkpoint_note, connect, reading
 from warehouse.keyfile import day_key_stamp, open_to_others
@@ -243,12 +243,18 @@ class Service:
             outcomes[place] = outcome
 
     async def _outcomes(self, arrivals: Sequence[Arrival]) -> list[Outcome]:
-        """Store arrivals as tickets that others can go between."""
-        starts = range(0, len(arrivals), TICKET_EVENTS)
-        tickets = [Ticket(arrivals[start : start + TICKET_EVENTS]) for start in starts]
-        if tickets:
+        """Store arrivals as tickets that others can go between.
+
+        What goes into one commit waits for it together: a batch may take several times as long
+        as the database may take to answer.
+        """
+        outcomes: list[Outcome] = []
+        for start in range(0, len(arrivals), LARGEST_COMMIT):
+            starts = range(start, min(start + LARGEST_COMMIT, len(arrivals)), TICKET_EVENTS)
+            tickets = [Ticket(arrivals[one : one + TICKET_EVENTS]) for one in starts]
             await self._settled(*tickets)
-        return [outcome for ticket in tickets for outcome in ticket.outcomes]
+            outcomes += [outcome for ticket in tickets for outcome in ticket.outcomes]
+        return outcomes
 
     async def refuse(self, rules: Sequence[str]) -> None:
         """Enter events that broke a rule into the books, before anybody is told so.

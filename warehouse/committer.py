@@ -22,7 +22,13 @@ from schemas.errors import NotReady, QueueFull, SmartMatchError
 from warehouse import accounts, consents
 from warehouse.engine import demand_place, translated
 from warehouse.staging import counts, stage
-from warehouse.tickets import SHORT_EVENTS, TICKET_EVENTS, size_of, take
+from warehouse.tickets import (
+    REMEMBERED_COMMITS,
+    SHORT_EVENTS,
+    most_beside_short,
+    size_of,
+    take,
+)
 from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
@@ -108,6 +114,7 @@ class Committer:
         self._short: deque[Ticket] = deque()
         self._long: deque[Ticket] = deque()
         self._short_until = 0.0
+        self._took: deque[float] = deque(maxlen=REMEMBERED_COMMITS)
         self._waiting = 0
         self._closing = False
         self._idle = False
@@ -220,10 +227,13 @@ class Committer:
             short = take(self._short, LARGEST_COMMIT)
             if short:
                 self._short_until = monotonic() + _REMEMBER_SECONDS
-            most = TICKET_EVENTS if self.serves_short else LARGEST_COMMIT
-            tickets = short + take(self._long, most)
+            tickets = short + take(self._long, self._most_long())
             self._due = bool(self._short or self._long)
             return tickets
+
+    def _most_long(self) -> int:
+        few = most_beside_short(self._took) if self.serves_short else LARGEST_COMMIT
+        return min(LARGEST_COMMIT, few)
 
     def _write(self, tickets: list[Ticket]) -> None:
         """Commit tickets; while the database does not answer, those that are too old give up."""
@@ -263,7 +273,8 @@ class Committer:
             return _Failure(begun=begun, passes=isinstance(error, NotReady | OSError))
         self._conclude([one for one in tickets if one.work is not None and one.error is None])
         lookup.teach(self._known)
-        self._observed(entries, len(arrivals), perf_counter() - started)
+        self._took.append(perf_counter() - started)
+        self._observed(entries, len(arrivals), self._took[-1])
         start = 0
         for ticket in tickets:
             ticket.outcomes = outcomes[start : start + len(ticket.arrivals)]

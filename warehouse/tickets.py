@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from sqlalchemy import Connection
 
@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from warehouse.staging import Arrival, Outcome
 
 TICKET_EVENTS = 64
-"""Most events in a ticket, and of long ones in a commit that short ones wait for."""
+"""Most events in a ticket, and of long ones in a quick commit that short ones wait for."""
 
 SHORT_EVENTS = 16
 """A ticket with more events is a long one."""
+
+REMEMBERED_COMMITS = 8
+_LONG_EVENTS_A_SECOND = 10_000
+"""So many events of long tickets lengthen a commit by a fraction of the time that is given."""
 
 
 class Ticket:
@@ -75,3 +79,17 @@ def take(queue: deque[Ticket], most: int) -> list[Ticket]:
             break
         taken.append(queue.popleft())
     return taken
+
+
+def most_beside_short(took: Collection[float]) -> int:
+    """Return how many events of long tickets may go into a commit that short ones wait for.
+
+    Where the database is far away a commit takes long whatever is in it: with few events in each,
+    many of them would take the whole round of its statements as often.
+
+    Args:
+        took: Seconds of the last commits, ``REMEMBERED_COMMITS`` of them once so many were made.
+    """
+    if len(took) < REMEMBERED_COMMITS:
+        return TICKET_EVENTS
+    return max(TICKET_EVENTS, int(min(took) * _LONG_EVENTS_A_SECOND))

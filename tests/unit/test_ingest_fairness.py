@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
+from ingest import service as service_module
 from ingest import turnstile as turnstile_module
 from ingest.app import make_door
 from ingest.hot import BatchRoute
@@ -17,7 +18,7 @@ from tests.serving import LOOPBACK, allow, client_of, proposed
 from warehouse.committer import Committer
 from warehouse.keyfile import make_ring
 from warehouse.staging import Arrival
-from warehouse.tickets import TICKET_EVENTS
+from warehouse.tickets import TICKET_EVENTS, Ticket, size_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,6 +51,27 @@ def test_batch_of_several_tickets_judges_what_it_repeats(settings: Settings) -> 
     assert (first["stored"], first["duplicate"]) == (len(events) - 2, 1)
     assert (again["stored"], again["duplicate"]) == (0, len(events) - 1)
     assert first["refused"] == again["refused"] == [differs]
+
+
+def test_batch_waits_for_each_of_its_commits_by_itself(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "LARGEST_COMMIT", 2 * TICKET_EVENTS)
+    submitted: list[int] = []
+    submit = Service.submit
+
+    def note(service: Service, loop: asyncio.AbstractEventLoop, *tickets: Ticket) -> None:
+        submitted.append(size_of(tickets))
+        submit(service, loop, *tickets)
+
+    events = [proposed(type="match_proposed") for _ in range(5 * TICKET_EVENTS + 3)]
+    with client_of(settings) as client:
+        allow(client)
+        monkeypatch.setattr(Service, "submit", note)
+        reply = client.post("/api/tracking/events", json=events).json()
+
+    assert reply["stored"] == len(events)
+    assert submitted == [2 * TICKET_EVENTS, 2 * TICKET_EVENTS, TICKET_EVENTS + 3]
 
 
 def test_batches_are_read_in_pieces_and_one_at_a_time(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +14,7 @@ from warehouse import committer as committer_module
 from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.staging import Arrival, Staged
-from warehouse.tickets import TICKET_EVENTS, Ticket
+from warehouse.tickets import REMEMBERED_COMMITS, TICKET_EVENTS, Ticket
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
@@ -72,12 +73,12 @@ def _stranger() -> Arrival:
     return Arrival(row, bytes(16), (b"p" * 32,), key_id="key")
 
 
+ALL_AT_ONCE = [[1, TICKET_EVENTS, TICKET_EVENTS, TICKET_EVENTS]]
+
+
 @pytest.mark.parametrize(
     ("remembered", "commits"),
-    [
-        (1e9, [[1, TICKET_EVENTS], [TICKET_EVENTS], [TICKET_EVENTS]]),
-        (0.0, [[1, TICKET_EVENTS, TICKET_EVENTS, TICKET_EVENTS]]),
-    ],
+    [(1e9, [[1, TICKET_EVENTS], [TICKET_EVENTS], [TICKET_EVENTS]]), (0.0, ALL_AT_ONCE)],
 )
 def test_short_ticket_is_written_first_and_beside_little_where_more_of_them_may_come(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, remembered: float, commits: list[list[int]]
@@ -89,6 +90,20 @@ def test_short_ticket_is_written_first_and_beside_little_where_more_of_them_may_
     writer.committer.submit(*tickets(1))
 
     assert writer.write() == commits
+
+
+def test_where_every_commit_takes_long_more_goes_beside_a_short_ticket(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(committer_module, "_REMEMBER_SECONDS", 1e9)
+    monkeypatch.setattr(committer_module, "perf_counter", count(0, 0.3).__next__)
+    writer = HeldWriter(engine)
+    writer.committer._took.extend([0.3] * REMEMBERED_COMMITS)
+
+    writer.committer.submit(*tickets(TICKET_EVENTS, TICKET_EVENTS, TICKET_EVENTS))
+    writer.committer.submit(*tickets(1))
+
+    assert writer.write() == ALL_AT_ONCE
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["promise is kept", "promise is broken"])

@@ -35,6 +35,7 @@ BODY = "body"
 QUERY = "query"
 RULE_JSON = "must be valid JSON"
 RULE_UTF8 = "must be UTF-8"
+RULE_TWICE = "must not be given twice"
 RULE_OBJECT = "must be a JSON object"
 RULE_DEEP = "must not be nested deeper than the fields need"
 
@@ -158,7 +159,7 @@ def _unquote(text: str) -> str:
 def _both(name: str, before: Any, reader: Callable[[str], Any], value: str) -> Any:
     """Return the values of a parameter that is given again: a list has them all."""
     if reader is not _read_list:
-        raise InvalidInput(name, "must not be given twice")
+        raise InvalidInput(name, RULE_TWICE)
     return [*before, *_read(name, reader, value)]
 
 

@@ -1,4 +1,4 @@
-"""What the routes of FastAPI share: asking the caller for a scope, and answering in JSON."""
+"""What the routes of FastAPI share: what they ask of the caller, and answering in JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, Request, Response
 
+from ingest.decoding import RULE_TWICE
 from ingest.gate import CALLER, demand
 from ingest.replies import FORBIDDEN, Refused, encode
+from schemas.errors import InvalidInput
 
 if TYPE_CHECKING:
     from ingest.gate import Caller
@@ -23,6 +25,17 @@ def needs(*scopes: Scope) -> Any:
             demand(caller, scopes[0])
         elif caller.scopes.isdisjoint(scopes):
             raise Refused(FORBIDDEN)
+
+    return Depends(check)
+
+
+def given_once(*names: str) -> Any:
+    """Return the dependency that lets a request pass with each of some parameters once at most."""
+
+    def check(request: Request) -> None:
+        for name in names:
+            if len(request.query_params.getlist(name)) > 1:
+                raise InvalidInput(name, RULE_TWICE)
 
     return Depends(check)
 

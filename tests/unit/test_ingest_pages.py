@@ -86,7 +86,14 @@ def test_language_is_that_of_the_reader(
 
 @pytest.mark.parametrize(
     ("query", "field"),
-    [("days=0", "days"), ("days=9999", "days"), ("days=x", "days"), ("lang=<b>", "lang")],
+    [
+        ("days=0", "days"),
+        ("days=9999", "days"),
+        ("days=x", "days"),
+        ("days=1&days=30", "days"),
+        ("lang=<b>", "lang"),
+        ("lang=en&lang=fr", "lang"),
+    ],
 )
 def test_what_breaks_a_rule_is_named_and_not_repeated(
     client: TestClient, query: str, field: str

@@ -331,6 +331,9 @@ def test_every_metric_answers_on_an_empty_database(client: TestClient, name: str
     assert client.get(f"/api/metrics/{name}", params={"days": 0}).json() == {
         "detail": [{"field": "days", "rule": "must be at least 1"}]
     }
+    twice = client.get(f"/api/metrics/{name}?days=7&days=30")
+    assert twice.status_code == 422
+    assert twice.json()["detail"] == [{"field": "days", "rule": "must not be given twice"}]
 
 
 def test_paths_match_exactly(client: TestClient) -> None:

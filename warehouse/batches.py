@@ -19,7 +19,7 @@ import numpy as np
 from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.purposes import Purpose
-from warehouse import accounts, bulk, packed
+from warehouse import accounts, bulk, latecomers, packed
 from warehouse.batch_frame import Batch, Partition, build
 from warehouse.batch_rows import (
     UNKNOWN_SUBJECT,
@@ -214,6 +214,7 @@ def _settle_fate(
     the consents are to be held from the beginning. Who holds the sums waits for nobody who waits
     for them: consents are locked after them.
     """
+    late = latecomers.expect(connection, batch.seq)
     if hold:
         lock_sums(connection)
     consents = _consents(connection, batch, hold=hold)
@@ -223,6 +224,8 @@ def _settle_fate(
     rejected = {number: reasons[number] for number in seq[fate == _REJECTED].tolist()}
     store_rejected(connection, rejected, as_of)
     move_events(connection, batch, accepted, fate == _GONE, texts)
+    for version, named in late.items():
+        latecomers.cover(connection, version, named)
     if not hold:
         lock_sums(connection)
     _hold(connection, batch, consents)

@@ -163,27 +163,11 @@ def note_left(connection: Connection, version: str, taught: Collection[int], now
         values: dict[str, object] = {"withdrawn": left - erased - erasing, "erased": erased}
         if erased:
             held = {subject for subject, _, _ in rows}
-            named = _named(connection, version)
+            named = named_by(connection, version)
             values["consent_digest"] = consent_sum(entry for who, entry in named if who in held)
         _mark(connection, [version], now, **values)
         runs.queue_in(connection, RETRAIN, now, ERASED if erased + erasing else WITHDRAWN)
     return left
-
-
-def cover_named(connection: Connection, version: str, taught: Collection[int]) -> None:
-    """Let the books of a version cover whom the ledger names beside those it learned from.
-
-    Whose erasure was under way when it read, and whose event was being stored, had allowed it all
-    the same: they are named once too often, and must not look like rows without consent.
-    """
-    named = _named(connection, version, subjects.c.improvement)
-    others = [entry_hash for subject, entry_hash in named if subject not in taught]
-    books = training_sets.c.version == version
-    kept = connection.execute(select(training_sets.c.consent_digest).where(books)).scalar_one()
-    covered = (int(kept, 16) + int(consent_sum(others), 16)) % _MODULUS
-    many = training_sets.c.subjects + len(others)
-    statement = update(training_sets).where(books)
-    connection.execute(statement.values(subjects=many, consent_digest=f"{covered:064x}"))
 
 
 def lock_books(connection: Connection) -> None:
@@ -198,7 +182,7 @@ def _lock_books(connection: Connection, *, shared: bool) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock{kind}({_BOOKS_LOCK})"))
 
 
-def _named(
+def named_by(
     connection: Connection, version: str, *where: ColumnElement[bool]
 ) -> list[tuple[int, bytes]]:
     """Return those whom the ledger names for a version, with the entries that allowed it."""

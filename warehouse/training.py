@@ -21,7 +21,7 @@ from schemas.tables import (
     subjects,
     training_sets,
 )
-from warehouse import lineage, marks, runs, weights
+from warehouse import latecomers, lineage, marks, runs, weights
 from warehouse.engine import reading, writing
 from warehouse.history import with_history
 from warehouse.lineage import consent_sum
@@ -192,6 +192,7 @@ def record_training(
         AnotherRegistry: The books know this version already, and not from this retrain.
     """
     with writing(engine) as connection:
+        latecomers.wait_for_moving(connection)
         lineage.lock_books(connection)
         lease.check(connection)
         columns = (training_sets.c.digest, training_sets.c.as_of)
@@ -225,7 +226,7 @@ def record_training(
         if witness is not None:
             marks.follow(connection, witness.append(BOOKS, {"version": version}, micros(now)).marks)
         left = lineage.note_left(connection, version, taught, now)
-        lineage.cover_named(connection, version, taught)
+        latecomers.cover(connection, version, taught)
         return left
 
 

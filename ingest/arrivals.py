@@ -20,7 +20,6 @@ from schemas.events import ROUTES, StagedPayload, kind_of, texts_of, utc
 from warehouse.consents import Person
 from warehouse.keyfile import day_key, day_key_stamp
 from warehouse.staging import UNRESOLVED, Arrival, Staged
-from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -87,7 +86,7 @@ class Intake:
 
         Raises:
             InvalidInput: It happened too long ago, or has not happened yet.
-            ConsentRequired: The person does not allow it.
+            ConsentRequired: It happened before its person was erased.
         """
         ring = self._watch.ring
         if ring is not self._ring or not self._since <= now < self._until:
@@ -97,8 +96,6 @@ class Intake:
         # The count first: what is held after it is at least as new.
         withdrawals = self._watch.withdrawals
         subject = self._watch.consents.get(candidates[0]) if fresh and self._key_id else None
-        if subject == REFUSED:
-            raise ConsentRequired("Consent required for tracking")
         occurred_at = now
         if event.occurred_at is not None:
             occurred_at = self._bounded(event.occurred_at, now)

@@ -191,7 +191,7 @@ class Service:
 
         Raises:
             InvalidInput: A field breaks a rule that depends on the time.
-            ConsentRequired: The person does not allow it.
+            ConsentRequired: It happened before its person was erased.
         """
         return self.arriving()(event)
 

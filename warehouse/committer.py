@@ -29,7 +29,6 @@ from warehouse.tickets import (
     size_of,
     take,
 )
-from warehouse.watch import REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -391,7 +390,7 @@ class _Lookup:
         # The counter first: what is read after it is at least as new.
         self._seen = consents.counters(connection).get(consents.CHANGES, 0)
         found = consents.resolve(connection, people, people, self._seals)
-        self._found = {person[0]: found.get(person, REFUSED) for person in people}
+        self._found = {person[0]: subject for person, subject in found.items()}
         return found
 
     def teach(self, known: KnownConsents) -> None:

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from warehouse.api_keys import KeyHash
     from warehouse.keyfile import KeyRing
 
-REFUSED = 0
-"""Stands for a subject in place of a person who does not allow their events to be collected."""
-
 _ONLY_GROW = (consents.CHANGES, api_keys.CHANGES, marks.MARKS)
 """Counters that fall in no database by itself."""
 
@@ -46,7 +43,11 @@ _logger = logging.getLogger("smartmatch.watch")
 
 
 class KnownConsents:
-    """Subjects of those who allow collection, by pseudonym: bounded, forgotten when changed."""
+    """Subjects of those who allow collection, by pseudonym: bounded, forgotten when changed.
+
+    Who does not is not remembered: they may have allowed it at another server process since, and
+    to clients a refusal is final.
+    """
 
     def __init__(self) -> None:
         self._young: dict[bytes, int] = {}
@@ -55,7 +56,7 @@ class KnownConsents:
         self._seen = 0
 
     def get(self, pseudonym: bytes) -> int | None:
-        """Return the subject, ``REFUSED``, or None when the database has to be asked."""
+        """Return the subject, or None when the database has to be asked."""
         subject = self._young.get(pseudonym)
         return self._old.get(pseudonym) if subject is None else subject
 
@@ -63,7 +64,7 @@ class KnownConsents:
         """Hold what a transaction read, unless something changed since it began.
 
         Args:
-            found: Subject or ``REFUSED`` by pseudonym.
+            found: Subject by pseudonym.
             seen: The counter of changes as that transaction read it, before the subjects.
         """
         with self._lock:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import time
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from schemas.errors import InvalidInput
 from tracking.counters import Counters, Tally
 from tracking.errors import CollectorClosed, ConsentUnreadable, SpoolFull, SpoolUnusable
 from tracking.guard import Guard
+from tracking.logs import logger_of
 from tracking.sender import Pace, Sender
 from tracking.spool import Spool
 from tracking.validation import prepare
@@ -39,7 +39,7 @@ _OUTCOMES: dict[type[Exception], str] = {
     CollectorClosed: "after_close",
 }
 
-_logger = logging.getLogger(__name__)
+_logger = logger_of(__name__)
 
 
 class EventCollector:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import atexit
 import hashlib
-import logging
 import os
 import threading
 from concurrent.futures import CancelledError, Future
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from schemas.errors import SmartMatchError
 from tracking import forking
 from tracking.errors import NoServer, Unreachable
+from tracking.logs import logger_of
 from tracking.transport import Reply, authorization, hide_identifiers, reply
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ IN_A_CHECKOUT = {
 START_SECONDS = 120.0
 STOP_SECONDS = 15.0
 
-_logger = logging.getLogger(__name__)
+_logger = logger_of(__name__)
 
 
 class EmbeddedTransport:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from schemas.errors import SmartMatchError
+from tracking.logs import logger_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,7 +16,7 @@ LOG_SECONDS = 60.0
 
 _Result = TypeVar("_Result")
 
-_logger = logging.getLogger(__name__)
+_logger = logger_of(__name__)
 
 
 class Guard:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from schemas.errors import NotReady
 from tracking import forking, retrying
 from tracking.errors import SpoolFull, Unreachable
+from tracking.logs import logger_of
 from tracking.spool import Refusal
 from tracking.transport import EVENTS_PATH
 from tracking.verdicts import BatchRefused, Verdict, judge
@@ -35,7 +35,7 @@ SMALL_BYTES = 4_096
 """No proxy's limit is so low: who refuses that as too large means something else."""
 SHORTEST_PAUSE = 0.5
 
-_logger = logging.getLogger(__name__)
+_logger = logger_of(__name__)
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ import msgspec
 from schemas.errors import InvalidInput
 from tracking import forking
 from tracking.errors import Unreachable
+from tracking.logs import logger_of
 from tracking.patience import bound, patience
 
 if TYPE_CHECKING:
@@ -224,6 +225,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 def hide_identifiers() -> None:
     """Keep whose consent was read, and a key in the URL, out of httpx's lines at level INFO."""
     logging.getLogger("httpx").addFilter(_without_identifiers)
+    logger_of("httpx")
 
 
 def _without_identifiers(record: logging.LogRecord) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 from datetime import datetime, tzinfo
@@ -249,6 +250,26 @@ def test_logger_that_fails_is_no_exception_for_the_host(make_collector: Make) ->
         assert make_collector().collect_event("no event") is False  # type: ignore[arg-type]
     finally:
         logging.getLogger("tracking").removeHandler(handler)
+
+
+@pytest.mark.usefixtures("server")
+def test_log_that_the_host_has_closed_gets_no_line_and_the_open_one_does(
+    make_collector: Make, capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed, kept = io.StringIO(), io.StringIO()
+    handlers = logging.StreamHandler(closed), logging.StreamHandler(kept)
+    closed.close()
+    logger = logging.getLogger("tracking")
+    for handler in handlers:
+        logger.addHandler(handler)
+    try:
+        assert make_collector().collect_event("no event") is False  # type: ignore[arg-type]
+    finally:
+        for handler in handlers:
+            logger.removeHandler(handler)
+
+    assert kept.getvalue().count("An event was not collected") == 1
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

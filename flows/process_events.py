@@ -103,17 +103,13 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
             checked = tuple(found for one in moved for found in one.checked)
             validation.record(directory(settings), as_of, checked)
             destroyed = events.destroy_day_keys(settings.url, settings.keys, as_of)
-            new = events.count_new_decisions(settings.url)
+            _tell_of_enough_decisions(settings)
     except LeaseHeld:
         skipped.tell()
         return Processed(skipped=True)
     finally:
         engine.dispose()
 
-    # Once for each time that enough more have come, however many runs that takes.
-    enough = settings.retrain_after_decisions
-    if new // enough > (new - counts.decided) // enough:
-        emit_event(DECISIONS_COLLECTED, resource=RESOURCE, payload={"new_decisions": new})
     create_table_artifact(
         key="processed-events",
         description="What became of the events, rejected ones by rule."
@@ -129,6 +125,15 @@ def process_events(limit: Limit = None, wait_seconds: Wait = 0.0) -> Processed:
         settled=settled.added + settled.removed,
         keys_destroyed=destroyed,
     )
+
+
+def _tell_of_enough_decisions(settings: Settings) -> None:
+    """Have a retrain begun, once for each time that enough more have come, whichever run it was."""
+    new = events.count_untold_decisions(settings.url)
+    if new >= settings.retrain_after_decisions:
+        # Told before it is noted: a run that is stopped in between has the next one tell it again.
+        emit_event(DECISIONS_COLLECTED, resource=RESOURCE, payload={"new_decisions": new})
+        events.note_told_decisions(settings.url)
 
 
 def _table(counts: Counts) -> list[dict[str, object]]:

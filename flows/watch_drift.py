@@ -72,10 +72,12 @@ def watch_drift() -> DriftWatched:
             since=watched.since,
             now=micros(now),
         )
-        asked = found.beyond and drift.ask_for_retrain(settings.url, micros(now))
+        asked = found.beyond and not drift.is_retrain_asked(settings.url)
+        if asked:
+            # Told before it is noted: a run that is stopped in between has the next one tell it.
+            emit_event(DRIFTED, resource=RESOURCE, payload={"version": version})
+            drift.ask_for_retrain(settings.url, micros(now))
 
-    if asked:
-        emit_event(DRIFTED, resource=RESOURCE, payload={"version": version})
     create_markdown_artifact(
         key="drift",
         description="Which days have moved away from training",

@@ -60,6 +60,13 @@ def keep(
 
 
 @io_task
+def is_retrain_asked(url: SecretStr) -> bool:
+    """Tell whether a retrain waits already for the same reason."""
+    with opened(url) as engine:
+        return runs.is_queued(engine, RETRAIN, WHY)
+
+
+@io_task
 def ask_for_retrain(url: SecretStr, now: int) -> bool:
     """Queue a retrain, unless one waits already for the same reason."""
     with opened(url) as engine:

@@ -54,10 +54,17 @@ def settle_consents(url: SecretStr, lease: Lease) -> Settled:
 
 
 @io_task
-def count_new_decisions(url: SecretStr) -> int:
-    """Count the decisions that have come since the model last learned."""
+def count_untold_decisions(url: SecretStr) -> int:
+    """Count the decisions that have come since the model last learned, or was asked to."""
     with opened(url) as engine:
-        return decisions.count_new(engine)
+        return decisions.count_untold(engine)
+
+
+@io_task
+def note_told_decisions(url: SecretStr) -> None:
+    """Note that it was told how many there are now."""
+    with opened(url) as engine:
+        decisions.note_told(engine)
 
 
 @io_task

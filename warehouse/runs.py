@@ -107,6 +107,17 @@ def read(engine: Engine, run: str) -> Run | None:
     return Run(*row) if row else None
 
 
+def is_queued(engine: Engine, flow: str, detail: str) -> bool:
+    """Tell whether the next run of a flow is asked for already, for the same reason."""
+    with reading(engine) as connection:
+        return _is_queued(connection, flow, detail)
+
+
+def _is_queued(connection: Connection, flow: str, detail: str) -> bool:
+    waiting = (runs.c.flow == flow, runs.c.state == QUEUED, runs.c.detail == detail)
+    return connection.execute(select(runs.c.run).where(*waiting).limit(1)).first() is not None
+
+
 def queue(engine: Engine, flow: str, now: datetime, detail: str) -> bool:
     """Ask for the next run of a flow, unless the same is asked for already.
 
@@ -125,8 +136,7 @@ def queue(engine: Engine, flow: str, now: datetime, detail: str) -> bool:
 
 def queue_in(connection: Connection, flow: str, now: datetime, detail: str) -> bool:
     """Do what ``queue`` does, in a transaction that others write in as well."""
-    waiting = (runs.c.flow == flow, runs.c.state == QUEUED, runs.c.detail == detail)
-    if connection.execute(select(runs.c.run).where(*waiting).limit(1)).first():
+    if _is_queued(connection, flow, detail):
         return False
     values = {"flow": flow, "state": QUEUED, "requested_at": micros(now), "detail": detail}
     connection.execute(runs.insert().values(run=str(uuid4()), **values))

@@ -18,8 +18,10 @@ from deployments import SCHEDULES, deploy
 from flows import process_events as processing
 from installation import set_up_database
 from schemas.environment import HEARTBEAT_SECONDS
+from schemas.errors import NotReady
 from schemas.run_events import DECISIONS_COLLECTED, DRIFTED, RESOURCE
 from schemas.settings import Settings
+from tasks import events, partition
 from tests.flows.conftest import stage_rounds
 from tests.serving import client_of
 from warehouse import decisions
@@ -153,11 +155,15 @@ def retrains() -> set[str]:
     return {one["id"] for one in asked if (one["created_by"] or {}).get("type") == "AUTOMATION"}
 
 
-def test_enough_new_decisions_are_told_once(
-    settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def told(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What is told of enough new decisions, in an installation to which more than ten come."""
     monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    monkeypatch.setenv("SMARTMATCH_RETRAIN_AFTER_DECISIONS", "10")
     set_up_database(settings)
+    engine = connect(settings.url)
+    stage_rounds(engine, turns=1, last=datetime.now(UTC).date() - timedelta(days=1))
+    engine.dispose()
     told: list[dict[str, Any]] = []
 
     def listen(event: str, resource: dict[str, str], payload: dict[str, Any]) -> Event | None:
@@ -165,19 +171,57 @@ def test_enough_new_decisions_are_told_once(
         return None
 
     monkeypatch.setattr(processing, "emit_event", listen)
-    monkeypatch.setenv("SMARTMATCH_RETRAIN_AFTER_DECISIONS", "10")
+    return told
+
+
+def test_enough_new_decisions_are_told_once(settings: Settings, told: list[dict[str, Any]]) -> None:
+    processing.process_events()
+    processing.process_events()
+
     engine = connect(settings.url)
-    stage_rounds(engine, turns=1, last=datetime.now(UTC).date() - timedelta(days=1))
-
-    processing.process_events()
-    processing.process_events()
-
     new = decisions.count_new(engine)
     assert new > 10
     assert told == [{"event": DECISIONS_COLLECTED, "new_decisions": new}]
     decisions.note_learned(engine, decisions.count(engine))
-    assert decisions.count_new(engine) == 0
+    assert decisions.count_new(engine) == decisions.count_untold(engine) == 0
     engine.dispose()
+
+
+def test_enough_new_decisions_are_told_where_the_answer_to_their_commit_was_lost(
+    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process, lost = partition.process, []
+
+    def lose_the_answer(*arguments: Any) -> partition.Moved:
+        moved = process(*arguments)
+        if not lost:
+            lost.append(moved)
+            raise NotReady("the connection was lost")
+        return moved
+
+    monkeypatch.setattr(partition, "process", lose_the_answer)
+
+    assert processing.process_events().processed == 0
+
+    assert lost[0].counts.decided > 10
+    assert len(told) == 1
+
+
+def test_enough_new_decisions_are_told_by_the_next_run_where_one_was_stopped(
+    told: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyError("stopped")
+
+    with monkeypatch.context() as stopped:
+        stopped.setattr(events, "destroy_day_keys", stop)
+        with pytest.raises(KeyError):
+            processing.process_events()
+    assert told == []
+
+    processing.process_events()
+
+    assert len(told) == 1
 
 
 @pytest.mark.usefixtures("deployed")

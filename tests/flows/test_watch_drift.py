@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from sqlalchemy import select, update
@@ -13,8 +13,11 @@ from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from flows.watch_drift import watch_drift
 from schemas.clock import day_number, iso_day
+from schemas.errors import NotReady
+from schemas.run_events import DRIFTED
 from schemas.tables import drift_days, matches, runs
 from tests.flows.conftest import stage_rounds
+from warehouse import runs as queued
 from warehouse.drift_days import drift
 from warehouse.engine import reading, writing
 
@@ -58,8 +61,8 @@ def test_days_like_those_of_training_ask_for_nothing(engine: Engine) -> None:
     assert drift(engine, 30, NOW, published=True)["days_compared"] == 0
 
 
-@pytest.mark.usefixtures("trained")
-def test_another_world_asks_once_for_a_retrain_and_the_retrain_answers(engine: Engine) -> None:
+def move_away(engine: Engine) -> None:
+    """Let yesterday be another world than the days of training."""
     stage_rounds(engine, turns=2, last=YESTERDAY)
     process_events()
     with writing(engine) as connection:
@@ -68,6 +71,33 @@ def test_another_world_asks_once_for_a_retrain_and_the_retrain_answers(engine: E
             .where(matches.c.day >= day_number(YESTERDAY))
             .values(match_score=matches.c.match_score / 4)
         )
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_retrain_is_told_of_where_the_answer_to_the_note_of_it_was_lost(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move_away(engine)
+    queue, told = queued.queue, []
+
+    def lose_the_answer(*arguments: Any) -> bool:
+        if queue(*arguments):
+            raise NotReady("the connection was lost")
+        return False
+
+    monkeypatch.setattr(queued, "queue", lose_the_answer)
+    monkeypatch.setattr(watching, "emit_event", lambda event, **_: told.append(event))
+
+    assert watch_drift().retrain_asked
+    assert not watch_drift().retrain_asked
+
+    assert told == [DRIFTED]
+    assert asked(engine) == [("retrain_model", "queued", "drift beyond its bounds")]
+
+
+@pytest.mark.usefixtures("trained")
+def test_another_world_asks_once_for_a_retrain_and_the_retrain_answers(engine: Engine) -> None:
+    move_away(engine)
 
     first, second = watch_drift(), watch_drift()
 

@@ -119,11 +119,22 @@ def delete_each_beside(rules: Iterable[Aged], lease: Lease, run: str) -> None:
     failed: list[Exception] = []
     for rule in rules:
         try:
-            note_beside(rule, run, delete_beside(rule, lease))
+            _delete_one_beside(rule, lease, run)
         except Exception as error:  # noqa: BLE001  # a failed task of its own; raised after the others
             failed.append(error)
     if failed:
         raise failed[0]
+
+
+def _delete_one_beside(rule: Aged, lease: Lease, run: str) -> None:
+    due = count_beside(rule)
+    try:
+        deleted = delete_beside(rule, lease)
+    except Exception:
+        # Some of it may have gone all the same.
+        note_beside(rule, run, due - count_beside(rule))
+        raise
+    note_beside(rule, run, deleted)
 
 
 def _stay(engine: Engine, lease: Lease) -> None:

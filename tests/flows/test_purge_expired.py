@@ -132,7 +132,7 @@ def test_a_dry_run_tells_what_then_goes_and_what_is_young_stays(
     assert not purge_expired().dry_run
 
 
-def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_again_counts_whole(
+def test_log_file_that_cannot_go_keeps_nothing_else_and_a_step_that_is_tried_again_counts_whole(
     installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = micros(datetime.now(UTC))
@@ -152,7 +152,14 @@ def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_aga
             raise NotReady("the database did not answer")
         return deleted
 
+    for number in (1, 2, 3):
+        old = installed.data / "logs" / f"access.log.{number}"
+        old.parent.mkdir(parents=True, exist_ok=True)
+        old.touch()
+        os.utime(old, (0, 0))
+
     def refused(*_: object) -> int:
+        old.unlink()
         raise OSError("read-only file system")
 
     note, noted = retention.note_deleted, dict[str, int]()
@@ -176,5 +183,5 @@ def test_log_files_that_cannot_go_keep_nothing_else_and_a_step_that_is_tried_aga
     with reading(engine) as connection:
         rows = connection.execute(select(purges.c.data_class, purges.c.deleted)).all()
     found = {row.data_class: row.deleted for row in rows}
-    assert (found["events"], found["deleted_runs"], found["log_files"]) == (1, 1, 0)
+    assert (found["events"], found["deleted_runs"], found["log_files"]) == (1, 1, 1)
     assert found["orchestration"] == noted["orchestration"] > 0

@@ -38,8 +38,6 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     if pending == (user_id is not None):
         raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
-    if pending:
-        close_left_cases(engine, read_settings().keys)
     requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
     if not requests:
         say("No request is pending.")
@@ -47,6 +45,8 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
         with working("erasing"):
             done = erase_person(request, user_id) if user_id else erase_subject(request)
         result(plain(done), as_json=as_json)
+    if pending:
+        close_left_cases(engine, read_settings().keys)
 
 
 def _begin(engine: Any, user_id: str, key_id: str | None) -> str:

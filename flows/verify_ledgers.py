@@ -61,9 +61,9 @@ def verify_ledgers() -> Verified:
 
     engine = connect(settings.url)
     with lease(engine, "verify_ledgers", settings.lease_seconds):
-        ledgers.close_cases(settings.url, settings.keys)
         checked = ledgers.verify(settings.url, settings.keys)
         head = ledgers.note_head(settings.url, settings.keys, micros(now))
+        ledgers.close_cases(settings.url, settings.keys)
     engine.dispose()
 
     seq, digest = (head.seq, head.entry_hash.hex()) if head else (0, "")

@@ -96,11 +96,12 @@ class Launcher:
 
         Raises:
             NotReady: The database does not answer, or a run could not be started.
+            OSError: What is left of one could not be closed.
         """
         engine, keys = self._service.engine, self._service.settings.keys
-        await run_in_threadpool(close_left_cases, engine, keys)
         for request in await run_in_threadpool(pending_erasures, engine):
             await self.launch("erase_subject", request)
+        await run_in_threadpool(close_left_cases, engine, keys)
 
     def read(self, run: str) -> runs.Run | None:
         """Read a run; of one on the Prefect server, as it stands there.

@@ -109,6 +109,7 @@ def close_left_cases(engine: Engine, directory: Path, lease: Lease | None = None
 
     Raises:
         NotReady: The database cannot be read, or is locked.
+        OSError: One could not be closed; all others were.
     """
     opened = open_cases(directory)
     if not opened:
@@ -122,9 +123,14 @@ def close_left_cases(engine: Engine, directory: Path, lease: Lease | None = None
             erasures.c.request.in_(opened), erasures.c.state != DONE
         )
         needed = set(connection.execute(query).scalars())
-    left = [request for request in opened if request not in needed]
+    left, kept = [request for request in opened if request not in needed], list[OSError]()
     for request in left:
-        close_case(directory, request)
+        try:
+            close_case(directory, request)
+        except OSError as error:
+            kept.append(error)
+    if kept:
+        raise kept[0]
     return len(left)
 
 

@@ -13,6 +13,7 @@ from flows.aggregate_metrics import aggregate_metrics
 from flows.erase_subject import erase_subject
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
+from flows.verify_ledgers import verify_ledgers as check_ledgers
 from matching.registry import Registry
 from schemas.tables import events, matches, metric_sums, runs
 from tests.flows.conftest import stage_rounds
@@ -31,6 +32,19 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 TODAY = datetime.now(UTC)
+
+
+def test_a_case_that_cannot_be_closed_keeps_no_ledger_from_being_checked(
+    installed: Settings, engine: Engine
+) -> None:
+    seals = Seals(read_ring(installed.keys))
+    stage_rounds(engine, turns=1, last=(TODAY - timedelta(days=1)).date(), seals=seals)
+    (installed.keys / "erasures" / "0.json").mkdir(parents=True)
+
+    with pytest.raises(OSError, match="directory"):
+        check_ledgers()
+
+    assert verify_ledgers(engine, installed.keys).heads == 1
 
 
 def test_an_erased_person_leaves_sums_that_a_recount_agrees_with(

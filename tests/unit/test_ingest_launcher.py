@@ -182,6 +182,20 @@ def test_erasures_are_taken_up_again_after_the_key_directory_did_not_answer(
     asyncio.run(trial())
 
 
+def test_a_case_that_cannot_be_closed_keeps_no_erasure_from_being_taken_up(
+    settings: Settings, launcher: Launcher, processes: Processes
+) -> None:
+    (settings.keys / "erasures" / "4b1f.json").mkdir(parents=True)
+    engine = launcher._service.engine
+    begin(engine, answer(engine, "ana", "analytics"), moment(NOW))
+
+    with pytest.raises(OSError, match="directory"):
+        asyncio.run(launcher.resume_erasures())
+
+    assert len(processes.begun) == 1
+    processes.end_one()
+
+
 def test_run_that_no_thread_can_follow_is_told_and_keeps_nobody_out(
     launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

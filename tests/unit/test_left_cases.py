@@ -170,6 +170,24 @@ def test_what_a_kill_left_of_a_case_is_closed_with_it(settings: Settings, engine
     assert list((settings.keys / "erasures").iterdir()) == []
 
 
+def test_a_case_that_cannot_be_closed_keeps_no_other_open_and_no_erasure_from_its_end(
+    settings: Settings, engine: Engine
+) -> None:
+    obstacle = settings.keys / "erasures" / "0.json"
+    obstacle.mkdir(parents=True)  # closing it raises, as on a disk that takes no write
+    for name in ("00", "4b1f"):
+        write_case(settings.keys, name, CaseFile(7, [b"pseudonym"], b"ledger"))
+
+    with pytest.raises(OSError, match="directory"):
+        close_left_cases(engine, settings.keys)
+    assert open_cases(settings.keys) == ["0"]
+    request = ask(engine, settings)
+    run(settings, request)
+
+    assert read_erasure(engine, request).state == "done"
+    assert open_cases(settings.keys) == ["0"]
+
+
 def test_a_run_whose_lease_was_taken_over_closes_no_case(
     settings: Settings, engine: Engine
 ) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
-from warehouse.engine import is_postgres
+from warehouse.engine import is_postgres, reading
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -34,6 +34,20 @@ def hold_lock(engine: Engine, seconds: float) -> threading.Thread:
     thread.start()
     held.wait(5)
     return thread
+
+
+def wait_until_one_waits(engine: Engine) -> None:
+    """Wait until a transaction of this database waits for another's lock."""
+    query = text(
+        "SELECT COUNT(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(200):
+        with reading(engine) as connection:
+            if connection.execute(query).scalar_one():
+                return
+        time.sleep(0.05)
+    raise AssertionError("nobody waited")
 
 
 def end_commands() -> None:

@@ -21,6 +21,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from schemas.errors import NotReady, QueueFull, SmartMatchError
 from warehouse import accounts, consents
 from warehouse.engine import demand_place, translated
+from warehouse.queue import probe
 from warehouse.staging import counts, stage
 from warehouse.tickets import (
     REMEMBERED_COMMITS,
@@ -360,13 +361,13 @@ def _parted(
 
 def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:
     """Do the work of tickets; what one of them may not do stops only that one."""
-    for ticket in tickets:
-        if ticket.work is None:
-            continue
+    working = [(ticket, ticket.work) for ticket in tickets if ticket.work is not None]
+    # Probes last: two servers must not wait for each other's row of ``versions``.
+    for ticket, work in sorted(working, key=lambda one: one[1] is probe):
         ticket.error = None
         try:
             with connection.begin_nested():
-                ticket.result = ticket.work(connection)
+                ticket.result = work(connection)
         except SmartMatchError as error:
             ticket.error = error
         except SQLAlchemyError:

@@ -118,9 +118,10 @@ def record(
     Raises:
         ConsentRequired: The person is being erased; nothing about them is taken any more.
     """
-    # First of all: whoever counts up the entries keeps other writers out until the commit.
-    seq = _count_up(connection, ENTRIES)
+    # First of all, as whoever writes other counters: it keeps them out until the commit, so that
+    # none holds what another waits for.
     _count_up(connection, CHANGES)
+    seq = _count_up(connection, ENTRIES)
     row = _row(connection, person.candidates)
     known = _state(row) if row else None
     if known is not None and known.erasing:

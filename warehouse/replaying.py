@@ -163,8 +163,8 @@ def _withdraw(  # noqa: PLR0917
     with writing(engine) as connection:
         held.extend(connection)
         # One that is being given at the door is witnessed before its commit, and waited for here.
-        entries = select(versions).where(versions.c.name == consents.ENTRIES)
-        connection.execute(entries.with_for_update())
+        changes = select(versions).where(versions.c.name == consents.CHANGES)
+        connection.execute(changes.with_for_update())
         row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
         options = Options(*(getattr(row, name) and getattr(allowed, name) for name in _PURPOSES))
         if row.erasing or options == Options(*(getattr(row, name) for name in _PURPOSES)):

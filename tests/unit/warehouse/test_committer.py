@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from warehouse import committer as committer_module
+from warehouse import consents, queue
 from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
+from warehouse.engine import reading
 from warehouse.staging import Arrival, Staged
 from warehouse.tickets import REMEMBERED_COMMITS, TICKET_EVENTS, Ticket
 from warehouse.watch import KnownConsents
@@ -104,6 +106,21 @@ def test_where_every_commit_takes_long_more_goes_beside_a_short_ticket(
     writer.committer.submit(*tickets(1))
 
     assert writer.write() == ALL_AT_ONCE
+
+
+def test_probe_is_written_after_other_work_of_its_commit(engine: Engine) -> None:
+    writer = HeldWriter(engine)
+
+    def look(connection: Any) -> None:
+        seen.append("probe" in consents.counters(connection))
+
+    seen: list[bool] = []
+    writer.committer.submit(Ticket(work=queue.probe), Ticket(work=look))
+    writer.write()
+
+    assert seen == [False]
+    with reading(engine) as connection:
+        assert "probe" in consents.counters(connection)
 
 
 @pytest.mark.parametrize("kept", [True, False], ids=["promise is kept", "promise is broken"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -16,10 +17,11 @@ from schemas.consents import Options
 from schemas.errors import ConsentRequired
 from schemas.tables import consents as table
 from schemas.tables import subjects, versions
+from tests.engines import on_postgresql, wait_until_one_waits
 from warehouse import consents
 from warehouse.consents import Entry, Head, LedgerBroken, NoSuchPerson, Person, State
 from warehouse.engine import is_postgres, reading, writing
-from warehouse.erasure_requests import begin
+from warehouse.erasure_requests import begin, open_request
 from warehouse.notices import NoticeMissing, read_notice
 
 if TYPE_CHECKING:
@@ -287,6 +289,22 @@ def test_answers_at_the_same_time_make_one_chain(engine: Engine) -> None:
         thread.join()
 
     assert consents.verify(engine) == 30
+
+
+@on_postgresql  # on SQLite writers come one after the other
+def test_answer_at_another_server_is_not_waited_for_by_who_waits_for_it(engine: Engine) -> None:
+    answer(engine)
+    subject = answer(engine, BOB).subject
+    with ThreadPoolExecutor(1) as pool:
+        with writing(engine) as connection:
+            open_request(connection, subject, NOW)
+            other = pool.submit(answer, engine, Person("k1", (b"d" * 32,)))
+            wait_until_one_waits(engine)
+            entry = Entry(uuid4(), Options(True, True, True), NOTICE, "api", None, micros(NOW))
+            consents.record(connection, Person("k1", (b"c" * 32,)), entry)
+        assert other.result().options.analytics
+
+    assert consents.verify(engine) == 4
 
 
 def test_rotation_keeps_a_person_linked_and_moves_them_to_the_new_key(engine: Engine) -> None:

@@ -16,7 +16,7 @@ from schemas.clock import moment
 from schemas.errors import NotReady
 from schemas.events import EventKind
 from schemas.tables import events
-from tests.engines import on_postgresql, on_sqlite
+from tests.engines import on_postgresql, on_sqlite, wait_until_one_waits
 from tests.histories import NOW, admit, consent, history, make_row, process, stage, tables
 from warehouse import batches
 from warehouse.engine import connect, reading, writing
@@ -142,7 +142,7 @@ def test_erasure_that_begins_while_the_events_are_moved_waits_for_them(
 
         def erase_beside(connection: Any) -> None:
             erasing.append(pool.submit(delete_subject, engine, request, held))
-            _wait_until_one_waits(engine)
+            wait_until_one_waits(engine)
             real(connection)
 
         monkeypatch.setattr(batches, "lock_sums", erase_beside)
@@ -179,20 +179,6 @@ def test_events_that_a_killed_worker_still_holds_are_waited_for(
             with pytest.raises(NotReady):
                 batches.commit(several[1], held, batch, {}, {}, as_of=NOW)
     assert len(tables(engine)["events"]) == 3
-
-
-def _wait_until_one_waits(engine: Engine) -> None:
-    """Wait until a transaction of this database waits for another's lock."""
-    query = text(
-        "SELECT COUNT(*) FROM pg_stat_activity"
-        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    )
-    for _ in range(200):
-        with reading(engine) as connection:
-            if connection.execute(query).scalar_one():
-                return
-        time.sleep(0.05)
-    raise AssertionError("nobody waited")
 
 
 @on_sqlite  # whose own wait for a writer gives up in time

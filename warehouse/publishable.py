@@ -41,6 +41,9 @@ _SOLVED_VALUES = 3
 _SUM, _SQUARES = 1, 2
 """A sum less so many times its number leaves out who has one value; with squares, one of two."""
 
+_SHARE = 0.1
+"""Whoever knows their own value must not tell another's from a sum more closely than that."""
+
 _LEFT = 2
 """Label of the proposals that a step leaves, where it counts them as 0 and 1."""
 
@@ -128,7 +131,11 @@ class _Slice:
         return True
 
     def _few_differ(self, inside: NDArray[np.bool_], values: Labels, left_out: int) -> bool:
-        """Tell whether few of some rows' people have another value than the commonest ones."""
+        """Tell whether few of some rows' people have another value than the commonest ones.
+
+        Or whether one has such another value that the sum is about them, as a guess for all others
+        leaves of it nearly what is theirs (the p % rule).
+        """
         _, place, many = np.unique(values[inside], return_inverse=True, return_counts=True)
         subject = self._rows["subject"].to_numpy()[inside]
         often = np.argsort(-many, kind="stable")
@@ -136,7 +143,9 @@ class _Slice:
             len(np.unique(subject[~np.isin(place, often[:most])]))
             for most in range(1, left_out + 1)
         )
-        return any(0 < people < self._smallest for people in behind)
+        return any(0 < people < self._smallest for people in behind) or _one_stands_out(
+            subject, values[inside]
+        )
 
     def _choose_sums(self) -> None:
         """Keep sums of scores, times and views, or which rows are without them."""
@@ -247,6 +256,15 @@ class _Slice:
 
     def _all(self, names: Sequence[str], facet: str) -> int:
         return sum(self._sums.get((name, facet), 0) for name in names)
+
+
+def _one_stands_out(subject: Labels, values: Labels) -> bool:
+    """Tell whether all but two people are nearly alike beside the one who differs most."""
+    if not values.size:
+        return False
+    apart = np.abs(values - np.median(values))
+    by_subject = np.sort(np.bincount(np.unique(subject, return_inverse=True)[1], apart))
+    return bool(by_subject[:-2].sum() < _SHARE * by_subject[-1])
 
 
 def _marked(mask: NDArray[np.bool_]) -> Labels:

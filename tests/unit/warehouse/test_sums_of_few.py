@@ -49,3 +49,25 @@ def test_satisfactions_that_few_do_not_share_are_not_summed(
     measures = set(published["measure"][published["facet"] == "lift"])
     # Of twelve who differ fewer than ten decide one way.
     assert (m.SATISFACTION_SUM in measures, m.ACCEPTED_SUM in measures) == told
+
+
+@pytest.mark.parametrize(("times", "told"), [(10, True), (10_000, False)])
+@pytest.mark.parametrize(
+    ("column", "measures"),
+    [
+        ("decision_ms", (m.DECISION_MS, m.UNTIMED)),
+        ("views", (m.VIEWS, m.UNVIEWS)),
+        ("view_ms", (m.VIEW_MS, m.UNVIEWS)),
+    ],
+)
+def test_a_sum_that_is_nearly_what_one_person_has_is_not_told(
+    times: int, told: bool, column: str, measures: tuple[str, str]
+) -> None:
+    rows = history(3, people=200).assign(model_version="")
+    sent = 10 + rows["subject"] % 40
+    sent = sent.where(rows["subject"] != 7, sent * times)
+    rows = rows.assign(**{column: np.where(rows[column] > 0, sent, rows[column])})
+
+    published = set(publish(rows, K)["measure"])
+
+    assert [one in published for one in measures] == [told, not told]

@@ -37,6 +37,8 @@ BACK_SECONDS = 5.0
 MOST_CONNECTIONS = 12
 SLACK_SECONDS = 1.0
 """What a busy machine adds."""
+PATIENCE_SECONDS = 60.0
+"""The short form measures no time: it may run beside anything."""
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def test_server_that_waits_for_a_lock_is_caught(
     with httpx.Client(base_url=server.url, timeout=20) as client:
         allow(client)
         lock = hold_lock(engine, 2 * ANSWER_SECONDS)
-        seen = replace(tally, failures=[])
+        seen = replace(tally, failures=[], full=True)
         while lock.is_alive():
             _send(client, set(), seen, "locked")
         lock.join()
@@ -161,7 +163,7 @@ def _send(client: httpx.Client, acknowledged: set[str], tally: Tally, trouble: s
         fault = None
         if reply.status_code not in (200, 503):
             fault = f"{trouble}: answered {reply.status_code}"
-        elif took > ANSWER_SECONDS + SLACK_SECONDS:
+        elif tally.full and took > ANSWER_SECONDS + SLACK_SECONDS:
             fault = f"{trouble}: answered after {took:.1f} s"
         elif client.get("/health").status_code != 200:
             fault = f"{trouble}: /health failed"
@@ -171,14 +173,15 @@ def _send(client: httpx.Client, acknowledged: set[str], tally: Tally, trouble: s
 def _come_back(client: httpx.Client, acknowledged: set[str], tally: Tally, trouble: str) -> None:
     begun = time.monotonic()
     reply: Any = None
-    while time.monotonic() < begun + BACK_SECONDS + SLACK_SECONDS:
+    within = BACK_SECONDS + SLACK_SECONDS if tally.full else PATIENCE_SECONDS
+    while time.monotonic() < begun + within:
         body = proposed()
         reply = client.post("/api/tracking/event/match-proposed", json=body)
         if reply.status_code == 200:
             acknowledged.add(body["event_id"])
             return
         time.sleep(0.05)
-    tally.count(f"{trouble}: no 2xx within {BACK_SECONDS} s of its end", trials=0)
+    tally.count(f"{trouble}: no 2xx within {within} s of its end", trials=0)
 
 
 def _connections(url: SecretStr) -> int:

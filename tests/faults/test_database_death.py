@@ -35,6 +35,8 @@ pytestmark = pytest.mark.promise("an acknowledged event survives PostgreSQL's de
 
 WRITERS = 4
 BACK_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
+"""The short form measures no time: it may run beside anything."""
 
 
 @pytest.fixture
@@ -84,8 +86,8 @@ def _kill_backend(url: SecretStr) -> None:
 
 def _seconds_until_stored(server: ForkedServer) -> float:
     begun = time.monotonic()
-    with httpx.Client(base_url=server.url, timeout=5) as client:
-        while time.monotonic() < begun + 3 * BACK_SECONDS:
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        while time.monotonic() < begun + PATIENCE_SECONDS:
             reply = client.post("/api/tracking/event/match-proposed", json=proposed())
             if reply.status_code == 200:
                 return time.monotonic() - begun
@@ -110,7 +112,7 @@ def outlive(mortal: Any, home: Path, tally: Tally, *, mutant: str = "") -> set[U
         else:
             _kill_postmaster(mortal)
         seconds = _seconds_until_stored(server)
-        late = seconds > BACK_SECONDS
+        late = seconds > (BACK_SECONDS if tally.full else PATIENCE_SECONDS)
         tally.count(f"the first 2xx came after {seconds:.1f} s" if late else None)
     acknowledged = stopped(writers)
     server.stop()

@@ -15,6 +15,7 @@ from ingest import access_log
 from ingest.access_log import AccessLog
 from schemas.errors import NotReady
 from schemas.events import EventKind
+from tests.committing import held_up
 from tests.histories import admit, make_row
 from tests.serving import allow, client_of, proposed
 from warehouse import watch as watching
@@ -55,7 +56,7 @@ class Told:
 
     def wait(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.tickets) >= count, 10)
+            assert self.changed.wait_for(lambda: len(self.tickets) >= count, 60)
 
 
 def raising(error: Exception, times: int = 1) -> Callable[..., Any]:
@@ -171,7 +172,7 @@ def test_a_log_that_takes_no_line_once_takes_the_next() -> None:
     stream = FullOnce()
     log = AccessLog(stream)
     log.note("GET", "/lost", 200, 0.001)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while stream.full and time.monotonic() < deadline:
         time.sleep(0.05)
     log.note("GET", "/kept", 200, 0.001)
@@ -215,10 +216,9 @@ def test_an_event_that_cannot_be_stored_takes_no_other_with_it(engine: Engine) -
     admit(engine, [1])
     told = Told()
     committer = writer(engine, told)
-    committer.submit(Ticket(work=lambda _connection: time.sleep(0.5)))
-    time.sleep(0.2)
     tickets = [Ticket(arrivals=[arrival(n, match_key=n or 1 << 70)]) for n in range(3)]
-    committer.submit(*tickets)
+    with held_up(committer):
+        committer.submit(*tickets)
     told.wait(4)
     committer.close()
 

@@ -24,7 +24,7 @@ DRIPS = {
     "a chunk's extension": (OK + b"transfer-encoding: chunked\r\n\r\n1;", b"a"),
     "a body": (OK + b"content-length: 9999\r\n\r\n", b" "),
 }
-SECONDS = 4.0
+SECONDS = 60.0
 
 
 @contextmanager

@@ -83,8 +83,8 @@ def test_waiting_run_goes_on_when_the_first_ends(engine: Engine) -> None:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert begun.wait(5)
-    with lease(engine, "flow", 60, wait_seconds=10) as held:
+    assert begun.wait(60)
+    with lease(engine, "flow", 60, wait_seconds=60) as held:
         assert held.fence == 2
     holder.join()
 
@@ -113,10 +113,15 @@ def test_zombie_does_not_give_back_what_another_holds(engine: Engine) -> None:
 
 
 def test_renewing_keeps_the_lease(engine: Engine) -> None:
-    with lease(engine, "flow", 0.4) as held:
-        for _ in range(4):
-            time.sleep(0.15)
-            held.renew(engine)
+    def ends() -> int:
+        with reading(engine) as connection:
+            return int(connection.execute(select(leases.c.expires_at)).scalar_one())
+
+    with lease(engine, "flow", 60) as held:
+        before = ends()
+        time.sleep(0.01)
+        held.renew(engine)
+        assert ends() > before
         with pytest.raises(LeaseHeld), lease(engine, "flow", 60):
             pass
 

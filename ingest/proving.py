@@ -25,12 +25,21 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 900.0
 _PAUSE_SECONDS = 0.5
 
+_searching: dict[str, threading.Thread] = {}
+"""Who waits for which erasure: asking for it again is no reason to search twice."""
+
 _logger = logging.getLogger(__name__)
 
 
 def start(service: Service, request: str, identifier: str) -> threading.Thread:
-    """Begin to wait for an erasure, in a thread that does not keep the server from stopping."""
-    thread = threading.Thread(
+    """Begin to wait for an erasure, in a thread that does not keep the server from stopping.
+
+    Where one waits for it already, that one goes on.
+    """
+    waiting = _searching.get(request)
+    if waiting is not None and waiting.is_alive():
+        return waiting
+    thread = _searching[request] = threading.Thread(
         target=_prove, args=(service, request, identifier), name="prove", daemon=True
     )
     thread.start()
@@ -49,6 +58,8 @@ def _prove(service: Service, request: str, identifier: str) -> None:
             proof.add_identifier(service.engine, keys, request, swept, now)
     except SmartMatchError as error:
         _logger.warning("An identifier could not be searched for: %s", type(error).__name__)
+    finally:
+        _searching.pop(request, None)
 
 
 def _waited(service: Service, request: str) -> bool:

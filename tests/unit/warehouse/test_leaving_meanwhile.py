@@ -96,6 +96,7 @@ def test_a_version_that_somebody_leaves_behind_its_books_does_not_come_into_use(
 ) -> None:
     publish_weights(engine, "1", "{}", at=RUN)
     learn(engine, "2")
+    assert aliases(engine) == {"champion": "1"}  # nor is it a challenger, which the gate refuses
     if way == "withdraws":
         answer(engine, "a", "analytics")
     else:

@@ -235,6 +235,7 @@ def test_books_are_not_kept_by_a_retrain_whose_lease_was_taken_over(
         pass
     with lease(engine, "retrain_model", 60.0):
         for write in (
+            lambda: expect_version(engine, held),
             lambda: record_training(engine, held, "2", read, **told),
             lambda: publish_weights(engine, "2", "{}", at=RUN, lease=held),
             lambda: condemn(engine, held, ["2"], before=0),

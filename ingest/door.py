@@ -85,14 +85,15 @@ class Ways:
     """The ways in of one event loop, each with its turnstile.
 
     Attributes:
-        singles: Single events: enough of them under way to share a commit.
+        singles: Single events: enough of them under way to share a commit. Where too many come,
+            none waits for longer than those under way take.
         batches: Batches; as many events as are worth preparing while others are written.
         pages: What people look at: the dashboard and the documentation.
         others: All other requests, consents among them.
     """
 
     def __init__(self) -> None:
-        self.singles = Turnstile(48)
+        self.singles = Turnstile(48, most_passed=48)
         self.batches = Turnstile(1_500)
         self.pages = Turnstile(8)
         self.others = Turnstile(16)

@@ -7,9 +7,17 @@ are counted by API key, and within a key by connection: each is served once a ro
 that left turns out has some saved up. A new connection begins at the end of a round with none,
 so that opening many gains nothing. A request that costs as much as many takes as many turns.
 
+A line is good for a burst. Where it does not empty, more comes than can be taken, and all who wait
+in it would only be served late. Then whoever saw enough others go in is passed over, so that
+those who are served are served in time, and told at the end of its patience: who is told at once
+comes back at once.
+
 References:
     Goyal, P., Vin, H. M., & Cheng, H. (1997). Start-time fair queueing. IEEE/ACM Transactions on
     Networking 5(5), 690-704. doi:10.1109/90.649569
+
+    Nichols, K., & Jacobson, V. (2012). Controlling queue delay. ACM Queue 10(5), 20-34.
+    doi:10.1145/2208917.2209336
 """
 
 from __future__ import annotations
@@ -19,7 +27,8 @@ import time
 from bisect import bisect_left, insort
 from collections import deque
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Protocol
+from math import inf
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from schemas.errors import QueueFull
 
@@ -35,6 +44,8 @@ MOST_TURNS = 8_192
 MOST_WAITING = 2_000
 PATIENCE_SECONDS = 0.5
 """So long may a request wait in the line; then its sender is asked to come back."""
+BURST_SECONDS = 0.05
+"""A line that did not empty for so long is no burst."""
 
 _LITTLE = 4
 """Whoever let so many turns pass takes little."""
@@ -55,8 +66,18 @@ class Passenger(Protocol):
         """Reply that there is no room; it never went in."""
 
 
-_Place = tuple[float, int, Passenger, float]
-"""In a line: the round in which it is due, when it came, who, and what it costs."""
+class _Place(NamedTuple):
+    """In a line: the round in which it is due, when it came, who, and what it costs.
+
+    ``since`` is that time by the clock, ``passed`` by the turns that had been taken.
+    """
+
+    due: float
+    number: int
+    passenger: Passenger
+    cost: float
+    since: float
+    passed: float
 
 
 class Turn:
@@ -109,24 +130,30 @@ class Turnstile:
         most_inside: Turns of the requests under way, beyond which the next one waits, or half
             as many beside somebody who takes little; whoever passes by the line may take as
             many again.
+        most_passed: Whoever saw more turns being taken is passed over, where the line does not
+            empty.
     """
 
-    def __init__(self, most_inside: int) -> None:
+    def __init__(self, most_inside: int, most_passed: float = inf) -> None:
         self._most_inside = most_inside
+        self._most_passed = most_passed
         self._inside = 0.0
+        self._passed = 0.0
         self._round = 0.0
         self._number = 0
         self._lines: list[Line] = []
-        self._arrived: deque[tuple[float, Line, _Place]] = deque()
+        self._arrived: deque[tuple[Line, _Place]] = deque()
         self._waiting = 0
+        self._waited_since = 0.0
+        self._late: dict[int, Passenger] = {}
         self._called = False
         self._half_until = 0.0
         self._sweeping = False
 
     @property
     def waiting(self) -> int:
-        """Number of requests in all lines."""
-        return self._waiting
+        """Number of requests that neither went in nor were told."""
+        return self._waiting + len(self._late)
 
     def enter(self, passenger: Passenger, line: Line, turn: Turn, cost: float = 1.0) -> None:
         """Let a request in: now, or when it is due.
@@ -150,7 +177,8 @@ class Turnstile:
             self._let_in(passenger, line, due, cost)
             return
         self._number += 1
-        self._wait(line, (due, self._number, passenger, cost))
+        place = _Place(due, self._number, passenger, cost, time.monotonic(), self._passed)
+        self._wait(line, place)
 
     def leave(self, cost: float = 1.0) -> None:
         """Say that a request that was let in is over."""
@@ -178,43 +206,63 @@ class Turnstile:
         self._round = max(self._round, line.due)
         line.due = self._round + cost
         self._inside += cost
+        self._passed += cost
         passenger.proceed()
 
     def _call_in(self) -> None:
         """Let those in who are due, some at a time, so that the loop sees who passes by."""
         self._called = False
-        for _ in range(_TOGETHER):
-            if not self._waiting or not self._has_room():
+        let_in = 0
+        while self._waiting and self._has_room():
+            if let_in == _TOGETHER:
+                self._called = True
+                asyncio.get_running_loop().call_soon(self._call_in)
                 return
             line = min(self._lines, key=_due)
             place = line.waiting[0]
             self._take_out(line, 0)
-            self._let_in(place[2], line, place[0], place[3])
-        self._called = True
-        asyncio.get_running_loop().call_soon(self._call_in)
+            if self._is_late(place):
+                self._late[place.number] = place.passenger
+            else:
+                self._let_in(place.passenger, line, place.due, place.cost)
+                let_in += 1
+
+    def _is_late(self, place: _Place) -> bool:
+        """Tell whether to pass somebody over, where more than two rounds of requests are here."""
+        if self._inside + self.waiting < 2 * self._most_inside:
+            return False
+        if self._passed - place.passed <= self._most_passed:
+            return False
+        # Passing over empties the line at times; while somebody is late there is no end of it.
+        return bool(self._late) or time.monotonic() - self._waited_since > BURST_SECONDS
 
     def _wait(self, line: Line, place: _Place) -> None:
-        if self._waiting >= MOST_WAITING:
+        if self.waiting >= MOST_WAITING:
             self._make_room(line, place)
+        if not self._waiting:
+            self._waited_since = place.since
         if not line.waiting:
             # Who did not come for a while has saved nothing up.
             line.due = max(line.due, self._round)
             self._lines.append(line)
         insort(line.waiting, place)
         self._waiting += 1
-        self._arrived.append((time.monotonic(), line, place))
+        self._arrived.append((line, place))
         if not self._sweeping:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
     def _make_room(self, line: Line, place: _Place) -> None:
-        """Turn back the last of the longest line, or who has just come."""
+        """Turn back who is late, the last of the longest line, or who has just come."""
+        if self._late:
+            self._late.pop(next(iter(self._late))).turn_back(_no_room())
+            return
         longest = max(self._lines, key=lambda one: len(one.waiting))
         last = longest.waiting[-1]
         if longest is line and last < place:
-            raise QueueFull("more was sent than can be made durable now")
+            raise _no_room()
         self._take_out(longest, -1)
-        last[2].turn_back(QueueFull("more was sent than can be made durable now"))
+        last.passenger.turn_back(_no_room())
 
     def _take_out(self, line: Line, position: int) -> None:
         del line.waiting[position]
@@ -226,14 +274,16 @@ class Turnstile:
         """Turn back who has waited for too long."""
         limit = time.monotonic() - PATIENCE_SECONDS
         while self._arrived:
-            since, line, place = self._arrived[0]
+            line, place = self._arrived[0]
             waits = _position(line, place)
-            if waits >= 0 and since >= limit:
+            if (waits >= 0 or place.number in self._late) and place.since >= limit:
                 break
             self._arrived.popleft()
             if waits >= 0:
                 self._take_out(line, waits)
-                place[2].turn_back(QueueFull("it waited too long"))
+                self._late[place.number] = place.passenger
+            if late := self._late.pop(place.number, None):
+                late.turn_back(QueueFull("it waited too long"))
         self._sweeping = bool(self._arrived)
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
@@ -285,6 +335,10 @@ async def passing(
         yield
     finally:
         turnstile.leave(cost)
+
+
+def _no_room() -> QueueFull:
+    return QueueFull("more was sent than can be made durable now")
 
 
 def _due(line: Line) -> float:

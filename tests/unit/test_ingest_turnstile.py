@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -43,8 +44,8 @@ class Guest:
 class Crowd:
     """A turnstile, and who went in, in order."""
 
-    def __init__(self) -> None:
-        self.turnstile = Turnstile(MOST_INSIDE)
+    def __init__(self, most_passed: float = inf) -> None:
+        self.turnstile = Turnstile(MOST_INSIDE, most_passed)
         self.inside: list[str] = []
         self.turns: dict[str, Turn] = {}
         self.lines: dict[str, Line] = {}
@@ -67,10 +68,17 @@ class Crowd:
             await asyncio.sleep(0)
         return self.inside[before:]
 
+    async def told(self) -> list[str]:
+        """Wait until all who wait or are late were told, and return who was."""
+        before = len(self.inside)
+        while self.turnstile.waiting:
+            await asyncio.sleep(0.001)
+        return self.inside[before:]
 
-def run(trial: Callable[[Crowd], Coroutine[Any, Any, None]]) -> None:
+
+def run(trial: Callable[[Crowd], Coroutine[Any, Any, None]], most_passed: float = inf) -> None:
     async def within() -> None:
-        await trial(Crowd())
+        await trial(Crowd(most_passed))
 
     asyncio.run(within())
 
@@ -200,14 +208,82 @@ def test_who_waits_too_long_is_turned_back_and_never_goes_in(
 
     async def trial(crowd: Crowd) -> None:
         flood(crowd, "loud", MOST_INSIDE + 5)
-        while crowd.turnstile.waiting:
-            await asyncio.sleep(0.001)
 
         late = [f"loud {MOST_INSIDE + number} turned back" for number in range(5)]
-        assert crowd.inside[MOST_INSIDE:] == late
+        assert await crowd.told() == late
         assert await crowd.finish(MOST_INSIDE) == []
 
     run(trial)
+
+
+NONE = -1.0
+"""Whoever waits has then seen too many go in."""
+
+
+@pytest.fixture
+def no_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take each line for one that does not empty."""
+    monkeypatch.setattr(module, "BURST_SECONDS", -1.0)
+
+
+@pytest.mark.usefixtures("no_burst")
+def test_late_ones_are_passed_over_and_told_at_the_end_of_their_patience(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_SWEEP_SECONDS", 0.0)
+    most = 3 * MOST_INSIDE
+
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", most)
+        assert await crowd.finish(1) == []
+        await asyncio.sleep(0.01)
+        assert crowd.turnstile.waiting == most - MOST_INSIDE  # late, and not told yet
+
+        crowd.send("loud new")
+        assert crowd.inside[-1] == "loud new"
+
+        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+        late = [f"loud {number} turned back" for number in range(MOST_INSIDE, most)]
+        assert await crowd.told() == late
+        assert await crowd.finish(MOST_INSIDE) == []
+
+    run(trial, NONE)
+
+
+def test_burst_goes_in_however_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BURST_SECONDS", inf)
+
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 4 * MOST_INSIDE)
+        for _ in range(3):
+            assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
+
+    run(trial, NONE)
+
+
+@pytest.mark.usefixtures("no_burst")
+def test_nobody_is_late_beside_no_more_than_can_be_under_way_at_once() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 2 * MOST_INSIDE)
+        assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
+
+    run(trial, NONE)
+
+
+@pytest.mark.usefixtures("no_burst")
+def test_a_full_line_turns_back_who_is_late_for_who_comes() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", MOST_INSIDE + MOST_WAITING)
+        await crowd.finish(1)
+        crowd.send("loud new")
+        assert crowd.inside[-1] == "loud new"
+
+        crowd.send("loud other")
+
+        assert crowd.inside[-1] == f"loud {MOST_INSIDE} turned back"
+        assert crowd.turnstile.waiting == MOST_WAITING
+
+    run(trial, NONE)
 
 
 def test_visitor_that_is_gone_leaves_its_place_to_others() -> None:
@@ -262,31 +338,46 @@ def test_visitor_that_is_cancelled_as_it_is_let_in_leaves_its_place_to_others() 
 
 @settings(max_examples=40, deadline=None)
 @given(
+    most_passed=st.sampled_from((inf, NONE)),
     steps=st.lists(
         st.one_of(
             st.tuples(st.just("send"), st.integers(0, 3), st.integers(0, 40), st.integers(1, 60)),
             st.tuples(st.just("end"), st.integers(1, 50), st.just(0), st.just(0)),
         ),
         max_size=25,
-    )
+    ),
 )
-def test_whoever_comes_goes_in_once_or_is_told(steps: list[tuple[str, int, int, int]]) -> None:
+def test_whoever_comes_goes_in_once_or_is_told(
+    most_passed: float, steps: list[tuple[str, int, int, int]]
+) -> None:
     async def trial(crowd: Crowd) -> None:
         sent = ended = 0
+
+        def under_way() -> int:
+            return sum("turned back" not in name for name in crowd.inside) - ended
+
         for what, first, second, times in steps:
             if what == "send":
                 for number in range(times):
                     crowd.send(f"{first} {(second + number) % 40}")
                 sent += times
             else:
-                ends = min(first, len(crowd.inside) - ended)
+                ends = min(first, under_way())
                 ended += ends
                 await crowd.finish(ends)
             assert len(crowd.inside) + crowd.turnstile.waiting == sent
-        while ended < len(crowd.inside):
-            ends = len(crowd.inside) - ended
+        while ends := under_way():
             ended += ends
             await crowd.finish(ends)
-        assert (len(crowd.inside), crowd.turnstile.waiting) == (sent, 0)
+        if most_passed == inf:
+            assert crowd.turnstile.waiting == 0
+            assert ended == sent
+        await crowd.told()
+        assert len(crowd.inside) == sent
 
-    run(trial)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "BURST_SECONDS", -1.0)
+        patched.setattr(module, "_SWEEP_SECONDS", 0.01)
+        if most_passed != inf:
+            patched.setattr(module, "PATIENCE_SECONDS", 0.05)
+        run(trial, most_passed)

@@ -141,7 +141,25 @@ class SpoolFile:
         self.owner = owners.new()
         self._lock = threading.Lock()
 
+    def _is_lost(self) -> bool:
+        """Whether the host closed the files of an open spool, and may have others in their place.
+
+        Nothing may be written then, and nothing closed: SQLite would write where it thinks its
+        files are. So the connection outlives the interpreter.
+        """
+        if self._path is None or not self._file_lock.is_lost:
+            return False
+        if self._connection is None:
+            self._file_lock.forget()
+            return False
+        import ctypes  # nobody else waits for it: the client needs it here alone
+
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        return True
+
     def _shut(self) -> None:
+        if self._is_lost():
+            return
         if self._connection is not None:
             held = self._file_lock.acquire(LOCK_SECONDS)  # closing may write: it ends the log
             self._connection.close()
@@ -193,6 +211,8 @@ class SpoolFile:
         if not self._lock.acquire(timeout=LOCK_SECONDS):
             raise SpoolUnusable("other threads keep the spool busy")
         try:
+            if self._is_lost():
+                raise SpoolUnusable("the host closed the spool's files: start the process anew")
             self._lock_file()
             if self._connection is not None and not self._stands():
                 self._shut()  # somebody took it away; what is accepted now needs a new one

@@ -1,7 +1,9 @@
-"""A spool whose file is removed or replaced while it is open."""
+"""A spool whose file is removed, replaced or closed by others while it is open."""
 
 from __future__ import annotations
 
+import gc
+import os
 import shutil
 import subprocess
 import sys
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.unit.tracking.spools import open_spool
+from tests.unit.tracking.test_client_processes import in_child
 from tracking.errors import SpoolUnusable
 
 if TYPE_CHECKING:
@@ -101,4 +104,38 @@ def test_two_spools_of_one_file_that_was_taken_away_share_the_new_one(tmp_path: 
 
     assert bodies_found_by_others(directory) == "['3', '4', '5']"
     other.close()
+    spool.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the system does not fork")
+def test_spool_whose_files_the_host_closed_writes_into_none_that_it_opened_instead(
+    tmp_path: Path,
+) -> None:
+    def is_left_alone() -> bool:
+        spool = open_spool(tmp_path)
+        spool.append("ana", b"before")
+        os.closerange(3, 256)
+        hosts = [(tmp_path / f"host-{number}").open("wb") for number in range(40)]
+        for use in (spool.count, spool.tidy, spool.close):
+            with pytest.raises(SpoolUnusable, match="the host closed"):
+                use()
+        del spool, use
+        gc.collect()
+        sizes = {os.fstat(host.fileno()).st_size for host in hosts}
+        return sizes == {0}
+
+    assert in_child(is_left_alone)
+    assert "before" in bodies_found_by_others(tmp_path)
+
+
+def test_spool_whose_lock_alone_was_closed_opens_it_again(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path)
+    spool.before_fork()  # shut
+    spool.after_fork_in_parent()
+    spool._file_lock.acquire(1)
+    os.close(spool._file_lock._descriptor)
+
+    spool.append("ana", b"after")
+
+    assert spool.count() == 1
     spool.close()

@@ -87,7 +87,9 @@ def test_rotated_key_keeps_people_and_their_matches_together(
         fresh = PseudonymKey("new", b"n" * 32, now_us())
         keys = [*ring.pseudonym_keys, fresh]
         replace_ring(settings.keys, type(ring)(keys, ring.digest_key))
-        time.sleep(0.6)
+        watch = client.app.service.watch
+        while fresh not in watch.ring.pseudonym_keys:
+            time.sleep(0.01)
         before_consent = client.post(PROPOSED, json=proposed()).status_code
         allow(client)
         after_consent = client.post(PROPOSED, json=proposed()).status_code

@@ -122,6 +122,24 @@ def test_one_that_cannot_be_started_is_told_and_keeps_nobody_out(
     processes.end_one()
 
 
+def test_one_that_could_not_be_noted_begins_when_it_is_asked_for_again(
+    launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def busy(_work: object) -> None:
+        raise NotReady("the database did not answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(launcher._service, "write", busy)
+        with pytest.raises(NotReady):
+            launch(launcher, "a")
+    assert processes.begun == []
+
+    launch(launcher, "a")
+
+    assert processes.begun == ["a"]
+    processes.end_one()
+
+
 def test_erasures_that_are_not_done_are_taken_up_again(
     settings: Settings, launcher: Launcher, processes: Processes
 ) -> None:

@@ -49,10 +49,15 @@ class Weights:
     digest: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Say the weights in plain JSON."""
+        """Say the weights in plain JSON, each number to three significant digits.
+
+        They are published, and each retrain learns anew: the digits behind would change with one
+        person more. For a matrix of costs their intervals are far wider.
+        """
+        figures = self.table.set_index("name").map(_rounded).reset_index()
         return {
-            "weights": self.table.round(6).to_dict("records"),
-            "moved_from_first": round(self.moved, 6),
+            "weights": figures.to_dict("records"),
+            "moved_from_first": _rounded(self.moved),
             "within_guard": self.guard,
             "model_digest": self.digest,
         }
@@ -130,6 +135,10 @@ def composition(rows: pd.DataFrame, design: Design) -> dict[str, float]:
     ridge = 1e-6 * len(rows) * np.eye(matrix.shape[1])
     shares = np.linalg.solve(matrix.T @ matrix + ridge, matrix.T @ goal)
     return {name: round(float(s), 6) for name, s in zip(design.centres, shares, strict=True)}
+
+
+def _rounded(figure: float) -> float:
+    return float(f"{figure:.3g}")
 
 
 def _effects(model: Model, shares: Floats) -> Floats:

@@ -328,7 +328,20 @@ def test_weights_point_to_what_decides_with_intervals_and_distance(found: Retrai
     assert table["lower"]["pace"] > table["upper"]["noise"]
     assert table["lower"]["noise"] < 0.1
     assert told.moved == pytest.approx((table["weight"] - table["first"]).abs().sum() / 2)
-    assert told.to_dict()["weights"][0].keys() >= {"name", "weight", "lower", "upper", "first"}
+
+
+def test_weights_that_are_published_do_not_tell_what_one_person_more_changes(
+    found: Retraining,
+) -> None:
+    told = weights(found.model)
+    said = told.to_dict()
+
+    assert [[float(f"{one:.3g}") for one in row] for row in told.table.iloc[:, 1:].to_numpy()] == [
+        list(row.values())[1:] for row in said["weights"]
+    ]
+    assert [row["name"] for row in said["weights"]] == told.table["name"].tolist()
+    assert said["weights"][0].keys() == {"name", "weight", "lower", "upper", "first"}
+    assert said["moved_from_first"] == float(f"{told.moved:.3g}")
 
 
 def test_weights_of_version_one_are_the_matchers_score_alone() -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 from uuid import UUID, uuid4
 
@@ -122,7 +122,8 @@ def record(
     # none holds what another waits for.
     _count_up(connection, CHANGES)
     seq = _count_up(connection, ENTRIES)
-    row = _row(connection, person.candidates)
+    rows = _rows(connection, person.candidates)
+    row = rows[0] if rows else None
     known = _state(row) if row else None
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
@@ -153,6 +154,9 @@ def record(
         connection.execute(update(subjects).where(subjects.c.subject == subject).values(**values))
     else:
         connection.execute(subjects.insert().values(subject=subject, ledger_id=ledger_id, **values))
+    for other in rows[1:]:
+        same = Person(other.key_id, (other.pseudonym,), moves=False)
+        record(connection, same, replace(entry, consent_id=uuid4()), testify, seals)
     return State(
         subject, ledger_id, entry.options, entry.notice.version, entry.recorded_at, erasing=False
     )
@@ -193,13 +197,14 @@ def entry_hash(row: dict[str, Any]) -> bytes:
 
 def find(connection: Connection, candidates: Collection[bytes]) -> State | None:
     """Read what a person allows now, by any of their pseudonyms; None when they are unknown."""
-    row = _row(connection, candidates)
-    return _state(row) if row else None
+    return next(map(_state, _rows(connection, candidates)), None)
 
 
-def _row(connection: Connection, candidates: Collection[bytes]) -> Row[Any] | None:
-    theirs = subjects.c.pseudonym.in_(list(candidates))
-    return connection.execute(select(subjects).where(theirs)).first()
+def _rows(connection: Connection, candidates: Collection[bytes]) -> list[Row[Any]]:
+    """Read a person's row; two where a key ring was put back without a key, and later with it."""
+    order = {pseudonym: place for place, pseudonym in enumerate(candidates)}
+    rows = connection.execute(select(subjects).where(subjects.c.pseudonym.in_(list(order)))).all()
+    return sorted(rows, key=lambda row: order[row.pseudonym])
 
 
 def _state(row: Row[Any]) -> State:

@@ -60,6 +60,27 @@ def test_first_answer_makes_a_subject_with_a_random_number(engine: Engine) -> No
         consents.find_subject(engine, [b"n" * 32])
 
 
+@pytest.mark.parametrize("older", [b"a" * 32, b"z" * 32])
+@pytest.mark.parametrize("made_first", ["k1", "k2"])
+def test_who_answered_under_two_keys_that_were_apart_withdraws_under_both(
+    engine: Engine, older: bytes, made_first: str
+) -> None:
+    """As where a key directory was put back that did not know the newer key yet."""
+    newer = b"n" * 32
+    apart = {"k1": Person("k1", (older,)), "k2": Person("k2", (newer,))}
+    known = [answer(engine, apart.pop(made_first)), answer(engine, *apart.values())]
+    together = (newer, older)
+
+    withdrawn = answer(engine, Person("k2", together), analytics=False)
+
+    found = [consents.options_at(engine, one.subject) for one in known]
+    assert found == [Options(False, False, False)] * 2
+    with reading(engine) as connection:
+        assert consents.resolve(connection, [together]) == {}
+        assert consents.find(connection, together) == withdrawn
+    assert consents.verify(engine) == 4
+
+
 def test_state_of_any_past_instant_is_known(engine: Engine) -> None:
     subject = answer(engine, at=NOW, analytics=True).subject
     answer(engine, BOB, at=NOW + timedelta(hours=1))

@@ -16,6 +16,7 @@ from commands.shared import (
     ready_engine,
 )
 from console import result, say, working
+from schemas.errors import SmartMatchError
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
 
@@ -41,10 +42,17 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
     if not requests:
         say("No request is pending.")
+    failed: list[SmartMatchError] = []
     for request in requests:
-        with working("erasing"):
-            done = erase_person(request, user_id) if user_id else erase_subject(request)
-        result(plain(done), as_json=as_json)
+        try:
+            with working("erasing"):
+                done = erase_person(request, user_id) if user_id else erase_subject(request)
+        except SmartMatchError as error:  # keeps no other from being erased
+            failed.append(error)
+        else:
+            result(plain(done), as_json=as_json)
+    if failed:
+        raise failed[0]
     if pending:
         close_left_cases(engine, read_settings().keys)
 

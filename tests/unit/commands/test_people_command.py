@@ -7,8 +7,15 @@ from typing import TYPE_CHECKING
 from click.testing import CliRunner
 
 from cli import main
+from flows import erase_subject
+from schemas.clock import moment
 from schemas.settings import Settings
+from tests.histories import NOW
+from tests.population import answer
 from warehouse.case_file import CaseFile, write_case
+from warehouse.engine import connect
+from warehouse.erasure import Erasure, read_erasure
+from warehouse.erasure_requests import OverMatch, begin
 from warehouse.setup import set_up_database
 
 if TYPE_CHECKING:
@@ -40,3 +47,31 @@ def test_with_pending_what_a_killed_erasure_left_beside_the_keys_is_closed(
     assert CliRunner().invoke(main, ["erase", "--pending"]).exit_code == 0
 
     assert list((settings.keys / "erasures").iterdir()) == []
+
+
+def test_with_pending_an_erasure_that_fails_keeps_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
+    set_up_database(Settings())
+    engine = connect(Settings().url)
+    asked = {
+        begin(engine, answer(engine, name, "analytics"), moment(NOW)) for name in ("ana", "bob")
+    }
+    tried: list[str] = []
+
+    def erase(request: str) -> Erasure:
+        tried.append(request)
+        if len(tried) == 1:
+            raise OverMatch("2 subjects answer to this id; nothing was erased")
+        return read_erasure(engine, request)
+
+    monkeypatch.setattr(erase_subject, "erase_subject", erase)
+
+    done = CliRunner().invoke(main, ["erase", "--pending"])
+    engine.dispose()
+
+    assert done.exit_code == 1
+    assert "2 subjects answer" in done.output
+    assert (len(tried), set(tried)) == (2, asked)
+    assert tried[1] in done.output

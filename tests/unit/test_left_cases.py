@@ -188,6 +188,23 @@ def test_a_case_that_cannot_be_closed_keeps_no_other_open_and_no_erasure_from_it
     assert open_cases(settings.keys) == ["0"]
 
 
+def test_an_erasure_whose_own_case_cannot_be_closed_says_so(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("read-only file system")
+
+    request = ask(engine, settings)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure_requests, "close_case", refuse)
+        with pytest.raises(OSError, match="read-only"):
+            run(settings, request)
+
+    assert read_erasure(engine, request).state == "done"
+    assert open_cases(settings.keys) == [request]
+    assert close_left_cases(engine, settings.keys) == 1
+
+
 def test_a_run_whose_lease_was_taken_over_closes_no_case(
     settings: Settings, engine: Engine
 ) -> None:

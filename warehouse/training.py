@@ -201,9 +201,10 @@ def record_training(
         ).first()
         taught = set(training.frame["subject"].tolist())
         if known == (training.digest, micros(training.as_of)):
-            # Kept before by a commit of which nobody heard.
-            return lineage.note_left(connection, version, taught, now)
-        if known is not None:
+            # Kept before by a commit of which nobody heard: anew, with whoever has left since.
+            connection.execute(delete(training_sets).where(training_sets.c.version == version))
+            witness = None
+        elif known is not None:
             raise AnotherRegistry(
                 f"version {version} is in the books already: the registry was emptied or changed "
                 "since; put back the one that belongs to this database"

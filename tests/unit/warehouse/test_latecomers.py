@@ -11,9 +11,10 @@ import pytest
 from schemas.events import EventKind
 from tests.engines import on_postgresql
 from tests.histories import NOW
-from tests.population import RUN, answer, arrive, book, days_before, erase, event
+from tests.population import RUN, answer, arrive, book, days_before, erase, event, process
 from warehouse import batches, latecomers
 from warehouse.engine import writing
+from warehouse.erasure_requests import begin
 from warehouse.leases import PROCESS_EVENTS, lease
 from warehouse.lineage import standing
 from warehouse.training import read_training
@@ -74,6 +75,23 @@ def test_in_any_order_everybody_had_consented(
 
     assert (before.all_consented, before.held) == (True, 3 + asked)
     assert (after.all_consented, after.held, after.erased) == (True, 3, int(asked))
+
+
+def test_books_that_are_kept_again_cover_the_same_people(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    """The step is tried again, as after any commit without an answer."""
+    also = answer(engine, "d", "analytics", "improvement")
+    arrive(engine, [event(EventKind.PROPOSED, also, 9, occurred_at=days_before(3))])
+    process(engine)
+    begin(engine, people["b"], RUN)
+    read = read_training(engine, since_day=0, as_of=RUN)
+    erase(engine, people["a"])
+
+    found = [(book(engine, "2", read), standing(engine, "2")) for _ in range(2)]
+
+    assert found[0] == found[1]
+    assert (found[0][0], found[0][1].held, found[0][1].all_consented) == (1, 2, True)
 
 
 @on_postgresql  # SQLite has one writer at a time

@@ -85,8 +85,7 @@ def count_beside(rule: Aged) -> int:
         return len(old_files.old_files(settings.data / "logs", before))
     if rule.data_class == DELETED_RUNS:
         return len(registry_of(settings).deleted_runs(before)) if _has_registry(settings) else 0
-    with get_client(sync_client=True) as client:
-        return client.count_flow_runs(flow_run_filter=_older(before))
+    return _count_flow_runs(before)
 
 
 @io_task
@@ -156,6 +155,11 @@ def _page(client: SyncPrefectClient, before: datetime) -> list[FlowRun]:
     return client.read_flow_runs(
         flow_run_filter=_older(before), limit=_PAGE, sort=FlowRunSort.EXPECTED_START_TIME_ASC
     )
+
+
+def _count_flow_runs(before: datetime) -> int:
+    with get_client(sync_client=True) as client:
+        return client.count_flow_runs(flow_run_filter=_older(before))
 
 
 def _delete_flow_runs(before: datetime, meanwhile: Callable[[], object]) -> int:

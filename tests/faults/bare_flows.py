@@ -35,7 +35,8 @@ def run_bare(module: ModuleType, flow: str, arguments: tuple[str, ...]) -> None:
     """Run a flow's function; this process is good for nothing else afterwards."""
     Task.__call__ = _call  # type: ignore[method-assign,assignment]
     # Prefect's own old runs; there is no server to ask for them.
-    retention._count_flow_runs = retention._delete_flow_runs = lambda *_arguments: 0
+    retention._count_flow_runs = lambda *_arguments: 0
+    retention._delete_flow_runs = lambda *_arguments: 0
     skipped.tell = _nothing
     for name in _TOLD:
         if hasattr(module, name):

@@ -66,20 +66,6 @@ class Passenger(Protocol):
         """Reply that there is no room; it never went in."""
 
 
-class _Place(NamedTuple):
-    """In a line: the round in which it is due, when it came, who, and what it costs.
-
-    ``since`` is that time by the clock, ``passed`` by the turns that had been taken.
-    """
-
-    due: float
-    number: int
-    passenger: Passenger
-    cost: float
-    since: float
-    passed: float
-
-
 class Turn:
     """Whose requests follow one another: a connection, or what stands for several.
 
@@ -123,6 +109,22 @@ class Line:
         return due
 
 
+class _Place(NamedTuple):
+    """In a line: the round in which it is due, when it came, who, and what it costs.
+
+    ``since`` is that time by the clock, ``passed`` by the turns that had been taken.
+    """
+
+    due: float
+    number: int
+    passenger: Passenger
+    cost: float
+    since: float
+    passed: float
+    line: Line
+    turn: Turn
+
+
 class Turnstile:
     """Lets requests through. It belongs to one event loop.
 
@@ -142,10 +144,10 @@ class Turnstile:
         self._round = 0.0
         self._number = 0
         self._lines: list[Line] = []
-        self._arrived: deque[tuple[Line, _Place]] = deque()
+        self._arrived: deque[_Place] = deque()
         self._waiting = 0
         self._waited_since = 0.0
-        self._late: dict[int, Passenger] = {}
+        self._late: dict[int, _Place] = {}
         self._called = False
         self._half_until = 0.0
         self._sweeping = False
@@ -177,8 +179,8 @@ class Turnstile:
             self._let_in(passenger, line, due, cost)
             return
         self._number += 1
-        place = _Place(due, self._number, passenger, cost, time.monotonic(), self._passed)
-        self._wait(line, place)
+        since = time.monotonic()
+        self._wait(_Place(due, self._number, passenger, cost, since, self._passed, line, turn))
 
     def leave(self, cost: float = 1.0) -> None:
         """Say that a request that was let in is over."""
@@ -222,7 +224,7 @@ class Turnstile:
             place = line.waiting[0]
             self._take_out(line, 0)
             if self._is_late(place):
-                self._late[place.number] = place.passenger
+                self._late[place.number] = place
             else:
                 self._let_in(place.passenger, line, place.due, place.cost)
                 let_in += 1
@@ -236,9 +238,10 @@ class Turnstile:
         # Passing over empties the line at times; while somebody is late there is no end of it.
         return bool(self._late) or time.monotonic() - self._waited_since > BURST_SECONDS
 
-    def _wait(self, line: Line, place: _Place) -> None:
+    def _wait(self, place: _Place) -> None:
+        line = place.line
         if self.waiting >= MOST_WAITING:
-            self._make_room(line, place)
+            self._make_room(place)
         if not self._waiting:
             self._waited_since = place.since
         if not line.waiting:
@@ -247,22 +250,28 @@ class Turnstile:
             self._lines.append(line)
         insort(line.waiting, place)
         self._waiting += 1
-        self._arrived.append((line, place))
+        self._arrived.append(place)
         if not self._sweeping:
             self._sweeping = True
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)
 
-    def _make_room(self, line: Line, place: _Place) -> None:
+    def _make_room(self, place: _Place) -> None:
         """Turn back who is late, the last of the longest line, or who has just come."""
         if self._late:
-            self._late.pop(next(iter(self._late))).turn_back(_no_room())
+            self._tell(next(iter(self._late)), _no_room())
             return
         longest = max(self._lines, key=lambda one: len(one.waiting))
         last = longest.waiting[-1]
-        if longest is line and last < place:
+        if longest is place.line and last < place:
             raise _no_room()
         self._take_out(longest, -1)
         last.passenger.turn_back(_no_room())
+
+    def _tell(self, number: int, error: QueueFull) -> None:
+        """Turn back who is late; they have saved up no turns meanwhile, as who sends little has."""
+        place = self._late.pop(number)
+        place.turn.due = max(place.turn.due, place.line.round)
+        place.passenger.turn_back(error)
 
     def _take_out(self, line: Line, position: int) -> None:
         del line.waiting[position]
@@ -274,16 +283,16 @@ class Turnstile:
         """Turn back who has waited for too long."""
         limit = time.monotonic() - PATIENCE_SECONDS
         while self._arrived:
-            line, place = self._arrived[0]
-            waits = _position(line, place)
+            place = self._arrived[0]
+            waits = _position(place.line, place)
             if (waits >= 0 or place.number in self._late) and place.since >= limit:
                 break
             self._arrived.popleft()
             if waits >= 0:
-                self._take_out(line, waits)
-                self._late[place.number] = place.passenger
-            if late := self._late.pop(place.number, None):
-                late.turn_back(QueueFull("it waited too long"))
+                self._take_out(place.line, waits)
+                self._late[place.number] = place
+            if place.number in self._late:
+                self._tell(place.number, QueueFull("it waited too long"))
         self._sweeping = bool(self._arrived)
         if self._sweeping:
             asyncio.get_running_loop().call_later(_SWEEP_SECONDS, self._sweep)

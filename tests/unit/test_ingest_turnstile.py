@@ -4,88 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from math import inf
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import turnstile as module
-from ingest.turnstile import (
-    MOST_WAITING,
-    Line,
-    Turn,
-    Turnstile,
-    passing,
-)
-from schemas.errors import QueueFull
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-
-MOST_INSIDE = 48
-
-
-class Guest:
-    """A request that notes what becomes of it."""
-
-    def __init__(self, book: list[str], name: str) -> None:
-        self.name = name
-        self._book = book
-
-    def proceed(self) -> None:
-        self._book.append(self.name)
-
-    def turn_back(self, _error: QueueFull) -> None:
-        self._book.append(f"{self.name} turned back")
-
-
-class Crowd:
-    """A turnstile, and who went in, in order."""
-
-    def __init__(self, most_passed: float = inf) -> None:
-        self.turnstile = Turnstile(MOST_INSIDE, most_passed)
-        self.inside: list[str] = []
-        self.turns: dict[str, Turn] = {}
-        self.lines: dict[str, Line] = {}
-
-    def send(self, name: str) -> None:
-        """Send a request; a name is ``caller connection``."""
-        line = self.lines.setdefault(name.split(maxsplit=1)[0], Line())
-        turn = self.turns.setdefault(name, Turn())
-        try:
-            self.turnstile.enter(Guest(self.inside, name), line, turn)
-        except QueueFull:
-            self.inside.append(f"{name} turned back")
-
-    async def finish(self, requests: int) -> list[str]:
-        """End requests that are inside, and return who went in meanwhile."""
-        before = len(self.inside)
-        for _ in range(requests):
-            self.turnstile.leave()
-        for _ in range(requests + 2):
-            await asyncio.sleep(0)
-        return self.inside[before:]
-
-    async def told(self) -> list[str]:
-        """Wait until all who wait or are late were told, and return who was."""
-        before = len(self.inside)
-        while self.turnstile.waiting:
-            await asyncio.sleep(0.001)
-        return self.inside[before:]
-
-
-def run(trial: Callable[[Crowd], Coroutine[Any, Any, None]], most_passed: float = inf) -> None:
-    async def within() -> None:
-        await trial(Crowd(most_passed))
-
-    asyncio.run(within())
-
-
-def flood(crowd: Crowd, caller: str, requests: int) -> None:
-    for number in range(requests):
-        crowd.send(f"{caller} {number}")
+from ingest.turnstile import MOST_WAITING, Turn, passing
+from tests.unit.crowd import MOST_INSIDE, NONE, Crowd, flood, run
 
 
 def test_flood_of_one_caller_waits_while_another_passes_by() -> None:
@@ -214,76 +140,6 @@ def test_who_waits_too_long_is_turned_back_and_never_goes_in(
         assert await crowd.finish(MOST_INSIDE) == []
 
     run(trial)
-
-
-NONE = -1.0
-"""Whoever waits has then seen too many go in."""
-
-
-@pytest.fixture
-def no_burst(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take each line for one that does not empty."""
-    monkeypatch.setattr(module, "BURST_SECONDS", -1.0)
-
-
-@pytest.mark.usefixtures("no_burst")
-def test_late_ones_are_passed_over_and_told_at_the_end_of_their_patience(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "_SWEEP_SECONDS", 0.0)
-    most = 3 * MOST_INSIDE
-
-    async def trial(crowd: Crowd) -> None:
-        flood(crowd, "loud", most)
-        assert await crowd.finish(1) == []
-        await asyncio.sleep(0.01)
-        assert crowd.turnstile.waiting == most - MOST_INSIDE  # late, and not told yet
-
-        crowd.send("loud new")
-        assert crowd.inside[-1] == "loud new"
-
-        monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
-        late = [f"loud {number} turned back" for number in range(MOST_INSIDE, most)]
-        assert await crowd.told() == late
-        assert await crowd.finish(MOST_INSIDE) == []
-
-    run(trial, NONE)
-
-
-def test_burst_goes_in_however_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BURST_SECONDS", inf)
-
-    async def trial(crowd: Crowd) -> None:
-        flood(crowd, "loud", 4 * MOST_INSIDE)
-        for _ in range(3):
-            assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
-
-    run(trial, NONE)
-
-
-@pytest.mark.usefixtures("no_burst")
-def test_nobody_is_late_beside_no_more_than_can_be_under_way_at_once() -> None:
-    async def trial(crowd: Crowd) -> None:
-        flood(crowd, "loud", 2 * MOST_INSIDE)
-        assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
-
-    run(trial, NONE)
-
-
-@pytest.mark.usefixtures("no_burst")
-def test_a_full_line_turns_back_who_is_late_for_who_comes() -> None:
-    async def trial(crowd: Crowd) -> None:
-        flood(crowd, "loud", MOST_INSIDE + MOST_WAITING)
-        await crowd.finish(1)
-        crowd.send("loud new")
-        assert crowd.inside[-1] == "loud new"
-
-        crowd.send("loud other")
-
-        assert crowd.inside[-1] == f"loud {MOST_INSIDE} turned back"
-        assert crowd.turnstile.waiting == MOST_WAITING
-
-    run(trial, NONE)
 
 
 def test_visitor_that_is_gone_leaves_its_place_to_others() -> None:

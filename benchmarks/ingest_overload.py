@@ -12,7 +12,8 @@ as many. Of these the p99 is that of the requests that were accepted.
 All processes share the machine, so that a flood also takes processor time from the client that
 measures. How much that alone costs is measured as well: beside the same flood of a server of
 its own that does nothing. Both ratios are printed, to normal traffic alone and to normal traffic
-beside that flood; the second is what the server has to answer for.
+beside that flood; the second is what the server has to answer for. Ten times the normal traffic,
+beside slow clients, leaves the processors idle at times: there the first ratio counts.
 """
 
 from __future__ import annotations
@@ -113,6 +114,11 @@ class Overload:
     def worst_to_idle_flood(self) -> float:
         """Largest p99 beside anything, to that beside a flood of a server that does nothing."""
         return self._worst / self.idle_flood.p99_ms
+
+    @property
+    def busy_to_alone(self) -> float:
+        """The p99 beside ten times the traffic and slow clients, to that alone."""
+        return self.busy.p99_ms / self.alone.p99_ms
 
     @property
     def tenfold_to_rated(self) -> float:

@@ -42,6 +42,8 @@ def broken_by(found: Overload) -> list[str]:
     broken = []
     if found.worst_to_idle_flood > MOST_TIMES_P99:
         broken.append(f"p99 of others is {found.worst_to_idle_flood:.2f} times its own")
+    if found.busy_to_alone > MOST_TIMES_P99:
+        broken.append(f"p99 beside ten times the traffic is {found.busy_to_alone:.2f} times")
     if found.tenfold_to_rated > MOST_TIMES_P99:
         broken.append(f"p99 at ten times the rated load is {found.tenfold_to_rated:.2f} times")
     if found.memory_growth > MOST_MEMORY_GROWTH:

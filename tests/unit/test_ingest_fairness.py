@@ -109,7 +109,8 @@ def test_batches_are_read_in_pieces_and_one_at_a_time(
     finally:
         service.close()
     assert sum(pieces) == 3 * 5 * PIECE
-    assert max(pieces) <= PIECE
+    # One batch's last piece and the next one's first may lie between two looks of this task.
+    assert max(pieces) <= 2 * PIECE
 
 
 @pytest.mark.parametrize("beside_singles", [True, False])

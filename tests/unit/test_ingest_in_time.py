@@ -42,6 +42,32 @@ def test_late_ones_are_passed_over_and_told_at_the_end_of_their_patience(
     run(trial, NONE)
 
 
+@pytest.mark.usefixtures("no_burst")
+def test_who_saw_a_round_of_others_go_in_is_late_and_nobody_before() -> None:
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 6 * MOST_INSIDE)
+        assert len(await crowd.finish(MOST_INSIDE)) == MOST_INSIDE
+
+        assert await crowd.finish(MOST_INSIDE) == [f"loud {2 * MOST_INSIDE}"]
+
+    run(trial, MOST_INSIDE)
+
+
+@pytest.mark.usefixtures("no_burst")
+def test_no_new_burst_begins_while_somebody_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 30.0)
+
+    async def trial(crowd: Crowd) -> None:
+        flood(crowd, "loud", 4 * MOST_INSIDE)
+        assert await crowd.finish(1) == []  # all who waited are late, and the line is empty
+        monkeypatch.setattr(module, "BURST_SECONDS", inf)
+        flood(crowd, "also", MOST_INSIDE)
+
+        assert await crowd.finish(1) == []
+
+    run(trial, NONE)
+
+
 def test_burst_goes_in_however_long_it_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BURST_SECONDS", inf)
 

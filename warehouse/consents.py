@@ -99,7 +99,7 @@ def record(
     connection: Connection,
     person: Person,
     entry: Entry,
-    testify: Callable[[State], None] = lambda _known: None,
+    testify: Callable[[State, bytes], None] = lambda _known, _pseudonym: None,
     seals: Seals | None = None,
 ) -> State:
     """Append an answer to the ledger and make it the state of now.
@@ -111,8 +111,8 @@ def record(
         connection: The transaction; the answer holds from its commit on.
         person: Who answered.
         entry: What they answered.
-        testify: Told of what is replaced, when no other writer can change it any more, and before
-            anything of this person is changed.
+        testify: Told of what is replaced, and of the pseudonym of who it is from now on, when no
+            other writer can change it any more, and before anything of this person is changed.
         seals: Seal the entry and the person's row; None where there are no keys.
 
     Raises:
@@ -127,16 +127,16 @@ def record(
     known = _state(row) if row else None
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
+    pseudonym, key_id = person.candidates[0], person.key_id
+    if row is not None and not person.moves:
+        pseudonym, key_id = row.pseudonym, row.key_id
     if known is not None:
-        testify(known)
+        testify(known, pseudonym)
     if known is not None and known.options.analytics and not entry.options.analytics:
         withdrawals.count_up(connection)
     if known is not None and known.options.improvement and not entry.options.improvement:
         learned = lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
         drift_days.forget(connection, known.subject, learned)
-    pseudonym, key_id = person.candidates[0], person.key_id
-    if row is not None and not person.moves:
-        pseudonym, key_id = row.pseudonym, row.key_id
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
     _append(connection, seq, ledger_id, entry, seals)

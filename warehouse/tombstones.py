@@ -54,13 +54,13 @@ def record(
         ConsentRequired: The person is being erased.
     """
 
-    def testify(known: State) -> None:
+    def testify(known: State, pseudonym: bytes) -> None:
         if not _narrows(known.options, entry.options):
             return
         witness = Witness(directory)
         body = {
             "subject": witness.of_subject(known.subject),
-            "pseudonym": witness.of_pseudonym(person.candidates[0]),
+            "pseudonym": witness.of_pseudonym(pseudonym),
             "options": msgspec.structs.asdict(entry.options),
         }
         marks.follow(connection, witness.append(WITHDRAWAL, body, entry.recorded_at).marks)

@@ -41,8 +41,16 @@ def keys(tmp_path: Path) -> Path:
     return tmp_path / "keys"
 
 
-def answer(engine: Engine, keys: Path, name: str, *purposes: str, at: int = NOW) -> int:
-    person = consents.Person("key", (subject_pseudonym(KEY, name),))
+def answer(
+    engine: Engine,
+    keys: Path,
+    name: str,
+    *purposes: str,
+    at: int = NOW,
+    made_by: tuple[bytes, ...] = (KEY,),
+) -> int:
+    known_as = tuple(subject_pseudonym(key, name) for key in made_by)
+    person = consents.Person("key", known_as)
     options = Options(*(name in purposes for name in ("analytics", "preferences", "improvement")))
     entry = consents.Entry(uuid4(), options, NOTICE, "test", None, at)
     with writing(engine) as connection:
@@ -199,3 +207,17 @@ def test_a_restore_that_was_owned_up_to_explains_what_is_lost(
     assert verify_ledgers(engine, keys).restores == 1
     with reading(engine) as connection:
         assert len(connection.execute(select(subjects.c.subject)).all()) == 3
+
+
+@pytest.mark.parametrize("allowed", ["analytics", "preferences"])
+def test_who_is_two_subjects_and_withdraws_is_sound(
+    engine: Engine, keys: Path, allowed: str
+) -> None:
+    """As where the keys were apart for a while: with all of them both withdraw at once."""
+    older, newer = b"o" * 32, b"n" * 32
+    answer(engine, keys, "a", "analytics", made_by=(newer,))
+    answer(engine, keys, "a", allowed, made_by=(older,))
+
+    answer(engine, keys, "a", "preferences", at=NOW + MINUTE, made_by=(newer, older))
+
+    assert verify_ledgers(engine, keys).entries == 4

@@ -21,6 +21,8 @@ SHORT_EVENTS = 16
 """A ticket with more events is a long one."""
 
 REMEMBERED_COMMITS = 8
+_NEAR_SECONDS = 0.03
+"""A database that commits within so much is near, also when it is busy."""
 _LONG_EVENTS_A_SECOND = 10_000
 """So many events of long tickets lengthen a commit by a fraction of the time that is given."""
 
@@ -85,11 +87,13 @@ def most_beside_short(took: Collection[float]) -> int:
     """Return how many events of long tickets may go into a commit that short ones wait for.
 
     Where the database is far away a commit takes long whatever is in it: with few events in each,
-    many of them would take the whole round of its statements as often.
+    many of them would take the whole round of its statements as often. Of one that is near each
+    event lengthens the commit, and what came of the last must not make the next longer.
 
     Args:
         took: Seconds of the last commits, ``REMEMBERED_COMMITS`` of them once so many were made.
     """
     if len(took) < REMEMBERED_COMMITS:
         return TICKET_EVENTS
-    return max(TICKET_EVENTS, int(min(took) * _LONG_EVENTS_A_SECOND))
+    far = min(took) - _NEAR_SECONDS
+    return max(TICKET_EVENTS, int(far * _LONG_EVENTS_A_SECOND))

@@ -16,7 +16,7 @@ from warehouse.committer import Committer
 from warehouse.disk import DiskReserve
 from warehouse.engine import reading
 from warehouse.staging import Arrival, Staged
-from warehouse.tickets import REMEMBERED_COMMITS, TICKET_EVENTS, Ticket
+from warehouse.tickets import REMEMBERED_COMMITS, TICKET_EVENTS, Ticket, most_beside_short
 from warehouse.watch import KnownConsents
 
 if TYPE_CHECKING:
@@ -106,6 +106,18 @@ def test_where_every_commit_takes_long_more_goes_beside_a_short_ticket(
     writer.committer.submit(*tickets(1))
 
     assert writer.write() == ALL_AT_ONCE
+
+
+@pytest.mark.parametrize("dear_us", [0, 60, 150])
+def test_however_dear_an_event_is_a_database_that_is_near_gets_no_more_of_them(
+    dear_us: int,
+) -> None:
+    took, most = [0.01] * REMEMBERED_COMMITS, TICKET_EVENTS
+    for _ in range(50):
+        took = [0.01 + most * dear_us / 1e6] * REMEMBERED_COMMITS
+        most = most_beside_short(took)
+
+    assert most == TICKET_EVENTS
 
 
 def test_probe_is_written_after_other_work_of_its_commit(engine: Engine) -> None:

@@ -12,7 +12,6 @@ import gzip
 import os
 import secrets
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,7 @@ from benchmarks import canary_files
 from benchmarks.canary_requests import Campaign
 from benchmarks.canary_scan import Hit, needles, scan
 from benchmarks.publishing import Cell, Result, Rows, add_size, bars, publish
+from benchmarks.serving import free_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 CHECKOUT = Path(__file__).resolve().parent.parent
 SENDERS = 8
 ERASED = 3
-"""People who are exported and erased; each is a flow run of its own, and takes half a minute."""
+"""People who are exported and erased; each is a flow run of its own."""
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     " in gzip": gzip.compress,
@@ -73,9 +73,7 @@ class Home:
         self.directory = directory
         for name in ("tmp", "logs"):
             (directory / name).mkdir()
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self._environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("SMARTMATCH_")},
             "SMARTMATCH_HOME": str(directory),
@@ -122,9 +120,24 @@ class Home:
 
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the server, and wait until it answers."""
+        return self._started(["cli", "serve"], f"http://127.0.0.1:{self.port}/health")
+
+    def serve_flows(self) -> subprocess.Popen[bytes]:
+        """Start the Prefect server by which every flow runs; one for each would take longer."""
+        port = free_port()
+        api = f"http://127.0.0.1:{port}/api"
+        self._environment |= {
+            "PREFECT_API_URL": api,
+            "PREFECT_HOME": str(self.directory / "data" / "prefect"),
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+        served = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+        return self._started(served, f"{api}/health")
+
+    def _started(self, command: list[str], health: str) -> subprocess.Popen[bytes]:
         with (self.directory / "logs" / "server.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "cli", "serve"],
+                [sys.executable, "-m", *command],
                 cwd=CHECKOUT,
                 env=self._environment,
                 stdout=log,
@@ -132,7 +145,7 @@ class Home:
             )
         for _ in range(600):
             try:
-                httpx.get(f"http://127.0.0.1:{self.port}/health", timeout=1)
+                httpx.get(health, timeout=1)
             except httpx.HTTPError:
                 time.sleep(0.1)
             else:
@@ -233,6 +246,7 @@ def campaign_in(
         Answers by status, exit codes by command, and the hits.
     """
     home.run("init")
+    flows = home.serve_flows()
     server = home.serve()
     answers = Counter(home.send(campaign))
     hits = scan(home.files(), campaign.canaries)
@@ -253,8 +267,9 @@ def campaign_in(
         codes["export"] = home.run("export", "--user-id", campaign.user(number))
         codes["erase"] = home.run("erase", "--user-id", campaign.user(number))
     codes["erase nobody"] = home.run("erase", "--user-id", f"{campaign.token}-nobody")
-    server.terminate()
-    server.wait()
+    for process in (server, flows):
+        process.terminate()
+        process.wait()
     sought = {**campaign.canaries, "key of the API": key}
     return answers, codes, hits + scan(home.files(), sought)
 

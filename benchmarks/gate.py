@@ -1,6 +1,6 @@
 """Worse and poisoned challengers at the gate: `python -m benchmarks.gate [--size small]`.
 
-Each of 1,000 (small: 60) simulated rounds has a history of its own, and a sound champion that
+Each of 1,000 (small: 40) simulated rounds has a history of its own, and a sound champion that
 was learned from its first rounds. In most a challenger is spoiled in one of several ways; in
 the others the newest decisions are poisoned, and the usual candidates learn from them. Counted
 is how many are promoted; none may be. With `--sound` nothing is spoiled, and counted is how many
@@ -183,7 +183,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, help="instead of the size's")
     parser.add_argument("--sound", action="store_true")
     asked = parser.parse_args()
-    rounds = asked.rounds or (60 if asked.size == "small" else 1_000)
+    rounds = asked.rounds or (40 if asked.size == "small" else 1_000)
     found = run(rounds, sound=asked.sound)
     report(found, asked.size, sound=asked.sound)
     sys.exit(1 if any(count for count, _ in found.values()) and not asked.sound else 0)

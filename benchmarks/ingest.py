@@ -76,7 +76,7 @@ def main() -> None:
     add_size(parser)
     parser.add_argument("--no-postgres", action="store_true", help="Leave PostgreSQL out.")
     given = parser.parse_args()
-    seconds, rounds = (2.0, 3) if given.size == "small" else (6.0, 5)
+    seconds, rounds = (2.0, 2) if given.size == "small" else (6.0, 5)
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-ingest-")))
         targets = list(_targets(stack, directory, postgres=not given.no_postgres))

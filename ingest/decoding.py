@@ -36,6 +36,7 @@ QUERY = "query"
 RULE_JSON = "must be valid JSON"
 RULE_UTF8 = "must be UTF-8"
 RULE_TWICE = "must not be given twice"
+RULE_UNKNOWN = "must not have unknown parameters"
 RULE_OBJECT = "must be a JSON object"
 RULE_DEEP = "must not be nested deeper than the fields need"
 
@@ -110,7 +111,7 @@ class Form(Generic[T]):
         for name, _, value in pairs:
             reader = self._readers.get(name)
             if reader is None:
-                raise InvalidInput(QUERY, "must not have unknown parameters")
+                raise InvalidInput(QUERY, RULE_UNKNOWN)
             if name in sent:
                 sent[name] = _both(name, sent[name], reader, value)
             elif value or name not in self._optional:

@@ -9,7 +9,7 @@ import msgspec
 from fastapi import APIRouter, Query, Request, Response
 
 from ingest.openapi import describe
-from ingest.permission import caller_of, given_once, json_response, needs
+from ingest.permission import caller_of, json_response, needs, takes_only
 from ingest.replies import NOT_FOUND, Refused
 from warehouse import drift_days, metrics, weights
 from warehouse.api_keys import Scope
@@ -48,7 +48,7 @@ def metric_routes(service: Service) -> APIRouter:
 
     The scope ``metrics`` sees published figures, ``admin`` and key-less loopback exact ones.
     """
-    router = APIRouter(tags=["metrics"], dependencies=[needs(Scope.METRICS), given_once("days")])
+    router = APIRouter(tags=["metrics"], dependencies=[needs(Scope.METRICS), takes_only("days")])
     for name, (read, summary) in METRICS.items():
         router.add_api_route(
             f"/api/metrics/{name}",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
 
-from ingest.decoding import Form, decode_any, explain, is_whole_float
+from ingest.decoding import QUERY, RULE_UNKNOWN, Form, decode_any, explain, is_whole_float
 from ingest.replies import (
     CONSENT_REQUIRED,
     DIFFERS,
@@ -161,7 +161,7 @@ class BatchRoute:
             NotReady: Whether it was stored is unknown; sending it again is safe.
         """
         if query:
-            raise Refused(invalid(InvalidInput("query", "must not have unknown parameters")))
+            raise Refused(invalid(InvalidInput(QUERY, RULE_UNKNOWN)))
         async with self._desk_of(asyncio.get_running_loop()):
             batch = await self._prepare(body, content_type)
         outcomes = await self._store(batch)

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from ingest.figures import Days
 from ingest.openapi import describe
-from ingest.permission import caller_of, given_once, needs
+from ingest.permission import caller_of, needs, takes_only
 from ingest.replies import NOT_READY, Refused
 from warehouse import validations
 from warehouse.api_keys import Scope
@@ -43,8 +43,8 @@ Lang = Annotated[
 
 def page_routes(service: Service) -> APIRouter:
     """Return the routes of pages for people."""
-    once = given_once("days", "lang")
-    router = APIRouter(tags=["pages"], dependencies=[needs(Scope.METRICS), once])
+    known = takes_only("days", "lang")
+    router = APIRouter(tags=["pages"], dependencies=[needs(Scope.METRICS), known])
     pages = Pages(service)
 
     @router.get(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import Depends, Request, Response
 
-from ingest.decoding import RULE_TWICE
+from ingest.decoding import QUERY, RULE_TWICE, RULE_UNKNOWN
 from ingest.gate import CALLER, demand
 from ingest.replies import FORBIDDEN, Refused, encode
 from schemas.errors import InvalidInput
@@ -29,12 +29,15 @@ def needs(*scopes: Scope) -> Any:
     return Depends(check)
 
 
-def given_once(*names: str) -> Any:
-    """Return the dependency that lets a request pass with each of some parameters once at most."""
+def takes_only(*names: str) -> Any:
+    """Return the dependency that lets a request pass with some parameters at most, each once."""
 
     def check(request: Request) -> None:
+        sent = request.query_params
+        if not sent.keys() <= set(names):
+            raise InvalidInput(QUERY, RULE_UNKNOWN)
         for name in names:
-            if len(request.query_params.getlist(name)) > 1:
+            if len(sent.getlist(name)) > 1:
                 raise InvalidInput(name, RULE_TWICE)
 
     return Depends(check)

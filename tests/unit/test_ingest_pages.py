@@ -93,6 +93,8 @@ def test_language_is_that_of_the_reader(
         ("days=1&days=30", "days"),
         ("lang=<b>", "lang"),
         ("lang=en&lang=fr", "lang"),
+        ("day=7", "query"),
+        ("lang=fr&day=7", "query"),
     ],
 )
 def test_what_breaks_a_rule_is_named_and_not_repeated(

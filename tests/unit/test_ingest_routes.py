@@ -334,6 +334,10 @@ def test_every_metric_answers_on_an_empty_database(client: TestClient, name: str
     twice = client.get(f"/api/metrics/{name}?days=7&days=30")
     assert twice.status_code == 422
     assert twice.json()["detail"] == [{"field": "days", "rule": "must not be given twice"}]
+    unknown = client.get(f"/api/metrics/{name}?day=7")
+    assert unknown.status_code == 422
+    rule = "must not have unknown parameters"
+    assert unknown.json()["detail"] == [{"field": "query", "rule": rule}]
 
 
 def test_paths_match_exactly(client: TestClient) -> None:

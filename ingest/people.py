@@ -11,12 +11,12 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
-from ingest import proving
 from ingest.arrivals import person_of
 from ingest.decoding import Form, explain
 from ingest.hot import CONSENT_PATH
 from ingest.openapi import describe
 from ingest.permission import json_response, needs
+from ingest.proving import Prover
 from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused
 from privacy.pseudonyms import address_hash, subject_pseudonym
 from privacy.sealing import open_texts
@@ -127,6 +127,7 @@ def consent_routes(service: Service) -> APIRouter:
 def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
     """Return the routes by which a person is forgotten or gets their copy."""
     router = APIRouter(tags=["privacy"], dependencies=[needs(Scope.PRIVACY)])
+    prover = Prover(service)
 
     @router.post(
         ERASURE_PATH,
@@ -153,7 +154,7 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
         service.watch.consents.forget(list(person.candidates), 0)
         await launcher.launch("erase_subject", number)
         # The identifier stays in this process: nobody else can look for it.
-        proving.start(service, number, sent.user_id)
+        prover.start(number, sent.user_id)
         reply = ErasureReply(request=number, url=f"{ERASURE_PATH}/{number}")
         return json_response(reply, 202)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -12,7 +13,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import select, text
 
-from ingest import proving
+from ingest.proving import Prover
 from privacy.traces import looker, of_bytes, of_identifier, of_number
 from schemas.errors import NotReady
 from schemas.tables import erasures, subjects
@@ -273,13 +274,33 @@ def test_the_identifier_is_searched_for_by_whoever_was_asked(
     request = ask(engine, settings)
     run(settings, request)
 
-    proving.start(known.app.service, request, LEAVING).join(60)
+    waiting = Prover(known.app.service).start(request, LEAVING)
+    assert waiting is not None
+    waiting.join(60)
 
     report = erasure.read_erasure(engine, request).report
     assert report["identifier"]["places_left"] == 1
     assert [store["store"] for store in report["identifier"]["stores"]] == ["log files"]
     assert "Zo" not in str(report)
     assert verify_ledgers(engine, settings.keys).reports == 1
+
+
+def test_erasure_that_is_under_way_keeps_no_other_from_its_search(
+    known: TestClient, engine: Engine, settings: Settings
+) -> None:
+    under_way, request = ask(engine, settings, STAYING), ask(engine, settings)
+    run(settings, request)
+    prover = Prover(known.app.service)
+
+    for number, identifier in ((under_way, STAYING), ("unknown", "nobody"), (request, LEAVING)):
+        prover.start(number, identifier)
+
+    for _ in range(600):
+        if erasure.read_erasure(engine, request).report["identifier"] is not None:
+            break
+        time.sleep(0.1)
+    assert erasure.read_erasure(engine, request).report["identifier"]["places_left"] == 0
+    assert erasure.read_erasure(engine, under_way).state == "requested"
 
 
 def test_no_store_holds_the_identifier_that_went_through_the_door(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from ingest.launcher import Launcher
 from schemas.tables import subjects
 from tests.serving import Ended, allow, client_of, count_stored, proposed
 from warehouse.engine import writing
@@ -90,22 +91,62 @@ def test_erasing_person_is_refused_until_they_are_gone(client: TestClient, engin
 def test_erasure_stops_collection_at_once_and_is_one_request(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ingest.launcher import Launcher
-
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
     allow(client)
     client.post(PROPOSED, json=proposed())
 
     before = set(threading.enumerate())
     answers = [client.post("/api/privacy/erasure", json={"user_id": "u1"}) for _ in range(9)]
-    searching = [one for one in set(threading.enumerate()) - before if one.name == "prove"]
     followed = client.get(answers[0].json()["url"])
 
     assert [answer.status_code for answer in answers] == [202] * 9
-    assert len({answer.json()["request"] for answer in answers}) == len(searching) == 1
+    assert len({answer.json()["request"] for answer in answers}) == waits_for(before) == 1
     assert followed.json()["state"] == "requested"
     assert client.post(PROPOSED, json=proposed()).status_code == 403
     assert client.post("/api/privacy/erasure", json={"user_id": "nobody"}).status_code == 404
+
+
+def waits_for(before: set[threading.Thread]) -> int:
+    """Count the threads that have come to wait for erasures."""
+    return sum(one.name == "prove" for one in set(threading.enumerate()) - before)
+
+
+def test_many_erasures_are_waited_for_by_one_thread(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
+    people = [f"u{number}" for number in range(5)]
+    for one in people:
+        allow(client, one)
+    before = set(threading.enumerate())
+
+    answers = [client.post("/api/privacy/erasure", json={"user_id": one}) for one in people]
+
+    assert len({answer.json()["request"] for answer in answers}) == len(people)
+    assert waits_for(before) == 1
+
+
+def test_erasure_is_accepted_where_no_thread_can_wait_for_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
+    allow(client)
+    before = set(threading.enumerate())
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name == "prove":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", no_thread)
+        asked = client.post("/api/privacy/erasure", json={"user_id": "u1"})
+    again = client.post("/api/privacy/erasure", json={"user_id": "u1"})
+
+    assert (asked.status_code, again.status_code) == (202, 202)
+    assert asked.json() == again.json()
+    assert waits_for(before) == 1
 
 
 def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -> None:

@@ -83,7 +83,7 @@ class Launcher:
             now = datetime.now(UTC)
             await self._service.write(lambda connection: runs.note(connection, flow, now, run))
             if not self._wait_for_turn(about, run):
-                await run_in_threadpool(self._begin, about, run)
+                await self._begin_beside(about, run)
         except SmartMatchError:
             self._live.pop(about, None)
             raise
@@ -175,6 +175,14 @@ class Launcher:
                 return self._waiting[flow].popleft()
             del self._waiting[flow]
             return None
+
+    async def _begin_beside(self, about: About, run: str) -> None:
+        """Start a run whose turn it is, in a thread: the loop does not wait for the process."""
+        try:
+            await run_in_threadpool(self._begin, about, run)
+        except RuntimeError:  # there may be no more threads
+            self._begin_next(about[0])
+            raise NotReady("a process could not be started") from None
 
     def _begin(self, about: About, run: str) -> None:
         """Start a run whose turn it is."""

@@ -20,6 +20,8 @@ from warehouse.erasure_requests import begin
 from warehouse.keyfile import make_ring
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from schemas.settings import Settings
 
 FLOW = "erase_subject"
@@ -217,18 +219,40 @@ def test_a_case_that_cannot_be_closed_keeps_no_erasure_from_being_taken_up(
 def test_run_that_no_thread_can_follow_is_told_and_keeps_nobody_out(
     launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    start = threading.Thread.start
-
-    def no_thread(thread: threading.Thread) -> None:
-        if thread.name == "run":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", no_thread)
+        patch.setattr(threading.Thread, "start", without_thread("run"))
         with pytest.raises(NotReady):
             launch(launcher, "a")
     launch(launcher, "a")
 
     assert processes.begun == ["a", "a"]
     processes.end_one()
+
+
+def test_run_that_no_thread_can_start_is_told_and_keeps_nobody_out(
+    launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", without_thread("AnyIO worker thread"))
+        with pytest.raises(NotReady):
+            launch(launcher, "a")
+    assert processes.begun == []
+
+    launch(launcher, "b", "a")
+    processes.end_one()
+    processes.await_begun(2)
+
+    assert processes.begun == ["b", "a"]
+    processes.end_one()
+
+
+def without_thread(name: str) -> Callable[[threading.Thread], None]:
+    """Return what starts any thread but those of a name."""
+    start = threading.Thread.start
+
+    def started(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    return started

@@ -1,6 +1,7 @@
 """Bound how long a reply may take to come: httpx bounds each read of the socket.
 
-What answers a byte at a time, or with interim replies, would hold its caller for ever.
+What answers a byte at a time, or with interim replies, would hold its caller for ever. Nor is
+anything read from, or written to, what took the place of a socket that the host closed.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tracking.errors import Unreachable
+from tracking.sockets import OwnSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +87,12 @@ class _Network(_Around):
 
 
 class _Stream(_Around):
+    def __init__(self, inner: Any) -> None:
+        super().__init__(inner)
+        self._socket = OwnSocket(inner.get_extra_info("socket"))
+
     def read(self, most_bytes: int, timeout: float | None = None) -> bytes:
+        self._demand_socket()
         bounded = _of_thread.patience
         if bounded is not None:
             left = bounded.left()
@@ -93,5 +100,22 @@ class _Stream(_Around):
         read: bytes = self._inner.read(most_bytes, timeout=timeout)
         return read
 
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._demand_socket()
+        self._inner.write(buffer, timeout=timeout)
+
+    def close(self) -> None:
+        self._socket.is_lost()  # else another file would be closed
+        self._inner.close()
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._socket.is_lost():
+            return True  # as of one that the server has closed: it is not used again
+        return self._inner.get_extra_info(info)
+
     def start_tls(self, *what: Any, **how: Any) -> _Stream:
         return _Stream(self._inner.start_tls(*what, **how))
+
+    def _demand_socket(self) -> None:
+        if self._socket.is_lost():
+            raise Unreachable("the host closed the connection")

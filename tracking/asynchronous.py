@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -86,10 +87,20 @@ def _threads() -> ThreadPoolExecutor:
 async def _in_thread(
     pool: ThreadPoolExecutor | None, call: Callable[..., _Result], *arguments: Any
 ) -> _Result:
-    """Call in a thread of a pool, the loop's if None, or here when the pool has ended."""
-    loop = asyncio.get_running_loop()
+    """Call once: in a thread of a pool, the loop's if None, or here where there is no thread."""
+    done: Future[_Result] = Future()
+    taken = threading.Lock()
+
+    def once() -> None:
+        # What no thread could be started for stays in the pool, and another one may come to it.
+        if taken.acquire(blocking=False) and done.set_running_or_notify_cancel():
+            try:
+                done.set_result(call(*arguments))
+            except BaseException as error:  # noqa: BLE001  # it is raised where it is awaited
+                done.set_exception(error)
+
     try:
-        done = loop.run_in_executor(pool, copy_context().run, call, *arguments)
-    except RuntimeError:
-        return call(*arguments)
-    return await done
+        asyncio.get_running_loop().run_in_executor(pool, copy_context().run, once)
+    except RuntimeError:  # the pool has ended, or no thread can be started
+        once()
+    return await asyncio.wrap_future(done)

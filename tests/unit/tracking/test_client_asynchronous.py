@@ -69,3 +69,34 @@ def test_forked_child_collects_in_threads_of_its_own(
     asyncio.run(collector.close())
     assert not asyncio.run(collector.collect_event(event))
     assert len(server.state.events) == 2
+
+
+def test_event_for_which_no_thread_can_be_started_is_collected_once(
+    server: PlainServer,
+    privacy: PrivacyManager,
+    make_event: MakeEvent,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    server.grant("ana")
+    start = threading.Thread.start
+
+    def no_thread(thread: threading.Thread) -> None:
+        if thread.name.startswith("smartmatch-collect"):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    async def platform() -> tuple[list[bool], int]:
+        collector = AsyncEventCollector(privacy, spool=tmp_path / "spool.db", close_seconds=1.0)
+        pool, release = collector._collecting, threading.Event()
+        pool.submit(release.wait, 60.0)  # its only thread is busy
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", no_thread)
+            answers = [await collector.collect_event(make_event())]
+        release.set()
+        await asyncio.to_thread(pool.shutdown)
+        answers.append(await collector.collect_event(make_event()))
+        await collector.close()
+        return answers, collector.counters.accepted
+
+    assert asyncio.run(platform()) == ([True, True], 2)

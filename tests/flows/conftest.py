@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import msgspec
 import pytest
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 
 import flows  # noqa: F401  # sets our defaults before Prefect reads its own
@@ -37,8 +38,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", autouse=True)
 def prefect_server() -> Iterator[None]:
-    """Run every flow of the session against one server."""
-    with prefect_test_harness(server_startup_timeout=120):
+    """Run every flow of the session against one server.
+
+    Without saying that it lives: who says so looks once a second whether its run has ended.
+    """
+    with (
+        prefect_test_harness(server_startup_timeout=120),
+        temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
+    ):
         yield
 
 

@@ -61,6 +61,7 @@ def cold_routes(service: Service) -> FastAPI:
         (InvalidInput, _invalid),
         (SmartMatchError, _not_ready),
         (OSError, _not_ready),
+        (Exception, _not_ready),
         (RequestValidationError, _not_valid),
         (HTTPException, _http),
     ):

@@ -221,7 +221,7 @@ class Door:
             status = 200
         except Refused as refused:
             status, answer, headers = refused.refusal
-        except (SmartMatchError, OSError) as error:
+        except Exception as error:  # a defect costs one request its answer
             if not isinstance(error, NotReady):
                 _logger.exception("A request failed")
             status, answer, headers = NOT_READY
@@ -291,6 +291,10 @@ class Door:
             await reply(send_noted, *refused.refusal)
         except ClientGone:
             pass
+        except Exception:
+            if status == GONE:  # else the application has answered and logged it
+                _logger.exception("A request failed")
+                await reply(send_noted, *NOT_READY)
         return status
 
     def _inspect(self, scope: MutableMapping[str, Any]) -> tuple[bytes, int]:

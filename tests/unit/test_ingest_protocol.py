@@ -16,6 +16,7 @@ import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from ingest.exchange import Exchange
+from ingest.hot import EventRoute
 from ingest.protocol import EventProtocol
 from tests.serving import allow, client_of, count_stored, proposed
 from tests.wire import Wire, until, wires
@@ -353,3 +354,24 @@ def test_key_that_is_revoked_while_a_body_comes_stores_nothing(
 
     asyncio.run(trial())
     assert count_stored(engine) == (1, 1)
+
+
+def test_event_that_fails_unforeseen_is_answered_and_keeps_no_place(settings: Settings) -> None:
+    def fail(*_: Any) -> Any:
+        raise KeyError("canary")
+
+    async def trial() -> list[int]:
+        async with wires(settings) as connect:
+            wire = connect()
+            patch = pytest.MonkeyPatch()
+            patch.setattr(EventRoute, "prepare", fail)
+            for number in range(100):
+                if number == 99:
+                    patch.undo()
+                await wire.receive(post(event()))
+                await until(lambda number=number: len(wire.statuses) > number)  # type: ignore[misc]
+            return wire.statuses
+
+    with client_of(settings) as client:
+        allow(client)
+    assert asyncio.run(trial()) == [503] * 99 + [200]

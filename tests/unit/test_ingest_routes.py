@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -10,8 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
+from ingest.app import ColdRoutes
+from ingest.service import Service
 from schemas.tables import staged
+from tests.engines import on_sqlite
 from tests.serving import Ended, allow, client_of, count_stored, proposed
+from warehouse import weights
 from warehouse.audit import balance
 from warehouse.engine import reading
 
@@ -345,3 +350,36 @@ def test_paths_match_exactly(client: TestClient) -> None:
         assert client.post(path, json=proposed()).status_code in (404, 405)
     assert client.get(PROPOSED).status_code == 405
     assert client.get(PROPOSED).headers["allow"] == "POST"
+
+
+def fail(*_arguments: Any, **_more: Any) -> Any:
+    raise KeyError("canary-4711")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("place", "call"),
+    [
+        ((Service, "arriving"), ("POST", PROPOSED)),
+        ((Service, "arriving"), ("POST", BATCH)),
+        ((weights, "newest"), ("GET", "/api/ml/weights")),
+        ((ColdRoutes, "load"), ("GET", "/docs")),
+    ],
+)
+def test_defect_costs_a_request_its_answer_and_is_counted_and_logged_without_values(
+    client: TestClient,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    place: tuple[Any, str],
+    call: tuple[str, str],
+) -> None:
+    body = {"type": "match_proposed", **proposed()}
+    with monkeypatch.context() as patch:
+        patch.setattr(*place, fail)
+        answer = client.request(*call, json=[body] if BATCH in call else body)
+
+    assert (answer.status_code, answer.json()) == (503, {"detail": "Not ready, try again"})
+    told = caplog.messages.count("A request failed")
+    counted = re.search(r'requests_total\{status="5xx"\} (\d+)', client.get("/metrics").text)
+    assert counted is not None
+    assert int(counted[1]) >= told >= 1

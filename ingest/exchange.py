@@ -47,6 +47,7 @@ class Exchange:
         "_query",
         "_refusal",
         "_route",
+        "_since",
         "body",
         "disconnected",
         "keep_alive",
@@ -61,7 +62,7 @@ class Exchange:
         self._name = name
         self._route = route
         self._query = query
-        self._begun = time.monotonic()
+        self._begun = self._since = time.monotonic()
         self._caller: Caller | None = None
         self._refusal: Refusal | None = None
         self._inside: Turnstile | None = None
@@ -96,6 +97,8 @@ class Exchange:
     def begin(self) -> None:
         """Get in line for the writer, or be refused."""
         self.more_body = False
+        # From now on it waits for us: before, we waited for it.
+        self._since = time.monotonic()
         if self._caller is None:
             self._reply(*(self._refusal or NOT_READY))
             return
@@ -132,8 +135,8 @@ class Exchange:
             _, arrival = self._route.prepare(self._query, bytes(self.body))
         except Refused as refused:
             self._refusal = refused.refusal
-            return Ticket(refused=(refused.rule,), waiter=self, since=self._begun)
-        return Ticket((arrival,), waiter=self, since=self._begun)
+            return Ticket(refused=(refused.rule,), waiter=self, since=self._since)
+        return Ticket((arrival,), waiter=self, since=self._since)
 
     def turn_back(self, error: QueueFull) -> None:
         """Reply that there is no room."""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from ingest import service as service_module
 from ingest.exchange import Exchange
 from ingest.hot import EventRoute
 from ingest.protocol import EventProtocol
+from tests.committing import held_up
 from tests.serving import allow, client_of, count_stored, proposed
 from tests.wire import Wire, until, wires
 from warehouse import api_keys
@@ -375,3 +377,24 @@ def test_event_that_fails_unforeseen_is_answered_and_keeps_no_place(settings: Se
     with client_of(settings) as client:
         allow(client)
     assert asyncio.run(trial()) == [503] * 99 + [200]
+
+
+def test_event_whose_body_took_long_is_not_told_that_the_database_did(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "DEADLINE_SECONDS", 30.0)
+
+    async def trial() -> list[int]:
+        async with wires(settings) as connect:
+            wire, sent = connect(), post(event())
+            await wire.receive(sent[:-1])
+            wire.protocol.cycle._begun -= 60.0
+            with held_up(wire.protocol.door.service.committer):
+                await wire.receive(sent[-1:])
+                await asyncio.sleep(0.3)
+            await until(lambda: bool(wire.statuses))
+            return wire.statuses
+
+    with client_of(settings) as client:
+        allow(client)
+    assert asyncio.run(trial()) == [200]

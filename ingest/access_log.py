@@ -42,8 +42,7 @@ class AccessLog:
         if self._stream is None:
             return
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="access-log", daemon=True)
-            self._thread.start()
+            self._begin()
         if len(self._lines) < _MOST_LINES:
             self._lines.append((time.time(), method, route, status, seconds))
 
@@ -54,6 +53,12 @@ class AccessLog:
             self._thread.join(_PATIENCE_SECONDS)
         if self._thread is None or not self._thread.is_alive():
             self._flush()
+
+    def _begin(self) -> None:
+        thread = threading.Thread(target=self._run, name="access-log", daemon=True)
+        with suppress(RuntimeError):  # there may be no more threads: then with a later line
+            thread.start()
+            self._thread = thread
 
     def _run(self) -> None:
         while not self._stop.wait(_FLUSH_SECONDS):
@@ -94,7 +99,7 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "log": record.name,
             "level": record.levelname.lower(),
-            "message": str(record.msg).strip() if record.exc_info else record.getMessage(),
+            "message": _first_line(record) if record.exc_info else record.getMessage(),
         }
         if record.exc_info and record.exc_info[0] is not None:
             line["error"] = record.exc_info[0].__name__
@@ -105,8 +110,19 @@ class JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
+def _first_line(record: logging.LogRecord) -> str:
+    """Return what is said of an error; asyncio writes below it what failed, with its values."""
+    return str(record.msg).strip().partition("\n")[0]
+
+
 def configure_logging() -> None:
-    """Send every log record of this process to standard error, as JSON lines."""
+    """Send every log record of this process to standard error, as JSON lines; errors of threads."""
+    threading.excepthook = _note_failed
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(handlers=[handler], level=logging.INFO, force=True)
+
+
+def _note_failed(failed: threading.ExceptHookArgs) -> None:
+    """Log a thread's error like every other: Python would print what it says."""
+    logging.getLogger("smartmatch").error("A thread failed", exc_info=failed.exc_value)

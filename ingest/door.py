@@ -221,12 +221,12 @@ class Door:
             status = 200
         except Refused as refused:
             status, answer, headers = refused.refusal
+        except ClientGone:
+            return GONE
         except Exception as error:  # a defect costs one request its answer
             if not isinstance(error, NotReady):
                 _logger.exception("A request failed")
             status, answer, headers = NOT_READY
-        except ClientGone:
-            return GONE
         await reply(send, status, answer, headers)
         return status
 

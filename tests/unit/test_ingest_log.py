@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+
+import pytest
 
 from ingest.access_log import AccessLog, JsonLines
-from schemas.settings import CHECKOUT
-
-if TYPE_CHECKING:
-    import pytest
+from schemas.settings import CHECKOUT, Settings
+from tests.engines import on_sqlite
+from tests.wire import until, wires
 
 FAILING = """
 import asyncio, gc, threading
@@ -75,3 +76,24 @@ def test_line_is_written_later_where_no_thread_can_be_started(
         "/health",
         "/ready",
     ]
+
+
+@on_sqlite
+@pytest.mark.parametrize("path", [b"/api/tracking/events", b"/api/tracking/consent"])
+def test_who_leaves_before_their_request_is_whole_is_no_error(
+    settings: Settings, caplog: pytest.LogCaptureFixture, path: bytes
+) -> None:
+    head = b"POST %b HTTP/1.1\r\nHost: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"
+
+    async def trial() -> list[int]:
+        async with wires(settings) as connect:
+            wire = connect()
+            door = wire.protocol.door
+            await wire.receive(head % path)
+            await asyncio.sleep(0.05)
+            wire.close()
+            await until(lambda: any(door.service.observed._answers))
+            return list(door.service.observed._answers)
+
+    assert asyncio.run(trial()) == [0, 0, 0, 0, 1, 0]
+    assert "A request failed" not in caplog.messages

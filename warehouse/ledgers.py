@@ -65,21 +65,24 @@ def verify_ledgers(engine: Engine, directory: Path) -> Checked:
             know a report or a noisy release as the database holds it.
     """
     witness = Witness(directory)
-    testimonies = witness.verify()
+    before = witness.verify()
     with writing(engine) as connection:
         releases_put_back = releases.agree(connection, witness)
-        reports_put_back = reports.put_back(connection, testimonies)
-    heads = noted_heads(directory, testimonies)
+        reports_put_back = reports.put_back(connection, before)
+    heads = noted_heads(directory, before)
     sealed = NewestHead(directory).sealed()
     entries = consents.verify(engine, *heads, sealed=sealed)
+    under_way = reports.under_way(directory)
     with reading(engine) as connection:
         _check_indexes(connection)
         followed = marks.followed(connection)
+        # Read again: whoever leaves meanwhile is witnessed before this snapshot can show it.
+        testimonies = witness.verify(before)
         if (testimonies[-1].marks if testimonies else 0) < followed:
             raise WitnessBroken("the witness is shorter than what the database has followed")
         check_states(connection, witness, testimonies, followed)
-        given = releases.check(connection, testimonies)
-        proven = reports.check(connection, directory, testimonies)
+        given = releases.check(connection, before)
+        proven = reports.check(connection, before, testimonies, under_way)
         unguarded = guards.note(connection)
     return Checked(
         entries=entries,

@@ -13,13 +13,13 @@ import msgspec
 from sqlalchemy import select, update
 
 from schemas.tables import erasures
-from warehouse.case_file import read_case
+from warehouse.case_file import open_cases, read_case
 from warehouse.erasure_requests import DONE
 from warehouse.proof import report_digest
 from warehouse.witness import REPORT, RESTORED, TOMBSTONE, WitnessBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from pathlib import Path
 
     from sqlalchemy import Connection
@@ -67,24 +67,37 @@ def put_back(connection: Connection, testimonies: Sequence[Testimony]) -> int:
     return count
 
 
-def check(connection: Connection, directory: Path, testimonies: Iterable[Testimony]) -> int:
+def under_way(directory: Path) -> frozenset[str]:
+    """Return the erasures whose report is still being made."""
+    opened = open_cases(directory)
+    return frozenset(one for one in opened if read_case(directory, one) is not None)
+
+
+def check(
+    connection: Connection,
+    before: Iterable[Testimony],
+    testimonies: Iterable[Testimony],
+    going_on: Collection[str],
+) -> int:
     """Check that the database holds each signed report as it was signed; return how many it does.
 
     Args:
         connection: A transaction.
-        directory: Where the keys lie, and the case files of erasures under way.
-        testimonies: Entries of the witness, whole.
+        before: Entries of the witness, whole, as of before the transaction.
+        testimonies: The same as of now.
+        going_on: What was ``under_way`` before the transaction.
 
     Raises:
         WitnessBroken: A report was changed, or is not signed any more, or was signed by nobody.
     """
     signed, held = _signed(testimonies), _held(connection)
+    wanted = _signed(before).keys()
     # Two erasures with the same report shared one signature in earlier versions.
     anyone = [one for of_request in signed.values() for one in of_request]
     proven = {request: row for request, row in held.items() if "signed" in row.report}
-    for request in signed.keys() | proven.keys():
+    for request in wanted | proven.keys():
         row = held.get(request)
-        if row is not None and row.state != DONE and read_case(directory, request) is not None:
+        if row is not None and row.state != DONE and request in going_on:
             continue
         if row is None or row.state != DONE or not _is(row.report, signed.get(request, anyone)):
             raise WitnessBroken("the report of an erasure is not the one that was signed")

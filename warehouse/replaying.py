@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from sqlalchemy import select
+from sqlalchemy import not_, select
 
 from schemas.clock import LATE_DAYS, day_number, micros
 from schemas.consents import Options
@@ -132,8 +132,7 @@ def _carry_out(engine: Engine, witness: Witness, missing: Iterable[Testimony], h
     for subject in numbers:
         for entry in wanted.get(witness.of_subject(subject), ()):
             if entry.kind == WITHDRAWAL:
-                options = Options(**entry.body["options"])
-                carried += _withdraw(engine, held, witness.seals, subject, options, now)
+                carried += _withdraw(engine, held, witness.seals, subject, entry, now)
                 continue
             with writing(engine) as connection:
                 held.extend(connection)
@@ -157,21 +156,27 @@ def _finish(engine: Engine, requests: Iterable[str], now: datetime) -> None:
 
 
 def _withdraw(  # noqa: PLR0917
-    engine: Engine, held: Lease, seals: Seals, subject: int, allowed: Options, now: datetime
+    engine: Engine, held: Lease, seals: Seals, subject: int, told: Testimony, now: datetime
 ) -> int:
-    """Repeat a withdrawal that the backup does not know: an entry of its own in the ledger."""
+    """Repeat a withdrawal that this database does not know: an entry of its own in the ledger."""
+    allowed = Options(**told.body["options"])
     with writing(engine) as connection:
         held.extend(connection)
         # One that is being given at the door is witnessed before its commit, and waited for here.
         changes = select(versions).where(versions.c.name == consents.CHANGES)
         connection.execute(changes.with_for_update())
         row = connection.execute(select(subjects).where(subjects.c.subject == subject)).one()
+        theirs = ledger.c.ledger_id == row.ledger_id
+        taken_back = [not_(ledger.c[name]) for name in _PURPOSES if not getattr(allowed, name)]
+        known = select(ledger.c.seq).where(theirs, ledger.c.recorded_at == told.at, *taken_back)
         options = Options(*(getattr(row, name) and getattr(allowed, name) for name in _PURPOSES))
         if row.erasing or options == Options(*(getattr(row, name) for name in _PURPOSES)):
             return 0
+        if connection.execute(known).first() is not None:
+            return 0  # what they answered since counts
         last = connection.execute(
             select(ledger.c.notice_version, ledger.c.notice_sha256)
-            .where(ledger.c.ledger_id == row.ledger_id)
+            .where(theirs)
             .order_by(ledger.c.seq.desc())
             .limit(1)
         ).one()

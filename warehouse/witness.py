@@ -189,6 +189,18 @@ class Witness:
             return list(self.entries())[-1]
         return _decode(lines[-1], 0) if lines else None
 
+    def has_withdrawal(self, *, after: int, before: int) -> bool:
+        """Tell whether a withdrawal has a mark between two others; the newest are read first."""
+        if before - after <= 1:
+            return False
+        for line in reversed(self._path.read_bytes().rpartition(b"\n")[0].splitlines()):
+            entry = _decode(line, 0)
+            if entry.marks <= after:
+                return False
+            if entry.kind == WITHDRAWAL and entry.marks < before:
+                return True
+        return False
+
     def verify(self, known: Sequence[Testimony] = ()) -> list[Testimony]:
         """Read every entry and check its hash, signature and place.
 

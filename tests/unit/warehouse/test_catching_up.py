@@ -5,13 +5,16 @@ from __future__ import annotations
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import event as sqlalchemy_event
 from sqlalchemy import select, update
 
+from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import LATE_DAYS, day_number, moment
-from schemas.errors import LeaseLost
+from schemas.consents import Options
+from schemas.errors import LeaseLost, NotReady
 from schemas.tables import (
     erasures,
     leases,
@@ -19,14 +22,15 @@ from schemas.tables import (
     runs,
     subjects,
 )
-from tests.population import NOW, RUN
-from tests.restoring import answer, ask, erase, rows_of, snapshot, three_people
-from warehouse import burial, marks, replaying, tombstones
+from tests.population import KEY, NOTICE, NOW, RUN
+from tests.restoring import HOUR, answer, ask, erase, rows_of, snapshot, three_people
+from warehouse import burial, consents, marks, replaying, tombstones
 from warehouse.backups import accept_restored
 from warehouse.engine import reading, writing
 from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import make_ring
 from warehouse.leases import LeaseHeld, lease
+from warehouse.ledgers import verify_ledgers
 from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
 from warehouse.witness import BOOKS, WITHDRAWAL, Witness
@@ -166,6 +170,40 @@ def test_a_database_never_follows_fewer_marks_than_before(engine: Engine) -> Non
         for mark in (5, 3):
             marks.follow(connection, mark)
         assert marks.followed(connection) == 5
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["for good", "and allows it again"])
+def test_a_withdrawal_whose_commit_failed_is_carried_out_though_others_withdrew_since(
+    engine: Engine, keys: Path, people: dict[str, int], again: bool
+) -> None:
+    """Else the witness would know of it, and the ledger never."""
+
+    def withdraw_in_vain() -> None:
+        with writing(engine) as connection:
+            person = consents.Person("key", (subject_pseudonym(KEY, "a"),))
+            entry = consents.Entry(uuid4(), Options(False, False, False), NOTICE, "api", None, NOW)
+            tombstones.record(connection, keys, person, entry)
+            raise NotReady("the database did not answer")
+
+    with pytest.raises(NotReady):
+        withdraw_in_vain()
+    answer(engine, keys, "b", at=NOW + HOUR)
+    if again:
+        answer(engine, keys, "b", "analytics", at=NOW + 2 * HOUR)
+
+    assert tombstones.catch_up(engine, keys) == 1
+
+    with reading(engine) as connection:
+        columns = (subjects.c.subject, subjects.c.analytics)
+        allowed = dict(connection.execute(select(*columns)).tuples().all())
+        assert marks.followed(connection) == 2
+    assert allowed == {
+        people["a"]: False,
+        people["b"]: again,
+        people["c"]: True,
+    }
+    verify_ledgers(engine, keys)
+    assert tombstones.catch_up(engine, keys) == 0
 
 
 def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:

@@ -18,7 +18,7 @@ from fastapi.concurrency import run_in_threadpool
 
 import prefect_api
 from schemas.environment import inherited
-from schemas.errors import NotReady, SmartMatchError
+from schemas.errors import NotReady
 from schemas.settings import CHECKOUT
 from warehouse import runs
 from warehouse.engine import writing
@@ -56,9 +56,13 @@ class Launcher:
         self._turns = threading.Lock()
         self._scheduled: dict[str, str] = {}
         self._scheduling = asyncio.Lock()
+        self._launching: set[asyncio.Task[str]] = set()
 
     async def launch(self, flow: str, request: str = "") -> str:
         """Start a flow in the background and return the id of its run.
+
+        It begins also where whoever asks does not wait for it: else its place and its turn would be
+        taken for good, and nobody at work.
 
         Args:
             flow: Its name.
@@ -67,6 +71,12 @@ class Launcher:
         Raises:
             NotReady: The run could not be noted or started.
         """
+        launching = asyncio.create_task(self._launch(flow, request))
+        self._launching.add(launching)
+        launching.add_done_callback(self._launching.discard)
+        return await asyncio.shield(launching)
+
+    async def _launch(self, flow: str, request: str) -> str:
         api = prefect_api.configured_api()
         if api and flow in SCHEDULED:
             async with self._scheduling:
@@ -84,7 +94,7 @@ class Launcher:
             await self._service.write(lambda connection: runs.note(connection, flow, now, run))
             if not self._wait_for_turn(about, run):
                 await self._begin_beside(about, run)
-        except SmartMatchError:
+        except BaseException:
             self._live.pop(about, None)
             raise
         return run

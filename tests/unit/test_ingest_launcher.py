@@ -142,6 +142,33 @@ def test_one_that_could_not_be_noted_begins_when_it_is_asked_for_again(
     processes.end_one()
 
 
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_run_begins_though_whoever_asked_for_it_goes_away(
+    launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    async def noted(_work: object) -> None:
+        await asyncio.sleep(0)
+
+    async def trial() -> None:
+        asking = asyncio.create_task(launcher.launch(FLOW, "a"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await launcher.launch(FLOW, "a")
+        await asyncio.to_thread(processes.await_begun, 1)
+        await launcher.launch(FLOW, "b")
+        processes.end_one()
+        await asyncio.to_thread(processes.await_begun, 2)
+
+    monkeypatch.setattr(launcher._service, "write", noted)
+    asyncio.run(trial())
+
+    assert processes.begun == ["a", "b"]
+    processes.end_one()
+
+
 def test_erasures_that_are_not_done_are_taken_up_again(
     settings: Settings, launcher: Launcher, processes: Processes
 ) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -17,6 +18,9 @@ from commands.shared import (
 )
 from console import result, say, working
 from schemas.errors import SmartMatchError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SUBJECT = click.option("--user-id", required=True, help="The person, as the platform names them.")
 
@@ -42,19 +46,26 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
     if not requests:
         say("No request is pending.")
-    failed: list[SmartMatchError] = []
+    failed: list[Exception] = []
     for request in requests:
-        try:
+        with _keeping(failed):
             with working("erasing"):
                 done = erase_person(request, user_id) if user_id else erase_subject(request)
-        except SmartMatchError as error:  # keeps no other from being erased
-            failed.append(error)
-        else:
             result(plain(done), as_json=as_json)
+    if pending:
+        with _keeping(failed):
+            close_left_cases(engine, read_settings().keys)
     if failed:
         raise failed[0]
-    if pending:
-        close_left_cases(engine, read_settings().keys)
+
+
+@contextmanager
+def _keeping(failed: list[Exception]) -> Iterator[None]:
+    """Keep what fails for the end: one erasure keeps no other from its own."""
+    try:
+        yield
+    except (SmartMatchError, OSError) as error:
+        failed.append(error)
 
 
 def _begin(engine: Any, user_id: str, key_id: str | None) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 from typing import TYPE_CHECKING
 
+import pytest
 from click.testing import CliRunner
 
 from cli import main
@@ -12,7 +14,7 @@ from schemas.clock import moment
 from schemas.settings import Settings
 from tests.histories import NOW
 from tests.population import answer
-from warehouse.case_file import CaseFile, write_case
+from warehouse.case_file import CaseFile, open_cases, write_case
 from warehouse.engine import connect
 from warehouse.erasure import Erasure, read_erasure
 from warehouse.erasure_requests import OverMatch, begin
@@ -20,8 +22,6 @@ from warehouse.setup import set_up_database
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    import pytest
 
 
 def test_where_no_request_is_pending_the_command_says_so(
@@ -49,12 +49,25 @@ def test_with_pending_what_a_killed_erasure_left_beside_the_keys_is_closed(
     assert list((settings.keys / "erasures").iterdir()) == []
 
 
-def test_with_pending_an_erasure_that_fails_keeps_no_other(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("failure", "code", "told"),
+    [
+        (OverMatch("2 subjects answer to this id; nothing was erased"), 1, "2 subjects answer"),
+        (OSError(errno.EROFS, "Read-only file system"), 75, "Read-only"),
+    ],
+)
+def test_with_pending_an_erasure_that_fails_keeps_no_other_and_no_case_open(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    code: int,
+    told: str,
 ) -> None:
     monkeypatch.setenv("SMARTMATCH_HOME", str(tmp_path))
-    set_up_database(Settings())
-    engine = connect(Settings().url)
+    settings = Settings()
+    set_up_database(settings)
+    write_case(settings.keys, "4b1f", CaseFile(7, [b"pseudonym"], b"ledger"))
+    engine = connect(settings.url)
     asked = {
         begin(engine, answer(engine, name, "analytics"), moment(NOW)) for name in ("ana", "bob")
     }
@@ -63,7 +76,7 @@ def test_with_pending_an_erasure_that_fails_keeps_no_other(
     def erase(request: str) -> Erasure:
         tried.append(request)
         if len(tried) == 1:
-            raise OverMatch("2 subjects answer to this id; nothing was erased")
+            raise failure
         return read_erasure(engine, request)
 
     monkeypatch.setattr(erase_subject, "erase_subject", erase)
@@ -71,7 +84,8 @@ def test_with_pending_an_erasure_that_fails_keeps_no_other(
     done = CliRunner().invoke(main, ["erase", "--pending"])
     engine.dispose()
 
-    assert done.exit_code == 1
-    assert "2 subjects answer" in done.output
+    assert done.exit_code == code
+    assert told in done.output
     assert (len(tried), set(tried)) == (2, asked)
     assert tried[1] in done.output
+    assert open_cases(settings.keys) == []

@@ -17,6 +17,7 @@ import msgspec
 from sqlalchemy import event
 
 from schemas.errors import NotReady
+from warehouse.driver_words import keep_values_out
 from warehouse.engine import is_postgres
 
 if TYPE_CHECKING:
@@ -294,6 +295,7 @@ def _answered(connection: Connection) -> Iterator[None]:
         # A session that the server ended for its silence is told so in another class of errors.
         ended = getattr(connection.connection.driver_connection, "broken", False)
         if not ended and not isinstance(error, driver.OperationalError):
+            keep_values_out(error)
             raise
         raise NotReady(f"the database did not answer ({type(error).__name__})") from None
 

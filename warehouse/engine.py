@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as PoolExhausted
 from schemas.errors import InvalidInput, NotReady, UnsafeEngine
 from schemas.tables import metadata
 from warehouse import partitioning, revision, triggers
+from warehouse.driver_words import keep_values_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -278,6 +279,7 @@ def translated() -> Iterator[None]:
                 "the database's role lacks a privilege: it has to own the tables and their schema"
             )
             raise NotReady(reason) from None
+        keep_values_out(error)
         raise
 
 

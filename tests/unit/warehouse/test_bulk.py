@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sqlite3
+import traceback
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
+from sqlalchemy.exc import IntegrityError
 
+from schemas.tables import subjects
 from warehouse import bulk
 from warehouse.engine import is_postgres, writing
 
@@ -61,3 +66,33 @@ def test_rows_take_few_statements_and_none_too_many_parameters(
 
     assert len(statements) == 3
     assert len(stored(connection)) == 2_507
+
+
+PERSON = {
+    "subject": -4_711,
+    "pseudonym": b"4711",
+    "key_id": "key",
+    "ledger_id": b"4711",
+    "notice_version": "2026-11",
+    "updated_at": 4_711,
+    **dict.fromkeys(("analytics", "preferences", "improvement", "counted", "erasing"), False),
+}
+
+
+@pytest.mark.parametrize("way", ["SQLAlchemy", "driver"])
+def test_an_error_names_the_constraint_that_a_row_breaks_and_none_of_its_values(
+    engine: Engine, way: str
+) -> None:
+    broken = (IntegrityError, sqlite3.IntegrityError, psycopg.errors.CheckViolation)
+    insert = {
+        "driver": lambda to: bulk.append_rows(to, "subjects", list(PERSON), [(*PERSON.values(),)]),
+        "SQLAlchemy": lambda to: to.execute(subjects.insert().values(**PERSON)),
+    }[way]
+
+    with pytest.raises(broken) as caught, writing(engine) as connection:
+        insert(connection)
+
+    told = "".join(traceback.format_exception(caught.value))
+    assert "ck_subjects_subject" in told
+    assert "4711" not in told
+    assert "\\x34373131" not in told

@@ -131,8 +131,8 @@ def ask(url: str, body: Any = None, *, timeout_seconds: float = ANSWER_SECONDS) 
     if password:
         headers["authorization"] = f"Basic {b64encode(password.encode()).decode()}"
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  # http
     try:
+        request = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  # http
         with urllib.request.urlopen(request, timeout=timeout_seconds) as reply:  # noqa: S310
             return json.load(reply)
     except _NO_ANSWER:

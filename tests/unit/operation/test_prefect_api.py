@@ -27,3 +27,9 @@ def test_whoever_speaks_no_http_or_breaks_off_gives_no_answer(said: bytes) -> No
         thread.start()
         assert prefect_api.ask(f"http://{LOOPBACK}:{listener.getsockname()[1]}/api") is None
         thread.join()
+
+
+@pytest.mark.parametrize("api", ["", "localhost:4200/api"])
+def test_where_no_server_is_named_there_is_no_answer(api: str) -> None:
+    assert prefect_api.read_run(api, "4b1f") is None
+    assert prefect_api.create_run(api, "retrain_model") is None

@@ -111,8 +111,8 @@ def record(
         connection: The transaction; the answer holds from its commit on.
         person: Who answered.
         entry: What they answered.
-        testify: Told of what is replaced, and of the pseudonym of who it is from now on, when no
-            other writer can change it any more, and before anything of this person is changed.
+        testify: Told of what is replaced, and of the pseudonym of who it is from now on, last of
+            all: when nobody is waited for any more, so that nothing but the commit can fail.
         seals: Seal the entry and the person's row; None where there are no keys.
 
     Raises:
@@ -127,16 +127,14 @@ def record(
     known = _state(row) if row else None
     if known is not None and known.erasing:
         raise ConsentRequired("an erasure of this person is under way")
-    pseudonym, key_id = person.candidates[0], person.key_id
-    if row is not None and not person.moves:
-        pseudonym, key_id = row.pseudonym, row.key_id
-    if known is not None:
-        testify(known, pseudonym)
     if known is not None and known.options.analytics and not entry.options.analytics:
         withdrawals.count_up(connection)
     if known is not None and known.options.improvement and not entry.options.improvement:
         learned = lineage.mark_withdrawn(connection, known.subject, moment(entry.recorded_at))
         drift_days.forget(connection, known.subject, learned)
+    pseudonym, key_id = person.candidates[0], person.key_id
+    if row is not None and not person.moves:
+        pseudonym, key_id = row.pseudonym, row.key_id
     subject = known.subject if known else secrets.randbits(63) or 1
     ledger_id = known.ledger_id if known else secrets.token_bytes(16)
     _append(connection, seq, ledger_id, entry, seals)
@@ -157,6 +155,8 @@ def record(
     for other in rows[1:]:
         same = Person(other.key_id, (other.pseudonym,), moves=False)
         record(connection, same, replace(entry, consent_id=uuid4()), testify, seals)
+    if known is not None:
+        testify(known, pseudonym)
     return State(
         subject, ledger_id, entry.options, entry.notice.version, entry.recorded_at, erasing=False
     )

@@ -41,7 +41,7 @@ def record(
     entry: consents.Entry,
     seals: Seals | None = None,
 ) -> State:
-    """Record an answer to the notice; one that withdraws something is witnessed first.
+    """Record an answer to the notice; one that withdraws something is witnessed before its commit.
 
     Args:
         connection: The transaction.

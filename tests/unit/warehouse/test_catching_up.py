@@ -22,11 +22,12 @@ from schemas.tables import (
     runs,
     subjects,
 )
+from tests.engines import on_postgresql
 from tests.population import KEY, NOTICE, NOW, RUN
 from tests.restoring import HOUR, answer, ask, erase, rows_of, snapshot, three_people
-from warehouse import burial, consents, marks, replaying, tombstones
+from warehouse import burial, consents, lineage, marks, replaying, tombstones
 from warehouse.backups import accept_restored
-from warehouse.engine import reading, writing
+from warehouse.engine import connect, reading, writing
 from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import make_ring
 from warehouse.leases import LeaseHeld, lease
@@ -38,6 +39,7 @@ from warehouse.witness import BOOKS, WITHDRAWAL, Witness
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydantic import SecretStr
     from sqlalchemy import Connection, Engine
 
 
@@ -204,6 +206,24 @@ def test_a_withdrawal_whose_commit_failed_is_carried_out_though_others_withdrew_
     }
     verify_ledgers(engine, keys)
     assert tombstones.catch_up(engine, keys) == 0
+
+
+@on_postgresql  # SQLite has one writer at a time
+@pytest.mark.parametrize("holds", ["the books", "who consents"])
+def test_a_withdrawal_that_waits_in_vain_for_a_flow_is_not_witnessed(
+    engine: Engine, keys: Path, people: dict[str, int], database_url: SecretStr, holds: str
+) -> None:
+    server = connect(database_url, busy_timeout_ms=100)
+    with writing(engine) as flow:
+        if holds == "the books":
+            lineage.lock_books(flow)
+        else:
+            flow.execute(select(subjects).with_for_update(read=True))
+        with pytest.raises(NotReady):
+            answer(server, keys, "a")
+    server.dispose()
+
+    assert Witness(keys).verify() == []
 
 
 def test_versions_whose_books_were_lost_go_by_a_retrain(engine: Engine, keys: Path) -> None:

@@ -7,11 +7,12 @@ import logging
 import sys
 import threading
 import time
-import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import TYPE_CHECKING
+
+from schemas.errors import place_of
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -101,12 +102,9 @@ class JsonLines(logging.Formatter):
             "level": record.levelname.lower(),
             "message": _first_line(record) if record.exc_info else record.getMessage(),
         }
-        if record.exc_info and record.exc_info[0] is not None:
-            line["error"] = record.exc_info[0].__name__
-            frames = traceback.extract_tb(record.exc_info[2])[-5:]
-            line["at"] = " < ".join(
-                f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames)
-            )
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            line |= {"error": type(error).__name__, "at": place_of(error)}
         return json.dumps(line)
 
 

@@ -18,7 +18,7 @@ from ingest.operation import run_routes, watch_routes
 from ingest.pages import page_routes
 from ingest.people import consent_routes, privacy_routes
 from ingest.replies import NOT_READY, Refusal, Refused, invalid, refusal
-from schemas.errors import InvalidInput, NotReady, SmartMatchError
+from schemas.errors import InvalidInput, NotReady, SmartMatchError, told_in_log
 
 if TYPE_CHECKING:
     from ingest.service import Service
@@ -93,7 +93,7 @@ def _invalid(_request: Request, error: Any) -> Response:
 
 def _not_ready(_request: Request, error: Exception) -> Response:
     if not isinstance(error, NotReady):
-        _logger.error("A request failed", exc_info=error)
+        _logger.error("A request failed: %s", told_in_log(error))
     return _response(NOT_READY)
 
 

@@ -34,7 +34,7 @@ from ingest.replies import (
 )
 from ingest.turnstile import Turnstile, passing
 from ingest.unfinished import Unfinished
-from schemas.errors import InvalidInput, NotReady, QueueFull, SmartMatchError
+from schemas.errors import InvalidInput, NotReady, QueueFull, SmartMatchError, told_in_log
 from schemas.events import ROUTES
 from warehouse.api_keys import Scope
 
@@ -223,9 +223,9 @@ class Door:
             status, answer, headers = refused.refusal
         except ClientGone:
             return GONE
-        except Exception as error:  # a defect costs one request its answer
+        except Exception as error:  # noqa: BLE001  # a defect costs one request its answer
             if not isinstance(error, NotReady):
-                _logger.exception("A request failed")
+                _logger.error("A request failed: %s", told_in_log(error))  # noqa: TRY400
             status, answer, headers = NOT_READY
         await reply(send, status, answer, headers)
         return status
@@ -291,9 +291,9 @@ class Door:
             await reply(send_noted, *refused.refusal)
         except ClientGone:
             pass
-        except Exception:
+        except Exception as error:  # noqa: BLE001  # a defect costs one request its answer
             if status == GONE:  # else the application has answered and logged it
-                _logger.exception("A request failed")
+                _logger.error("A request failed: %s", told_in_log(error))  # noqa: TRY400
                 await reply(send_noted, *NOT_READY)
         return status
 

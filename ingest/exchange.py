@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ingest.door import GONE
 from ingest.hot import answer
 from ingest.replies import NOT_READY, Refused
-from schemas.errors import NotReady, SmartMatchError
+from schemas.errors import NotReady, SmartMatchError, told_in_log
 from warehouse.staging import Outcome
 from warehouse.tickets import Ticket
 
@@ -203,5 +203,5 @@ class Exchange:
 
 def _not_ready(error: Exception) -> Refusal:
     if not isinstance(error, NotReady):
-        _logger.error("A request failed", exc_info=error)
+        _logger.error("A request failed: %s", told_in_log(error))
     return NOT_READY

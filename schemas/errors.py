@@ -18,6 +18,26 @@ SmartMatchError
 
 from __future__ import annotations
 
+import traceback
+
+_FRAMES = 5
+"""Places that a log tells of an error, the innermost first."""
+
+
+def place_of(error: BaseException) -> str:
+    """Return where an error was raised, by files and lines.
+
+    For logs, with its class: its message may hold a value, and so may that of its cause.
+    """
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = (f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in reversed(frames))
+    return " < ".join(places)
+
+
+def told_in_log(error: BaseException) -> str:
+    """Return the class of an error and where it was raised, and nothing of what it says."""
+    return f"{type(error).__name__} at {place_of(error)}"
+
 
 class SmartMatchError(Exception):
     """Anything that SmartMatch raises on purpose."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from schemas.errors import NotReady, QueueFull, SmartMatchError
+from schemas.errors import NotReady, QueueFull, SmartMatchError, told_in_log
 from warehouse import accounts, consents
 from warehouse.engine import demand_place, translated
 from warehouse.queue import probe
@@ -207,8 +207,8 @@ class Committer:
             tickets = self._next()
             if tickets:
                 self._write(self._fitting(tickets))
-        except Exception:
-            _logger.exception("A round of the writer failed")
+        except Exception as error:  # noqa: BLE001  # the next may do
+            _logger.error("A round of the writer failed: %s", told_in_log(error))  # noqa: TRY400
             left = [ticket for ticket in tickets if not ticket.settled]
             self._settle(left, NotReady("the writer failed"))
             sleep(_PAUSE_SECONDS)
@@ -372,8 +372,8 @@ def _work(connection: Connection, tickets: Sequence[Ticket]) -> None:
             ticket.error = error
         except SQLAlchemyError:
             raise  # of the transaction, not of this one
-        except Exception:
-            _logger.exception("Work failed")
+        except Exception as error:  # noqa: BLE001  # of this one; the others go on
+            _logger.error("Work failed: %s", told_in_log(error))  # noqa: TRY400
             ticket.error = NotReady("the work failed")
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from ingest import access_log
 from ingest.access_log import AccessLog
+from ingest.hot import EventRoute
 from schemas.errors import NotReady
 from schemas.events import EventKind
 from tests.committing import held_up
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 PROPOSED = "/api/tracking/event/match-proposed"
+NAMED = "candidate-4711"
+"""What an error may say of somebody, and no log."""
 
 
 class Told:
@@ -77,12 +80,14 @@ def writer(engine: Engine, told: Told, **given: Any) -> Committer:
     return Committer(engine, KnownConsents(), reserve, queue_events=100, settled=told, **calls)
 
 
-ERRORS = [OSError(errno.EMFILE, "Too many open files"), KeyError("x"), MemoryError()]
+ERRORS = [OSError(errno.EMFILE, "Too many open files"), KeyError(NAMED), MemoryError()]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("where", ["work", "observed", "worked"])
-def test_no_error_ends_the_writer(engine: Engine, error: Exception, where: str) -> None:
+def test_no_error_ends_the_writer_and_none_is_logged_with_what_it_says(
+    engine: Engine, error: Exception, where: str, caplog: pytest.LogCaptureFixture
+) -> None:
     told = Told()
     fail = raising(error)
     committer = writer(engine, told, **({} if where == "work" else {where: fail}))
@@ -97,6 +102,24 @@ def test_no_error_ends_the_writer(engine: Engine, error: Exception, where: str) 
     assert waiting == 0
     assert [type(ticket.error).__name__ for ticket in told.tickets] == ["NotReady", "NoneType"]
     assert told.tickets[1].result == 2
+    assert type(error).__name__ in caplog.text
+    assert NAMED not in caplog.text
+
+
+def test_what_a_request_fails_by_is_logged_by_its_class_and_place(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    fail = raising(OSError(errno.EIO, NAMED), times=20)
+    monkeypatch.setattr(EventRoute, "handle", fail)
+    monkeypatch.setattr("ingest.people.consents.find", fail)
+
+    with client_of(settings) as client:
+        hot = client.post(PROPOSED, json=proposed()).status_code
+        cold = client.get("/api/tracking/consent/u1").status_code
+
+    assert (hot, cold) == (503, 503)
+    assert caplog.text.count("OSError at test_ingest_endurance.py:") >= 2
+    assert NAMED not in caplog.text
 
 
 def test_a_writer_that_can_tell_nobody_goes_on(engine: Engine) -> None:

@@ -79,8 +79,12 @@ def begin_for(
         raise OverMatch(f"{len(known)} subjects answer to this id; nothing was erased")
     ((subject, ledger_id),) = known
     request = open_request(connection, subject, now)
-    case = CaseFile(subject, merged(pseudonyms, read_case(directory, request)), ledger_id)
-    write_case(directory, request, case)
+    kept = read_case(directory, request)
+    case = kept or CaseFile(subject, [], ledger_id)
+    known_as = merged(pseudonyms, kept)
+    # Asked for again: what the steps of the erasure have written into it stays.
+    if known_as != case.pseudonyms:
+        write_case(directory, request, msgspec.structs.replace(case, pseudonyms=known_as))
     return request
 
 

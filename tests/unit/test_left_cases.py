@@ -10,8 +10,10 @@ import pytest
 
 from privacy import traces
 from schemas.errors import LeaseLost
+from tasks import erasure as steps
 from tests.erasing import (
     LEAVING,
+    NOW,
     STAYING,
     a_client_of,
     ask,
@@ -231,3 +233,19 @@ def test_case_of_who_is_asked_for_again_keeps_every_name_that_they_had(
     case = read_case(settings.keys, request)
     assert case is not None
     assert case.pseudonyms == sorted({*names, b"n" * 32})
+
+
+def test_who_is_asked_for_again_while_their_erasure_is_at_work_takes_nothing_from_its_case(
+    settings: Settings, engine: Engine
+) -> None:
+    request = ask(engine, settings)
+    with lease(engine, "erase_subject", 60.0) as held:
+        steps.remember.fn(settings.url, settings.keys, request, NOW)
+        steps.look_before.fn(request, held)
+    noted = read_case(settings.keys, request)
+
+    assert ask(engine, settings) == request
+
+    assert noted is not None
+    assert noted.found_before["database"] > 0
+    assert read_case(settings.keys, request) == noted

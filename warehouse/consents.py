@@ -23,6 +23,7 @@ from schemas.errors import ConsentRequired, SmartMatchError
 from schemas.tables import consents, erasures, subjects, versions
 from warehouse import drift_days, lineage, withdrawals
 from warehouse.engine import add_to, reading
+from warehouse.persons import move, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping
@@ -122,7 +123,7 @@ def record(
     # none holds what another waits for.
     _count_up(connection, CHANGES)
     seq = _count_up(connection, ENTRIES)
-    rows = _rows(connection, person.candidates)
+    rows = rows_of(connection, person.candidates)
     row = rows[0] if rows else None
     known = _state(row) if row else None
     if known is not None and known.erasing:
@@ -196,15 +197,15 @@ def entry_hash(row: dict[str, Any]) -> bytes:
 
 
 def find(connection: Connection, candidates: Collection[bytes]) -> State | None:
-    """Read what a person allows now, by any of their pseudonyms; None when they are unknown."""
-    return next(map(_state, _rows(connection, candidates)), None)
+    """Read what a person allows now, by any of their pseudonyms; None when they are unknown.
 
-
-def _rows(connection: Connection, candidates: Collection[bytes]) -> list[Row[Any]]:
-    """Read a person's row; two where a key ring was put back without a key, and later with it."""
-    order = {pseudonym: place for place, pseudonym in enumerate(candidates)}
-    rows = connection.execute(select(subjects).where(subjects.c.pseudonym.in_(list(order)))).all()
-    return sorted(rows, key=lambda row: order[row.pseudonym])
+    Of who is two subjects it is what both allow; an erasure of one is one of theirs.
+    """
+    states = [_state(row) for row in rows_of(connection, candidates)]
+    if len(states) < 2:  # noqa: PLR2004
+        return next(iter(states), None)
+    options = Options(*(all(getattr(one.options, name) for one in states) for name in PURPOSES))
+    return replace(states[0], options=options, erasing=any(one.erasing for one in states))
 
 
 def _state(row: Row[Any]) -> State:
@@ -235,6 +236,8 @@ def resolve(
 ) -> dict[tuple[bytes, ...], int]:
     """Return the subjects of those who allow their events to be collected, by pseudonyms.
 
+    Who is two subjects has to allow it as both.
+
     Args:
         connection: The transaction; one that writes where ``key_ids`` is given.
         people: Pseudonyms of each person under every usable key, in the order of a ``Person``.
@@ -244,34 +247,22 @@ def resolve(
     """
     wanted = {pseudonym: candidates for candidates in people for pseudonym in candidates}
     found: dict[tuple[bytes, ...], int] = {}
+    refusing: set[tuple[bytes, ...]] = set()
+    allows = and_(subjects.c.analytics, not_(subjects.c.erasing))
     listed = list(wanted)
     for start in range(0, len(listed), 500):
-        rows = connection.execute(
-            select(subjects.c.pseudonym, subjects.c.subject).where(
-                subjects.c.pseudonym.in_(listed[start : start + 500]),
-                and_(subjects.c.analytics, not_(subjects.c.erasing)),
-            )
-        ).all()
-        for pseudonym, subject in rows:
+        here = subjects.c.pseudonym.in_(listed[start : start + 500])
+        rows = connection.execute(select(*subjects.c["pseudonym", "subject"], allows).where(here))
+        for pseudonym, subject, allowed in rows.all():
             person = wanted[pseudonym]
-            found[person] = subject
+            if not allowed:
+                refusing.add(person)
+                continue
+            if pseudonym == person[0] or person not in found:
+                found[person] = subject
             if key_ids and (key_id := key_ids[person]) and pseudonym != person[0]:
-                _move(connection, subject, person[0], key_id, seals)
-    return found
-
-
-def _move(
-    connection: Connection, subject: int, pseudonym: bytes, key_id: str, seals: Seals | None
-) -> None:
-    taken = select(subjects.c.subject).where(subjects.c.pseudonym == pseudonym).limit(1)
-    if connection.execute(taken).first() is not None:
-        return
-    theirs = subjects.c.subject == subject
-    values: dict[str, Any] = {"pseudonym": pseudonym, "key_id": key_id}
-    row = connection.execute(select(subjects).where(theirs)).one()
-    if seals and seals.fits(row):
-        values["seal"] = seals.of_person(subject, row.ledger_id, pseudonym, key_id)
-    connection.execute(update(subjects).where(theirs).values(**values))
+                move(connection, subject, person[0], key_id, seals)
+    return {person: subject for person, subject in found.items() if person not in refusing}
 
 
 def options_at(engine: Engine, subject: int, at: datetime | None = None) -> Options | None:

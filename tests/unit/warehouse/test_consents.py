@@ -81,6 +81,25 @@ def test_who_answered_under_two_keys_that_were_apart_withdraws_under_both(
     assert consents.verify(engine) == 4
 
 
+@pytest.mark.parametrize("refusing", ["k1", "k2"])
+def test_who_is_two_subjects_allows_what_both_do(engine: Engine, refusing: str) -> None:
+    """Who withdrew at a server that did not know their key yet has withdrawn."""
+    newer, older = b"n" * 32, b"a" * 32
+    for key_id, pseudonym in (("k2", newer), ("k1", older)):
+        alone = Person(key_id, (pseudonym,))
+        first = answer(engine, alone, analytics=key_id != refusing, improvement=True).subject
+    together = (older, newer)
+
+    with reading(engine) as connection:
+        found = consents.find(connection, together)
+        assert consents.resolve(connection, [together]) == {}
+    assert found is not None
+    assert found.options == Options(False, False, True)
+    answer(engine, Person("k1", together))
+    with reading(engine) as connection:
+        assert consents.resolve(connection, [together]) == {together: first}
+
+
 def test_state_of_any_past_instant_is_known(engine: Engine) -> None:
     subject = answer(engine, at=NOW, analytics=True).subject
     answer(engine, BOB, at=NOW + timedelta(hours=1))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commands.people import SUBJECT
-from commands.shared import AS_JSON, find_person, plain, read_settings, ready_engine
+from commands.shared import AS_JSON, find_people, plain, read_settings, ready_engine
 from console import result, say, working
 
 
@@ -68,8 +69,10 @@ def consent_show(user_id: str, at: str | None, *, as_json: bool) -> None:
 
     engine = ready_engine()
     moment = _moment(at) if at else None
-    options = options_at(engine, find_person(engine, user_id), moment)
-    told = msgspec.structs.asdict(options) if options else None
+    answers = (options_at(engine, subject, moment) for subject in find_people(engine, user_id))
+    known = [msgspec.structs.asdict(answer) for answer in answers if answer is not None]
+    # Who is two subjects allows what both do.
+    told = {name: all(one[name] for one in known) for name in known[0]} if known else None
     shown = moment or datetime.now(UTC)
     result({"at": shown.isoformat(), "options": told}, as_json=as_json)
 
@@ -144,10 +147,11 @@ def lineage(user_id: str | None, version: str | None, *, as_json: bool) -> None:
     if user_id is not None and version is not None:
         raise click.UsageError("give --user-id or --version, or neither")
     if user_id is not None:
-        subject = find_person(engine, user_id)
+        people = find_people(engine, user_id)
         with reading(engine) as connection:
+            versions = (told.versions_of(connection, subject) for subject in people)
             found: Any = {
-                "versions": told.versions_of(connection, subject),
+                "versions": list(dict.fromkeys(chain.from_iterable(versions))),
                 "unbooked_versions": told.unbooked_note(connection),
             }
     elif version is not None:

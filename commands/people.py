@@ -10,7 +10,7 @@ import click
 
 from commands.shared import (
     AS_JSON,
-    find_person,
+    find_people,
     plain,
     pseudonyms_of,
     read_settings,
@@ -33,9 +33,10 @@ SUBJECT = click.option("--user-id", required=True, help="The person, as the plat
 def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bool) -> None:
     """Erase a person: their events, their part in the metrics; name the models; prove it.
 
-    The report counts rows and places in every store before and after; refused when more than one
-    subject answers to the id. Run again after a stop it goes on; --pending does, too, and cannot
-    search for the id, which it does not know.
+    The report counts rows and places in every store before and after. Who is two subjects, because
+    keys were apart for a while, is erased as both, unless one is not as it was written. Run again
+    after a stop it goes on; --pending does, too, and cannot search for the id, which it does not
+    know.
     """
     from flows.erase_subject import erase_person, erase_subject
     from warehouse.erasure_requests import close_left_cases, pending_erasures
@@ -43,7 +44,7 @@ def erase(user_id: str | None, *, pending: bool, key_id: str | None, as_json: bo
     if pending == (user_id is not None):
         raise click.UsageError("give --user-id, or --pending")
     engine = ready_engine()
-    requests = [_begin(engine, user_id, key_id)] if user_id else pending_erasures(engine)
+    requests = _begin(engine, user_id, key_id) if user_id else pending_erasures(engine)
     if not requests:
         say("No request is pending.")
     failed: list[Exception] = []
@@ -68,15 +69,15 @@ def _keeping(failed: list[Exception]) -> Iterator[None]:
         failed.append(error)
 
 
-def _begin(engine: Any, user_id: str, key_id: str | None) -> str:
+def _begin(engine: Any, user_id: str, key_id: str | None) -> list[str]:
     from datetime import UTC, datetime
 
     from warehouse.engine import writing
-    from warehouse.erasure_requests import begin_for
+    from warehouse.erasure_requests import begin_each
 
     known_as = pseudonyms_of(user_id, key_id)
     with writing(engine) as connection:
-        return begin_for(connection, read_settings().keys, known_as, datetime.now(UTC))
+        return begin_each(connection, read_settings().keys, known_as, datetime.now(UTC))
 
 
 def _swept(engine: Any, user_id: str) -> Any:
@@ -111,7 +112,7 @@ def export(user_id: str, *, as_csv: bool) -> None:
 
     settings, engine = read_settings(), ready_engine()
     opened = partial(open_texts, partial(day_key, settings.keys))
-    found = access.export(engine, find_person(engine, user_id), settings, opened)
+    found = access.export_person(engine, find_people(engine, user_id), settings, opened)
     if as_csv:
         click.echo(access.as_csv(found), nl=False)
         return

@@ -68,12 +68,12 @@ def open_registry() -> Any:
 
 
 def pseudonyms_of(user_id: str, key_id: str | None = None) -> list[bytes]:
-    """Return the pseudonyms of a person under every key there is, or under one."""
+    """Return the pseudonyms of a person by every key there is, newest first, or by one of them."""
     from privacy.pseudonyms import subject_pseudonym
     from warehouse.keyfile import read_ring
 
     keys = read_ring(read_settings().keys).pseudonym_keys
-    chosen = [key for key in keys if key_id in (None, key.key_id)]
+    chosen = [key for key in reversed(keys) if key_id in (None, key.key_id)]
     return [subject_pseudonym(key.secret, user_id) for key in chosen]
 
 
@@ -86,6 +86,27 @@ def find_person(engine: Any, user_id: str) -> int:
     from warehouse.consents import find_subject
 
     return find_subject(engine, pseudonyms_of(user_id))
+
+
+def find_people(engine: Any, user_id: str) -> list[int]:
+    """Find the numbers of a person whom the platform names: two, where keys were apart for a while.
+
+    Raises:
+        NoSuchPerson: They never answered the notice.
+        OverMatch: One of several may be somebody else's.
+    """
+    from warehouse.consents import NoSuchPerson
+    from warehouse.engine import reading
+    from warehouse.keyfile import read_ring
+    from warehouse.persons import rows_of_one
+    from warehouse.seals import Seals
+
+    seals = Seals(read_ring(read_settings().keys))
+    with reading(engine) as connection:
+        rows = rows_of_one(connection, pseudonyms_of(user_id), seals)
+    if not rows:
+        raise NoSuchPerson("nobody of this id ever answered the notice")
+    return [row.subject for row in rows]
 
 
 def plain(value: Any) -> dict[str, Any]:

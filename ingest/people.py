@@ -17,7 +17,7 @@ from ingest.hot import CONSENT_PATH
 from ingest.openapi import describe
 from ingest.permission import json_response, needs
 from ingest.proving import Prover
-from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, Refused
+from ingest.replies import ERASING, NOT_FOUND, OVER_MATCH, SEVERAL, Refused
 from privacy.pseudonyms import address_hash, subject_pseudonym
 from privacy.sealing import open_texts
 from schemas.clock import moment
@@ -30,12 +30,12 @@ from schemas.consents import (
     PersonRequest,
 )
 from schemas.errors import ConsentRequired, InvalidInput
-from warehouse import access, consents, erasure_requests, tombstones
+from warehouse import access, consents, erasure_requests, persons, tombstones
 from warehouse.api_keys import Scope
 from warehouse.consents import Entry, NoSuchPerson, Person, State
 from warehouse.engine import reading
-from warehouse.erasure_requests import OverMatch
 from warehouse.keyfile import day_key
+from warehouse.persons import OverMatch
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,11 +48,15 @@ EXPORT_PATH = "/api/privacy/export"
 
 
 class ErasureReply(msgspec.Struct, frozen=True, kw_only=True):
-    """An erasure that was asked for, and where to follow it."""
+    """An erasure that was asked for, and where to follow it.
+
+    ``also`` are the numbers of further requests, where the person is more than one subject.
+    """
 
     status: str = "accepted"
     request: str
     url: str
+    also: list[str] | msgspec.UnsetType = msgspec.UNSET
 
 
 class ErasureState(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,20 +146,25 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
     async def erase_person(request: Request) -> Response:
         """Stop collecting about a person at once, and erase them everywhere.
 
-        Asked for twice, it is the same request. 409 when more than one subject answers to the
-        identifier; then nothing is erased.
+        Asked for twice, it is the same request. Who is more than one subject, because keys were
+        apart for a while, has a request for each. 409 when one of these is not as it was written;
+        then nothing is erased.
         """
         sent = _person_form.read(request.scope["query_string"], await request.body())
         person = _person(service, sent.user_id)
         known_as = _every_pseudonym(service, sent.user_id)
-        number = await service.write(
+        numbers = await service.write(
             lambda connection: _begin_erasure(connection, service.settings.keys, known_as)
         )
         service.watch.consents.forget(list(person.candidates), 0)
-        await launcher.launch("erase_subject", number)
-        # The identifier stays in this process: nobody else can look for it.
-        prover.start(number, sent.user_id)
-        reply = ErasureReply(request=number, url=f"{ERASURE_PATH}/{number}")
+        for number in numbers:
+            await launcher.launch("erase_subject", number)
+            # The identifier stays in this process: nobody else can look for it.
+            prover.start(number, sent.user_id)
+        first, *others = numbers
+        reply = ErasureReply(
+            request=first, url=f"{ERASURE_PATH}/{first}", also=others or msgspec.UNSET
+        )
         return json_response(reply, 202)
 
     @router.get(
@@ -184,7 +193,7 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
             Scope.PRIVACY,
             reply=dict[str, Any],
             request=ExportRequest,
-            refusals=(404, 422),
+            refusals=(404, 409, 422),
             texts=("text/csv",),
         ),
     )
@@ -192,11 +201,11 @@ def privacy_routes(service: Service, launcher: Launcher) -> APIRouter:
         """Give everything that is held about one person, and about nobody else; JSON or CSV."""
         sent = _export_form.read(request.scope["query_string"], await request.body())
         person = _person(service, sent.user_id)
-        state = await run_in_threadpool(_find, service, person)
+        people = await run_in_threadpool(_subjects, service, person)
         settings = service.settings
         opened = partial(open_texts, partial(day_key, settings.keys))
         found = await run_in_threadpool(
-            access.export, service.engine, state.subject, settings, opened
+            access.export_person, service.engine, people, settings, opened
         )
         if sent.format == "csv":
             return Response(access.as_csv(found), media_type="text/csv")
@@ -241,14 +250,25 @@ def _find(service: Service, person: Person) -> State:
     return state
 
 
+def _subjects(service: Service, person: Person) -> list[int]:
+    try:
+        with reading(service.engine) as connection:
+            rows = persons.rows_of_one(connection, person.candidates, service.seals)
+    except OverMatch:
+        raise Refused(SEVERAL) from None
+    if not rows or any(row.erasing for row in rows):
+        raise Refused(NOT_FOUND)
+    return [row.subject for row in rows]
+
+
 def _every_pseudonym(service: Service, user_id: str) -> list[bytes]:
     keys = service.watch.ring.pseudonym_keys
     return [subject_pseudonym(key.secret, user_id) for key in keys]
 
 
-def _begin_erasure(connection: Any, directory: Path, known_as: list[bytes]) -> str:
+def _begin_erasure(connection: Any, directory: Path, known_as: list[bytes]) -> list[str]:
     try:
-        return erasure_requests.begin_for(connection, directory, known_as, datetime.now(UTC))
+        return erasure_requests.begin_each(connection, directory, known_as, datetime.now(UTC))
     except NoSuchPerson:
         raise Refused(NOT_FOUND) from None
     except OverMatch:

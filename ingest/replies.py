@@ -73,6 +73,7 @@ UNAUTHORIZED = refusal(
     "A valid API key is required",
     headers=((b"www-authenticate", b'Bearer realm="SmartMatch"'),),
 )
+SEVERAL = refusal(409, "More than one subject answers to this id; nothing is told")
 SHED = NOT_READY._replace(headers=(*NOT_READY.headers, CLOSING))
 UNAUTHORIZED_PAGE = UNAUTHORIZED._replace(
     headers=((b"www-authenticate", b'Basic realm="SmartMatch", charset="UTF-8"'),)

@@ -34,7 +34,7 @@ from warehouse.lineage import unbooked_note, versions_of
 from warehouse.purposes import Ground, on_ground
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine, Table
 
@@ -125,6 +125,24 @@ def export(
             "unbooked_versions": unbooked_note(connection),
             "scores": _scores(connection, held),
         }
+
+
+def export_person(
+    engine: Engine, people: Sequence[int], settings: Settings, open_texts: OpenTexts
+) -> dict[str, Any]:
+    """Do what ``export`` does for a person, also for one who is more than one subject.
+
+    Args:
+        engine: The database.
+        people: Their numbers, the one that answers now first.
+        settings: Say how long things are kept.
+        open_texts: As for ``export``.
+
+    Returns:
+        The export of the first; where there are others, theirs as ``also_held``.
+    """
+    first, *others = (export(engine, subject, settings, open_texts) for subject in people)
+    return first | ({"also_held": others} if others else {})
 
 
 def _about(settings: Settings) -> dict[str, Any]:

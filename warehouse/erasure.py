@@ -30,8 +30,8 @@ from schemas.tables import (
 from warehouse import accounts, drift_days, lineage, runs
 from warehouse.by_subject import of_subject
 from warehouse.engine import add_to, reading, writing
-from warehouse.erasure_requests import OverMatch
 from warehouse.marks import follow
+from warehouse.persons import OverMatch
 from warehouse.purposes import Ground, on_ground
 from warehouse.residue import spread_log
 from warehouse.subtraction import subtract_subject

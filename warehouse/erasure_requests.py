@@ -10,7 +10,6 @@ import msgspec
 from sqlalchemy import select, true, update
 
 from schemas.clock import micros
-from schemas.errors import SmartMatchError
 from schemas.tables import erasures, subjects, versions
 from warehouse import withdrawals
 from warehouse.case_file import (
@@ -23,6 +22,9 @@ from warehouse.case_file import (
 )
 from warehouse.consents import CHANGES, NoSuchPerson
 from warehouse.engine import add_to, reading, writing
+from warehouse.keyfile import read_ring
+from warehouse.persons import OverMatch, rows_of_one
+from warehouse.seals import Seals
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -34,10 +36,6 @@ if TYPE_CHECKING:
     from warehouse.leases import Lease
 
 REQUESTED, DONE = "requested", "done"
-
-
-class OverMatch(SmartMatchError):
-    """An erasure would touch more than one person; nothing was deleted."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +84,28 @@ def begin_for(
     if known_as != case.pseudonyms:
         write_case(directory, request, msgspec.structs.replace(case, pseudonyms=known_as))
     return request
+
+
+def begin_each(
+    connection: Connection, directory: Path, pseudonyms: Collection[bytes], now: datetime
+) -> list[str]:
+    """Do what ``begin_for`` does for a person, also for one who is two subjects: a request each.
+
+    Args:
+        connection: The transaction.
+        directory: Where the keys lie; the case files go there.
+        pseudonyms: Made from one identifier, by every key there is or by some of them.
+        now: The time, aware.
+
+    Raises:
+        NoSuchPerson: Nobody of these pseudonyms ever answered the notice.
+        OverMatch: Not all who answer to them are as they were written; nothing is erased.
+    """
+    rows = rows_of_one(connection, pseudonyms, Seals(read_ring(directory)))
+    if len(rows) < 2:  # noqa: PLR2004
+        return [begin_for(connection, directory, pseudonyms, now)]
+    free = set(pseudonyms).difference(row.pseudonym for row in rows)
+    return [begin_for(connection, directory, [row.pseudonym, *free], now) for row in rows]
 
 
 def _stopped(connection: Connection, directory: Path, pseudonyms: Collection[bytes]) -> str:

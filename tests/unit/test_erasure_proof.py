@@ -34,8 +34,9 @@ from warehouse import erasure, erasure_requests, marks, proof, residue, tombston
 from warehouse.audit import stored_event_ids
 from warehouse.consents import NoSuchPerson
 from warehouse.engine import is_postgres, reading, writing
-from warehouse.erasure_requests import OverMatch, begin_for
+from warehouse.erasure_requests import begin_for
 from warehouse.ledgers import verify_ledgers
+from warehouse.persons import OverMatch
 from warehouse.recount import reconcile
 from warehouse.stores import sweep
 from warehouse.witness import TOMBSTONE, Witness

@@ -17,7 +17,8 @@ from tests.population import answer
 from warehouse.case_file import CaseFile, open_cases, write_case
 from warehouse.engine import connect
 from warehouse.erasure import Erasure, read_erasure
-from warehouse.erasure_requests import OverMatch, begin
+from warehouse.erasure_requests import begin
+from warehouse.persons import OverMatch
 from warehouse.setup import set_up_database
 
 if TYPE_CHECKING:

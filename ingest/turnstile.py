@@ -5,7 +5,8 @@ makes everybody slow. Here few requests are under way at a time; the others wait
 is bounded in number and in time, and whoever has had less than their share passes by it. Shares
 are counted by API key, and within a key by connection: each is served once a round, and one
 that left turns out has some saved up. A new connection begins at the end of a round with none,
-so that opening many gains nothing. A request that costs as much as many takes as many turns.
+so that opening many gains nothing. A request that costs as much as many takes as many turns, but
+never all of the room: nobody else could go in for as long as it is under way.
 
 A line is good for a burst. Where it does not empty, more comes than can be taken, and all who wait
 in it would only be served late. Then whoever saw enough others go in is passed over, so that
@@ -184,10 +185,14 @@ class Turnstile:
 
     def leave(self, cost: float = 1.0) -> None:
         """Say that a request that was let in is over."""
-        self._inside -= cost
+        self._inside -= self._room_of(cost)
         if self._waiting and not self._called:
             self._called = True
             asyncio.get_running_loop().call_soon(self._call_in)
+
+    def _room_of(self, cost: float) -> float:
+        """Return the room that a request takes: however large it is, another goes in beside it."""
+        return min(cost, self._most_inside - 1)
 
     def _has_room(self) -> bool:
         if self._inside < self._most_inside // 2:
@@ -207,7 +212,7 @@ class Turnstile:
         line.round = max(line.round, due)
         self._round = max(self._round, line.due)
         line.due = self._round + cost
-        self._inside += cost
+        self._inside += self._room_of(cost)
         self._passed += cost
         passenger.proceed()
 

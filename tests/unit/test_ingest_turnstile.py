@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ingest import turnstile as module
-from ingest.turnstile import MOST_WAITING, Turn, passing
-from tests.unit.crowd import MOST_INSIDE, NONE, Crowd, flood, run
+from ingest.turnstile import MOST_WAITING, Line, Turn, passing
+from tests.unit.crowd import MOST_INSIDE, NONE, Crowd, Guest, flood, run
 
 
 def test_flood_of_one_caller_waits_while_another_passes_by() -> None:
@@ -237,3 +237,24 @@ def test_whoever_comes_goes_in_once_or_is_told(
         if most_passed != inf:
             patched.setattr(module, "PATIENCE_SECONDS", 0.05)
         run(trial, most_passed)
+
+
+def test_request_that_costs_more_than_there_is_room_keeps_nobody_out() -> None:
+    cost = 9.0 * MOST_INSIDE
+
+    async def trial(crowd: Crowd) -> None:
+        large, line = Guest(crowd.inside, "large"), Line()
+        crowd.turnstile.enter(large, line, Turn(), cost)
+
+        crowd.send("other 1")
+        crowd.turnstile.enter(large, line, Turn(), cost)
+        crowd.send("other 2")
+
+        assert crowd.inside == ["large", "other 1", "other 2"]
+        crowd.turnstile.leave(cost)
+        assert await crowd.finish(2) == ["large"]
+        crowd.turnstile.leave(cost)
+        flood(crowd, "also", 2 * MOST_INSIDE)
+        assert crowd.turnstile.waiting == MOST_INSIDE
+
+    run(trial)

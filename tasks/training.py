@@ -64,9 +64,9 @@ def begin(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str | N
         (entry.version for entry in registry.versions() if CHAMPION in entry.aliases), None
     )
     if champion is None:
-        first = registry.register_first()
-        with _unless_overtaken(registry, first):
-            return publish.fn(url, registry, lease, first, now)
+        with opened(url) as engine:
+            lease.renew(engine)  # whoever was overtaken registers none beside the other's
+        return publish.fn(url, registry, lease, registry.register_first(), now)
     return None if champion == told else publish.fn(url, registry, lease, champion, now)
 
 

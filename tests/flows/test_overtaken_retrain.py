@@ -10,9 +10,10 @@ from sqlalchemy import delete, select, update
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from matching import training as learning
+from installation import set_up_database
 from matching.handback import weights_document
 from matching.registry import Registry
-from schemas.errors import LeaseLost
+from schemas.errors import LeaseLost, NotReady
 from schemas.tables import leases, matches, training_sets
 from tasks import training as steps
 from tests.flows.conftest import stage_rounds
@@ -133,3 +134,23 @@ def test_a_version_whose_person_leaves_before_it_is_published_is_never_used(
     assert retrained.sentence.startswith("Not used: somebody")
     assert [one.version for one in open_registry(installed).versions()] == ["1"]
     assert owed_since(engine) is not None
+
+
+def test_the_first_champion_is_registered_once_though_it_could_not_be_published_at_once(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SMARTMATCH_DATABASE_URL", settings.url.get_secret_value())
+    set_up_database(settings)
+    publish, tries = books.publish_weights, list[str]()
+
+    def unanswered_once(engine: Engine, version: str, *rest: Any, **more: Any) -> bool:
+        tries.append(version)
+        if len(tries) == 1:
+            raise NotReady("the database did not answer")
+        return publish(engine, version, *rest, **more)
+
+    monkeypatch.setattr(books, "publish_weights", unanswered_once)
+    retrain_model()
+
+    names = {entry.version: entry.aliases for entry in open_registry(settings).versions()}
+    assert (names, tries) == ({"1": ("champion",)}, ["1", "1"])

@@ -9,15 +9,16 @@ from sqlalchemy import delete, select, update
 
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
-from matching import training as learning
 from installation import set_up_database
+from matching import insisting
+from matching import training as learning
 from matching.handback import weights_document
 from matching.registry import Registry
 from schemas.errors import LeaseLost, NotReady
 from schemas.tables import leases, matches, training_sets
 from tasks import training as steps
 from tests.flows.conftest import stage_rounds
-from tests.flows.test_retrain_model import YESTERDAY, leave, open_registry
+from tests.flows.test_retrain_model import YESTERDAY, leave, open_registry, prices_in
 from warehouse import training as books
 from warehouse import weights
 from warehouse.engine import reading, writing
@@ -154,3 +155,22 @@ def test_the_first_champion_is_registered_once_though_it_could_not_be_published_
 
     names = {entry.version: entry.aliases for entry in open_registry(settings).versions()}
     assert (names, tries) == ({"1": ("champion",)}, ["1", "1"])
+
+
+def test_no_price_is_kept_of_somebody_who_leaves_while_it_is_made(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    price = insisting.price_constraints
+
+    def leave_meanwhile(*arguments: Any, **more: Any) -> Any:
+        found = price(*arguments, **more)
+        assert found
+        leave(engine, min(people))
+        return found
+
+    monkeypatch.setattr(insisting, "price_constraints", leave_meanwhile)
+
+    assert retrain_model().promoted
+    assert not prices_in(engine)

@@ -12,10 +12,11 @@ from flows import watch_drift as watching
 from flows.process_events import process_events
 from flows.retrain_model import retrain_model
 from flows.watch_drift import watch_drift
+from matching import drift as comparing
 from schemas.clock import day_number, iso_day
 from schemas.errors import NotReady
 from schemas.run_events import DRIFTED
-from schemas.tables import drift_days, matches, runs
+from schemas.tables import drift_days, matches, runs, subjects
 from tests.flows.conftest import stage_rounds
 from warehouse import runs as queued
 from warehouse.drift_days import drift
@@ -166,3 +167,23 @@ def test_what_prefect_keeps_of_a_comparison_holds_no_figure(
     assert shown[0].count("| within |") == len(days) > 0
     figures = (f"{one[name]:.3f}" for one in days for name in ("value", "bound"))
     assert not any(figure in shown[0] for figure in figures)
+
+
+@pytest.mark.usefixtures("trained")
+def test_nothing_is_kept_of_a_comparison_with_somebody_who_leaves_meanwhile(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage_rounds(engine, turns=2, last=YESTERDAY)
+    process_events()
+    compare = comparing.drift
+
+    def leave_meanwhile(*arguments: Any) -> Any:
+        with writing(engine) as connection:
+            connection.execute(update(subjects).values(improvement=False))
+        return compare(*arguments)
+
+    monkeypatch.setattr(comparing, "drift", leave_meanwhile)
+
+    assert watch_drift().measures > 0
+    with reading(engine) as connection:
+        assert connection.execute(select(drift_days)).all() == []

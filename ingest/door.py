@@ -342,8 +342,10 @@ def _names_person(scope: MutableMapping[str, Any]) -> bool:
 
 def _demand_path(scope: MutableMapping[str, Any]) -> None:
     """Refuse a path that is none, or no text: whom it names would depend on how it is repaired."""
-    if _has_coded_slash(scope) or ("\0" in scope["path"] and not _names_person(scope)):
-        # Nothing is called so, and PostgreSQL would not even look.
+    name = scope["path"]
+    if _has_coded_slash(scope) or "\n" in name or ("\0" in name and not _names_person(scope)):
+        # Nothing is called so: PostgreSQL would not even look for the one, and routes would not
+        # see the other where it is the last.
         raise Refused(NOT_FOUND)
     path = scope.get("raw_path") or b""
     if b"%" in path:

@@ -350,6 +350,11 @@ def test_paths_match_exactly(client: TestClient) -> None:
         assert client.post(path, json=proposed()).status_code in (404, 405)
     assert client.get(PROPOSED).status_code == 405
     assert client.get(PROPOSED).headers["allow"] == "POST"
+    allow(client)
+    for path in ("/metrics", "/api/ml/model", "/api/metrics/funnel", "/api/tracking/consent/u1"):
+        assert client.get(path + "%0A").json() == {"detail": "Not Found"}
+        assert client.get(path + "%0D%0A").status_code == 404
+    assert client.get("/api/tracking/consent/u1%0D").status_code == 422
 
 
 def fail(*_arguments: Any, **_more: Any) -> Any:

@@ -64,7 +64,7 @@ STOP = listed(
     aujourd'hui puis alors aussi the and of is at to for with my your his her our their this
     that it i he she we they was were hi hey dear thanks thank regards best please but not no
     yes call from in on by as an be have has had will would can could should just very too who
-    what when where why how ok tél mél
+    what when where why how ok tél mél bcp cdlt cdt slt
     """
 )
 
@@ -131,6 +131,13 @@ ACTS = re.compile(
     r"|travaille|répond|cherche|doit|peut|veut|et\s[A-ZÀ-Þ])|,\s(?:de|du|le|la|mon|ma|notre|votre|une?)\s"
 )
 """What follows a name that opens a sentence: somebody does something."""
+
+PLAIN_PHRASE = re.compile(
+    r"(?:Ange\sgardien(?:ne)?|Aurore\sbor[ée]ale|Claire\set\s(?:concise|nette|pr[ée]cise)"
+    r"|Pierre\s(?:à\sl'[ée]difice|angulaire|apr[èe]s\spierre|d'achoppement|de\staille|naturelle"
+    r"|philosophale|ponce|pr[ée]cieuse|s[èe]che|tombale))\b"
+)
+"""Opens a sentence with a word that is a given name as well, and is about nobody."""
 
 NAMED_AFTER_PEOPLE = phrases(
     """

@@ -109,7 +109,8 @@ class _Capitalised(Reading):
         """Tell how far a capitalised word goes as a name, behind the words of ``stretch``."""
         word = self.words[i]
         civility = fold(word.text) in cues.CIVILITIES and not self._is_initial(word)
-        if not word.capital or civility or self.in_code(word) or self.is_role(i):
+        plain = civility or cues.PLAIN_PHRASE.match(self.text, word.start) is not None
+        if not word.capital or plain or self.in_code(word) or self.is_role(i):
             return Standing.NONE
         if len(word.text) == 1:
             initial = bool(stretch) or self.text[word.end : word.end + 1] == "."

@@ -100,6 +100,10 @@ def test_personal_data_is_replaced_by_its_type(text: str, expected: str) -> None
         "Janvier ne me convient pas, plutôt Mars ou Avril",
         "Essai du 1er mars au 30 avril",
         "Doctolib n'a pas répondu",
+        "Pierre angulaire du projet : la confiance",
+        "Claire et nette, la réponse. Ange gardien de l'équipe",
+        "Pierre à l'édifice. Pierre après pierre. Pierre d'achoppement",
+        "Le mentor était en retard. Cdlt",
     ],
 )
 def test_what_names_nobody_stays_as_it_is(text: str) -> None:

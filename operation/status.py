@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import prefect_api
 from operation.parts import parts, prefect_url
 from schemas.clock import moment
-from warehouse import guards, lineage, overview
+from warehouse import guards, key_rotation, lineage, overview
 from warehouse.engine import check_ready, connect, reading
 from warehouse.erasure_requests import pending_erasures
 from warehouse.keyfile import open_to_others, read_ring
@@ -201,14 +201,19 @@ def _pending(engine: Engine) -> int:
 
 
 def _damage(engine: Engine, directory: Path) -> list[str]:
-    """Look for missing triggers, and for newest entries of the ledger without a right seal."""
+    """Look for missing triggers, newest entries without a right seal, and a key file set back."""
     try:
         sealed = NewestHead(directory).sealed()
     except WitnessBroken as error:
         return [str(error)]
     with reading(engine) as connection:
         first, unguarded = sealed.first_broken(connection), guards.note(connection)
+        lost = key_rotation.known_by_no_key(connection, read_ring(directory))
     damage = [unguarded] if unguarded else []
     if first is not None:
         damage.append(f"entry {first} of the consent ledger has no right seal: a forged answer")
+    if lost:
+        damage.append(
+            f"{lost} people are known by a pseudonym key that the key file lacks: it was set back"
+        )
     return damage

@@ -31,7 +31,7 @@ from warehouse.keyfile import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy import Engine
+    from sqlalchemy import Connection, Engine
 
 LEAD_SECONDS = 60.0
 """A new key begins so much later; servers look at the key file several times a second."""
@@ -135,3 +135,13 @@ def periods(engine: Engine, ring: KeyRing) -> list[KeyPeriod]:
         )
         for (since, key_id), until in zip(starts, ends, strict=True)
     ]
+
+
+def known_by_no_key(connection: Connection, ring: KeyRing) -> int:
+    """Count people by a key that the key file neither has nor says to be destroyed.
+
+    It was set back, and nobody finds them by who they are: asked again, they would become others.
+    """
+    known = {key.key_id for key in ring.pseudonym_keys} | {key.key_id for key in ring.destroyed}
+    lost = select(func.count()).select_from(subjects).where(subjects.c.key_id.not_in(known))
+    return int(connection.execute(lost).scalar_one())

@@ -17,9 +17,11 @@ from schemas.clock import micros
 from schemas.settings import Settings
 from tests.histories import make_row, stage
 from tests.population import answer
-from tests.serving import free_port
+from tests.serving import allow, client_of, free_port
 from warehouse import lineage, runs
 from warehouse.engine import connect
+from warehouse.key_rotation import rotate
+from warehouse.keyfile import changing, read_ring, replace_ring
 from warehouse.leases import lease
 from warehouse.training import publish_weights
 
@@ -145,6 +147,21 @@ def test_status_names_an_answer_that_was_written_without_the_keys(alone: Setting
 
     found = read_status(alone, NOW)
     assert any("entry 1 of the consent ledger has no right seal" in said for said in found.problems)
+
+
+def test_status_says_that_the_key_file_was_set_back(alone: Settings) -> None:
+    before = read_ring(alone.keys)
+    rotate(alone.keys, micros(NOW), lead_seconds=0)
+    with client_of(alone) as client:
+        allow(client)
+    assert read_status(alone, NOW).damage == []
+
+    with changing(alone.keys):
+        replace_ring(alone.keys, before)
+
+    assert read_status(alone, NOW).damage == [
+        "1 people are known by a pseudonym key that the key file lacks: it was set back"
+    ]
 
 
 @pytest.mark.usefixtures("alone")

@@ -253,7 +253,7 @@ class _Maker:
 def _decoded(value: Any) -> Any:
     try:
         return msgspec.json.decode(value)
-    except ValueError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
 
 

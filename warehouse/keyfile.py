@@ -128,7 +128,7 @@ def read_ring(directory: Path) -> KeyRing:
         raise KeyMissing("the key file is absent; run `smartmatch init`") from None
     except OSError as error:
         raise KeyMissing(f"the key file cannot be read ({type(error).__name__})") from None
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         ring = KeyRing([], b"")
     if not ring.pseudonym_keys:
         raise KeyMissing("the key file is broken; put a copy of the key directory back")

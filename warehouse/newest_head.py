@@ -148,7 +148,7 @@ class NewestHead:
             return None
         try:
             noted = msgspec.json.decode(content, type=_Noted)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeDecodeError):
             raise WitnessBroken("the newest head of the ledger cannot be read") from None
         told = noted.mac + noted.sealed_mac
         if not hmac.compare_digest(told.encode(), "".join(self._macs(noted)).encode()):

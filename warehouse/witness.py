@@ -239,5 +239,5 @@ def _digest(fields: Mapping[str, Any]) -> str:
 def _decode(line: bytes, number: int) -> Testimony:
     try:
         return msgspec.json.decode(line, type=Testimony)
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, UnicodeDecodeError):
         raise WitnessBroken(f"entry {number or 'last'} of the witness cannot be read") from None

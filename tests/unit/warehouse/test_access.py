@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from privacy.sealing import Sealer, open_texts
 from schemas.clock import day_number
 from schemas.data_map import TABLES, Personal
 from schemas.events import EventKind
 from schemas.settings import Settings
-from schemas.tables import published_weights, training_sets
+from schemas.tables import published_weights, staged, training_sets
 from tests.histories import NOW
 from tests.population import RUN, answer, arrive, event, process
 from warehouse.access import as_csv, export
@@ -143,6 +143,18 @@ def test_it_tells_the_logic_of_the_scores_and_who_learned_from_them(
     assert found["scores"]["version"] == "3"
     # The model knows more than the weights, a person's own history too (matching/features.py).
     assert "share of earlier proposals that they accepted" in found["scores"]["logic"]
+
+
+@pytest.mark.parametrize("payload", [b"{", b"\xff"])
+def test_what_cannot_be_read_keeps_nobody_from_their_copy(
+    engine: Engine, person: int, tmp_path: Path, payload: bytes
+) -> None:
+    with writing(engine) as connection:
+        connection.execute(update(staged).values(payload=payload))
+
+    (waiting,) = copy_of(engine, person, tmp_path)["events"]["waiting"]
+
+    assert (waiting["payload"], waiting["match_key"] is None) == (None, False)
 
 
 def test_nothing_of_the_other_party_or_of_inner_numbers_is_in_it(

@@ -78,10 +78,11 @@ def test_many_who_make_the_ring_at_once_have_the_same_one(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "[]", '{"pseudonym_keys":[],"digest_key":""}', '{"digest_key":"c2VjcmV0"}']
+    "content",
+    ["", "{", "[]", "\xff", '{"pseudonym_keys":[],"digest_key":""}', '{"digest_key":"c2VjcmV0"}'],
 )
 def test_a_ring_that_cannot_be_used_is_missing_and_not_quoted(content: str, tmp_path: Path) -> None:
-    (tmp_path / "ring.json").write_text(content, encoding="utf-8")
+    (tmp_path / "ring.json").write_text(content, encoding="latin-1")
 
     for use in (read_ring, lambda directory: make_ring(directory, NOW)):
         with pytest.raises(KeyMissing, match="is broken; put a copy") as caught:

@@ -237,4 +237,5 @@ def broken(engine: Engine, keys: Path) -> None:
 
 
 def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 0x04]) + content[place + 1 :]
+    bit = 0x80 if place % 2 else 0x04
+    return content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :]

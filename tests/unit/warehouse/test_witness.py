@@ -40,7 +40,8 @@ def test_entries_are_numbered_chained_and_counted(witness: Witness) -> None:
     assert [entry.previous for entry in found[1:]] == [entry.hash for entry in found[:-1]]
 
 
-def test_every_flipped_byte_is_found(witness: Witness, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bit", [0x04, 0x80])
+def test_every_flipped_byte_is_found(witness: Witness, tmp_path: Path, bit: int) -> None:
     fill(witness, 2)
     path = tmp_path / FILE_NAME
     whole = path.read_bytes()
@@ -48,7 +49,7 @@ def test_every_flipped_byte_is_found(witness: Witness, tmp_path: Path) -> None:
     missed = []
     for place in range(len(whole)):
         flipped = bytearray(whole)
-        flipped[place] ^= 0x04
+        flipped[place] ^= bit
         path.write_bytes(bytes(flipped))
         try:
             if len(witness.verify()) == 2:

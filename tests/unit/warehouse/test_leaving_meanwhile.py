@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from schemas.tables import runs, subjects
 from tests.engines import on_postgresql
 from tests.population import RUN, answer, book, erase, learn
-from warehouse import shadow_prices
+from warehouse import drift_days, shadow_prices
 from warehouse.engine import reading, writing
 from warehouse.erasure import delete_subject
 from warehouse.erasure_requests import begin
@@ -149,6 +149,23 @@ def test_somebody_who_leaves_is_waited_for_by_who_answers_requests(
         assert answering.result() == 1
 
     assert owed_since(engine) is not None
+
+
+@on_postgresql  # SQLite has one writer at a time
+def test_somebody_who_leaves_is_waited_for_by_who_keeps_comparisons(
+    engine: Engine, people: dict[str, int]
+) -> None:
+    compared = [drift_days.Measured(1, "score", "stability", 9, 0.1, 0.2)]
+    whose = {"since_day": 0, "at": RUN, "people": set(people.values())}
+    with lease(engine, "watch_drift", 60.0) as held, ThreadPoolExecutor(1) as pool:
+        with writing(engine) as leaving:
+            mark_withdrawn(leaving, people["a"], RUN)
+            keeping = pool.submit(drift_days.keep, engine, held, compared, "1", **whose)
+            assert wait([keeping], 0.5).not_done
+            leaving.execute(
+                update(subjects).where(subjects.c.subject == people["a"]).values(improvement=False)
+            )
+        assert not keeping.result()
 
 
 @pytest.mark.parametrize("leaves", [True, False])

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from schemas.clock import moment
+from schemas.errors import LeaseLost
 from tests.histories import NOW, admit, make_row, process, stage
 from warehouse import metrics, shadow_prices
 from warehouse.engine import reading
+from warehouse.leases import lease
 from warehouse.shadow_prices import Priced
 
 if TYPE_CHECKING:
@@ -53,3 +57,15 @@ def test_metric_gives_the_price_of_the_constraints_that_it_shows(engine: Engine)
         "far": False,
     }
     assert found["near"]["shadow_price"]["interval"] is None
+
+
+def test_a_retrain_that_was_overtaken_leaves_the_prices_of_the_other(engine: Engine) -> None:
+    with lease(engine, "retrain_model", 60.0) as overtaken:
+        pass
+    with lease(engine, "retrain_model", 60.0) as other:
+        shadow_prices.keep(engine, [priced("near", 0.1)], "2", moment(NOW), lease=other)
+        with pytest.raises(LeaseLost):
+            shadow_prices.keep(engine, [], "1", moment(NOW), lease=overtaken)
+
+    with reading(engine) as connection:
+        assert shadow_prices.read(connection, published=False).keys() == {"near"}

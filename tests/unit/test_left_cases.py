@@ -172,6 +172,17 @@ def test_what_a_kill_left_of_a_case_is_closed_with_it(settings: Settings, engine
     assert list((settings.keys / "erasures").iterdir()) == []
 
 
+def test_nobody_is_looked_for_in_what_a_kill_left_of_a_case_that_was_being_closed(
+    settings: Settings, engine: Engine
+) -> None:
+    request = ask(engine, settings)
+    run(settings, request)
+    (settings.keys / "erasures" / f"{request}.json.closed").write_bytes(b"pseudonym")
+
+    with pytest.raises(NoSuchPerson):
+        ask(engine, settings, "nobody")
+
+
 def test_a_case_that_cannot_be_closed_keeps_no_other_open_and_no_erasure_from_its_end(
     settings: Settings, engine: Engine
 ) -> None:

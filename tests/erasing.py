@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 LEAVING, STAYING = "candidate/Zoé+4711@exemple.fr", "candidate-staying-1"
 NOW = micros(RUN)
+_CHILD_SECONDS = 180
 
 
 @contextmanager
@@ -121,10 +122,14 @@ def run(settings: Settings, request: str, kill_after: int | None = None, *, name
 
 
 def in_a_child(work: Callable[[], None]) -> int:
-    """Do work in a process of its own; return the signal that ended it, or 0."""
+    """Do work in a process of its own; return the signal that ended it, or 0.
+
+    A fork may find a lock that another thread held, and wait for it for good: an alarm ends it.
+    """
     child = os.fork()
     if child == 0:
         try:
+            signal.alarm(_CHILD_SECONDS)
             work()
         finally:
             os._exit(0)

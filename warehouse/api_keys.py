@@ -125,7 +125,7 @@ def _create(
         "scopes": ",".join(sorted(scopes)),
         "hash": hashlib.sha256(secret.encode()).hexdigest(),
     }
-    follow(connection, [witness.append(KEY_MADE, body, micros(now))])
+    _note(connection, witness, [witness.append(KEY_MADE, body, micros(now))])
     return ApiKey(key_id, name, scopes, micros(now), None), f"sm_{key_id}_{secret}"
 
 
@@ -182,8 +182,15 @@ def follow(connection: Connection, entries: Iterable[Testimony]) -> None:
             )
         else:
             continue
-        marks.follow(connection, entry.marks)
         _count_up(connection)
+
+
+def _note(connection: Connection, witness: Witness, entries: Iterable[Testimony]) -> None:
+    """Carry out what the witness was told of keys just now, and follow it so far."""
+    told = list(entries)
+    follow(connection, told)
+    for entry in told:
+        marks.follow(connection, marks.passable(connection, witness, entry.marks))
 
 
 def testify(engine: Engine, directory: Path) -> None:
@@ -204,7 +211,7 @@ def _changing(engine: Engine, directory: Path) -> Iterator[tuple[Connection, Wit
         row = {"name": consents.CHANGES, "value": 0}
         connection.execute(add_to(connection, versions, ["name"]), [row])
         if not marks.keys_are_witnessed(connection):
-            follow(connection, _testified(connection, witness))
+            _note(connection, witness, _testified(connection, witness))
             marks.set_keys_witnessed(connection)
         yield connection, witness
 
@@ -267,7 +274,7 @@ def _read(connection: Connection) -> list[ApiKey]:
 
 
 def _revoke(connection: Connection, witness: Witness, key_id: str, now: datetime) -> None:
-    follow(connection, [witness.append(KEY_REVOKED, {"key_id": key_id}, micros(now))])
+    _note(connection, witness, [witness.append(KEY_REVOKED, {"key_id": key_id}, micros(now))])
 
 
 def _count_up(connection: Connection) -> None:

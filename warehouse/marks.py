@@ -17,6 +17,8 @@ from warehouse.engine import insert_ignore
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from warehouse.witness import Witness
+
 MARKS, BACKUP, SEALED, UNBOOKED, KEYS = "marks", "backup", "sealed", "unbooked", "keys-witnessed"
 """Rows of ``versions``: marks that were carried out, 1 in a copy that is a backup, the day before
 which everything was sealed, or may have been, 1 while the registry may hold versions of the
@@ -27,6 +29,15 @@ def follow(connection: Connection, marks: int) -> None:
     """Note that the database follows the witness up to a mark; it never falls back."""
     if marks:
         _raise(connection, MARKS, marks)
+
+
+def passable(connection: Connection, witness: Witness, marked: int) -> int:
+    """Return a mark that was carried out, or 0 where the database may not follow up to it yet.
+
+    Of a withdrawal before it the commit failed, or is under way: it would never be carried out.
+    Whoever opens the database next does, and follows.
+    """
+    return 0 if witness.has_withdrawal(after=followed(connection), before=marked) else marked
 
 
 def followed(connection: Connection) -> int:

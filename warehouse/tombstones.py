@@ -63,12 +63,8 @@ def record(
             "pseudonym": witness.of_pseudonym(pseudonym),
             "options": msgspec.structs.asdict(entry.options),
         }
-        followed = marks.followed(connection)
         marked = witness.append(WITHDRAWAL, body, entry.recorded_at).marks
-        # Of one before, which nobody else is committing, the commit failed: it is not passed over,
-        # but carried out by whoever opens the database next.
-        if not witness.has_withdrawal(after=followed, before=marked):
-            marks.follow(connection, marked)
+        marks.follow(connection, marks.passable(connection, witness, marked))
 
     # Not looked up beforehand: at another server the person may be giving what this withdraws.
     seals = seals or Seals(read_ring(directory))

@@ -225,7 +225,8 @@ def record_training(
             )
         )
         if witness is not None:
-            marks.follow(connection, witness.append(BOOKS, {"version": version}, micros(now)).marks)
+            marked = witness.append(BOOKS, {"version": version}, micros(now)).marks
+            marks.follow(connection, marks.passable(connection, witness, marked))
         left = lineage.note_left(connection, version, taught, now)
         latecomers.cover(connection, version, taught)
         return left

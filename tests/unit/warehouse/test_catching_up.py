@@ -23,9 +23,9 @@ from schemas.tables import (
     subjects,
 )
 from tests.engines import on_postgresql
-from tests.population import KEY, NOTICE, NOW, RUN
+from tests.population import KEY, NOTICE, NOW, RUN, book
 from tests.restoring import HOUR, answer, ask, erase, rows_of, snapshot, three_people
-from warehouse import burial, consents, lineage, marks, replaying, tombstones
+from warehouse import api_keys, burial, consents, lineage, marks, replaying, tombstones
 from warehouse.backups import accept_restored
 from warehouse.engine import connect, reading, writing
 from warehouse.erasure_requests import pending_erasures
@@ -34,9 +34,11 @@ from warehouse.leases import LeaseHeld, lease
 from warehouse.ledgers import verify_ledgers
 from warehouse.releases import Budget, Question, release
 from warehouse.replaying import ERASE
+from warehouse.training import read_training
 from warehouse.witness import BOOKS, WITHDRAWAL, Witness
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from pydantic import SecretStr
@@ -174,21 +176,54 @@ def test_a_database_never_follows_fewer_marks_than_before(engine: Engine) -> Non
         assert marks.followed(connection) == 5
 
 
+def withdraw_in_vain(engine: Engine, keys: Path) -> None:
+    with writing(engine) as connection:
+        person = consents.Person("key", (subject_pseudonym(KEY, "a"),))
+        entry = consents.Entry(uuid4(), Options(False, False, False), NOTICE, "api", None, NOW)
+        tombstones.record(connection, keys, person, entry)
+        raise NotReady("the database did not answer")
+
+
+def make_api_key(engine: Engine, keys: Path) -> None:
+    api_keys.create(engine, keys, "matcher", [api_keys.Scope.INGEST], RUN)
+
+
+def book_a_version(engine: Engine, keys: Path) -> None:
+    read = read_training(engine, since_day=0, as_of=RUN)
+    book(engine, "2", read, witness=Witness(keys))
+
+
+def erase_another(engine: Engine, keys: Path) -> None:
+    erase(engine, keys, "c")
+
+
+@pytest.mark.parametrize("mark", [make_api_key, book_a_version, erase_another])
+def test_no_mark_passes_over_a_withdrawal_whose_commit_failed(
+    engine: Engine, keys: Path, people: dict[str, int], mark: Callable[[Engine, Path], None]
+) -> None:
+    with pytest.raises(NotReady):
+        withdraw_in_vain(engine, keys)
+    mark(engine, keys)
+
+    assert tombstones.catch_up(engine, keys) == 1
+
+    with reading(engine) as connection:
+        columns = (subjects.c.subject, subjects.c.analytics)
+        allowed = dict(connection.execute(select(*columns)).tuples().all())
+    assert not allowed[people["a"]]
+    assert allowed[people["b"]]
+    verify_ledgers(engine, keys)
+    assert tombstones.catch_up(engine, keys) == 0
+
+
 @pytest.mark.parametrize("again", [False, True], ids=["for good", "and allows it again"])
 def test_a_withdrawal_whose_commit_failed_is_carried_out_though_others_withdrew_since(
     engine: Engine, keys: Path, people: dict[str, int], again: bool
 ) -> None:
     """Else the witness would know of it, and the ledger never."""
 
-    def withdraw_in_vain() -> None:
-        with writing(engine) as connection:
-            person = consents.Person("key", (subject_pseudonym(KEY, "a"),))
-            entry = consents.Entry(uuid4(), Options(False, False, False), NOTICE, "api", None, NOW)
-            tombstones.record(connection, keys, person, entry)
-            raise NotReady("the database did not answer")
-
     with pytest.raises(NotReady):
-        withdraw_in_vain()
+        withdraw_in_vain(engine, keys)
     answer(engine, keys, "b", at=NOW + HOUR)
     if again:
         answer(engine, keys, "b", "analytics", at=NOW + 2 * HOUR)

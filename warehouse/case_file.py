@@ -55,6 +55,11 @@ def read_case(directory: Path, request: str) -> CaseFile | None:
     return msgspec.json.decode(content, type=CaseFile)
 
 
+def has_case(directory: Path, request: str) -> bool:
+    """Tell whether the case file of a request is there, and not being closed."""
+    return _path(directory, request).is_file()
+
+
 def write_case(directory: Path, request: str, case: CaseFile) -> None:
     """Write the case file of a request in one step, durably."""
     with changing(directory):

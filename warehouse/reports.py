@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import select, update
 
 from schemas.tables import erasures
-from warehouse.case_file import open_cases, read_case
+from warehouse.case_file import has_case, open_cases
 from warehouse.erasure_requests import DONE
 from warehouse.proof import report_digest
 from warehouse.witness import REPORT, RESTORED, TOMBSTONE, WitnessBroken
@@ -69,8 +69,7 @@ def put_back(connection: Connection, testimonies: Sequence[Testimony]) -> int:
 
 def under_way(directory: Path) -> frozenset[str]:
     """Return the erasures whose report is still being made."""
-    opened = open_cases(directory)
-    return frozenset(one for one in opened if read_case(directory, one) is not None)
+    return frozenset(one for one in open_cases(directory) if has_case(directory, one))
 
 
 def check(

@@ -30,8 +30,11 @@ with place.open("a") as file:
 print("ready", flush=True)
 time.sleep(600)
 """
+# As from a terminal, also where these tests run in the background of a shell, which ignores them.
 PROGRAM = """
-import sys
+import signal, sys
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    signal.signal(number, signal.SIG_DFL)
 from operation.parts import Part
 from operation.supervisor import Supervisor
 parts = [Part("needed", sys.argv[1], is_needed_by_others=True), Part("other", sys.argv[2])]

@@ -27,17 +27,41 @@ if TYPE_CHECKING:
 _STATE_FIELD = 0  # of /proc/PID/stat behind the name
 
 
-_preloaded: list[str] = []
+FIRST_USED = {
+    "tests.faults.jobs": (
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "ingest.cold",
+        "pydantic.v1",
+        "uvicorn.loops.uvloop",
+    ),
+    "tests.faults.flow_jobs": (
+        "sqlalchemy.dialects.postgresql.psycopg",
+        "tasks.partition",
+        "expectations.training_set",
+        "mlflow.store.tracking.sqlalchemy_workspace_store",
+        "mlflow.store.model_registry.sqlalchemy_workspace_store",
+        "IPython.display",
+        "git",
+        "pyarrow.dataset",
+    ),
+}
+FIRST_USED["tests.faults.retrain_jobs"] = FIRST_USED["tests.faults.flow_jobs"]
+"""What a module's processes import by its first use, which each fork would otherwise repeat."""
+
+_server: list[str | None] = []
 
 
 def forked(preload: str) -> ForkServerContext:
-    """Return a context whose processes start with a module imported."""
+    """Return a context whose processes start with a module imported, and what it uses first."""
     context = multiprocessing.get_context("forkserver")
-    if _preloaded != [preload]:
+    # Prefect reads where its server is when it is imported; without one a flow starts its own,
+    # and a killed flow leaves that behind.
+    wanted = [preload, os.environ.get("PREFECT_API_URL")]
+    if _server != wanted:
         # There is one fork server a process; what it imports is settled when it starts.
         forkserver._forkserver._stop()  # type: ignore[attr-defined]
-        _preloaded[:] = [preload]
-        context.set_forkserver_preload(["pytest", preload])
+        _server[:] = wanted
+        context.set_forkserver_preload(["pytest", preload, *FIRST_USED.get(preload, ())])
     return context
 
 

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
     import pytest
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 LEAVING, STAYING = "candidate/Zoé+4711@exemple.fr", "candidate-staying-1"
 NOW = micros(RUN)
@@ -37,7 +37,7 @@ _CHILD_SECONDS = 180
 @contextmanager
 def a_client_of(
     settings: Settings, home: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
+) -> Iterator[Client]:
     """Call a server that has a home and temporary files of its own."""
     (home / "tmp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(home / "tmp"))
@@ -48,7 +48,7 @@ def a_client_of(
         yield called
 
 
-def let_people_in(client: TestClient, engine: Engine, *names: str) -> None:
+def let_people_in(client: Client, engine: Engine, *names: str) -> None:
     """Have people with processed, waiting and sealed events."""
     for name in names:
         allowed = {"user_id": name, "analytics": True, "improvement": True}
@@ -59,7 +59,7 @@ def let_people_in(client: TestClient, engine: Engine, *names: str) -> None:
         happen(client, name, "m-2")
 
 
-def happen(client: TestClient, name: str, match: str) -> None:
+def happen(client: Client, name: str, match: str) -> None:
     """Send a proposal and a decision with a text."""
     for path, fields in (
         (

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 from sqlalchemy import func, select
-from starlette.testclient import TestClient
 
 from ingest_api import create_app
 from schemas.environment import inherited
 from schemas.settings import CHECKOUT
 from schemas.tables import receipts, staged
+from tests.in_process import Client
 from warehouse.engine import reading
 from warehouse.keyfile import make_ring
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 LOOPBACK = ("127.0.0.1", 50_000)
 
 
-class PatientClient(TestClient):
+class PatientClient(Client):
     """Asks again where a busy machine could not read consents and keys in time.
 
     The server then says 503 with Retry-After instead of trusting what it read before.
@@ -51,11 +51,11 @@ class PatientClient(TestClient):
 
 
 @contextmanager
-def client_of(settings: Settings, client: tuple[str, int] = LOOPBACK) -> Iterator[TestClient]:
+def client_of(settings: Settings, client: tuple[str, int] = LOOPBACK) -> Iterator[Client]:
     """Call the application within this process, as a client of some address."""
     make_ring(settings.keys, 0)
     app = create_app(settings)
-    with PatientClient(app, base_url="http://127.0.0.1", client=client) as called:
+    with PatientClient(app, client) as called:
         yield called
 
 

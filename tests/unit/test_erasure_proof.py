@@ -46,21 +46,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 
 @pytest.fixture
-def client(
-    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[TestClient]:
+def client(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     with a_client_of(settings, tmp_path, monkeypatch) as called:
         yield called
 
 
 @pytest.fixture
-def known(client: TestClient, engine: Engine) -> TestClient:
+def known(client: Client, engine: Engine) -> Client:
     let_people_in(client, engine, LEAVING, STAYING)
     return client
 
@@ -75,7 +73,7 @@ WITHIN: dict[str, tuple[Any, str]] = {
 
 
 def test_killed_behind_or_within_any_step_it_completes_when_run_again(
-    known: TestClient, engine: Engine, settings: Settings
+    known: Client, engine: Engine, settings: Settings
 ) -> None:
     request = ask(engine, settings)
     engine.dispose()
@@ -89,7 +87,7 @@ def test_killed_behind_or_within_any_step_it_completes_when_run_again(
 
 
 def test_in_a_database_too_large_to_compact_it_completes_as_well(
-    known: TestClient, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    known: Client, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(residue, "COMPACTED_BYTES", 0)
     request = ask(engine, settings)
@@ -102,7 +100,7 @@ def test_in_a_database_too_large_to_compact_it_completes_as_well(
 @pytest.mark.parametrize("stopped", ["deleted", "forgotten"])
 def test_while_bytes_are_left_in_the_database_it_is_not_done_and_goes_on_when_run_again(
     stopped: str,
-    known: TestClient,
+    known: Client,
     engine: Engine,
     settings: Settings,
     monkeypatch: pytest.MonkeyPatch,
@@ -122,7 +120,7 @@ def test_while_bytes_are_left_in_the_database_it_is_not_done_and_goes_on_when_ru
 
 @pytest.mark.parametrize("moment", WITHIN)
 def test_killed_within_a_step_it_completes_when_run_again(
-    moment: str, known: TestClient, engine: Engine, settings: Settings
+    moment: str, known: Client, engine: Engine, settings: Settings
 ) -> None:
     request = ask(engine, settings)
     engine.dispose()
@@ -141,7 +139,7 @@ def test_killed_within_a_step_it_completes_when_run_again(
 
 
 def test_asked_again_after_a_stop_at_the_tombstone_it_is_taken_up_and_says_so(
-    known: TestClient, engine: Engine, settings: Settings
+    known: Client, engine: Engine, settings: Settings
 ) -> None:
     request = ask(engine, settings)
     engine.dispose()
@@ -196,7 +194,7 @@ def assert_proven(engine: Engine, settings: Settings, done: erasure.Erasure) -> 
 
 
 def test_what_was_planted_is_found_by_store_and_writing(
-    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+    known: Client, engine: Engine, settings: Settings, tmp_path: Path
 ) -> None:
     request = ask(engine, settings)
     (pseudonym,) = known_as(settings, LEAVING)
@@ -233,7 +231,7 @@ def test_what_was_planted_is_found_by_store_and_writing(
 @on_postgresql  # SQLite's planner keeps no values
 @pytest.mark.parametrize("alone", [False, True])
 def test_the_planner_of_postgresql_forgets_the_person(
-    known: TestClient, engine: Engine, settings: Settings, *, alone: bool
+    known: Client, engine: Engine, settings: Settings, *, alone: bool
 ) -> None:
     if alone:  # tables that become empty gather no statistics that would replace the old ones
         run(settings, ask(engine, settings, STAYING))
@@ -267,7 +265,7 @@ def sampled(engine: Engine, number: int, pseudonym: bytes) -> int:
 
 
 def test_the_identifier_is_searched_for_by_whoever_was_asked(
-    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+    known: Client, engine: Engine, settings: Settings, tmp_path: Path
 ) -> None:
     leak = tmp_path / "data" / "logs" / "access.log"
     leak.parent.mkdir(parents=True, exist_ok=True)
@@ -287,7 +285,7 @@ def test_the_identifier_is_searched_for_by_whoever_was_asked(
 
 
 def test_erasure_that_is_under_way_keeps_no_other_from_its_search(
-    known: TestClient, engine: Engine, settings: Settings
+    known: Client, engine: Engine, settings: Settings
 ) -> None:
     under_way, request = ask(engine, settings, STAYING), ask(engine, settings)
     run(settings, request)
@@ -305,7 +303,7 @@ def test_erasure_that_is_under_way_keeps_no_other_from_its_search(
 
 
 def test_no_store_holds_the_identifier_that_went_through_the_door(
-    known: TestClient, engine: Engine, settings: Settings, tmp_path: Path
+    known: Client, engine: Engine, settings: Settings, tmp_path: Path
 ) -> None:
     assert known.post("/api/tracking/consent", json={"user_id": LEAVING, "x": 1}).status_code == 422
 
@@ -316,7 +314,7 @@ def test_no_store_holds_the_identifier_that_went_through_the_door(
 
 
 def test_an_erasure_that_would_touch_two_subjects_is_refused(
-    known: TestClient, engine: Engine, settings: Settings
+    known: Client, engine: Engine, settings: Settings
 ) -> None:
     both = [*known_as(settings, LEAVING), *known_as(settings, STAYING)]
 
@@ -329,7 +327,7 @@ def test_an_erasure_that_would_touch_two_subjects_is_refused(
 
 
 def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again(
-    known: TestClient, engine: Engine, settings: Settings
+    known: Client, engine: Engine, settings: Settings
 ) -> None:
     body = {
         "user_id": LEAVING,
@@ -363,7 +361,7 @@ def test_a_late_event_of_an_erased_person_is_refused_though_they_consented_again
 
 
 def test_who_answers_the_notice_again_before_the_search_keeps_no_erasure_open(
-    known: TestClient, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
+    known: Client, engine: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     request = ask(engine, settings)
     delete_subject = erasure.delete_subject

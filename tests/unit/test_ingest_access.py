@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 INGEST, METRICS, ADMIN, PRIVACY = Scope.INGEST, Scope.METRICS, Scope.ADMIN, Scope.PRIVACY
@@ -73,7 +73,7 @@ def keys(settings: Settings, engine: Engine) -> dict[str, str]:
 
 
 @pytest.fixture
-def client(settings: Settings, keys: dict[str, str]) -> Iterator[TestClient]:
+def client(settings: Settings, keys: dict[str, str]) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
@@ -82,11 +82,11 @@ def bearer(key: str) -> dict[str, str]:
     return {"authorization": f"Bearer {key}"}
 
 
-def call(client: TestClient, method: str, path: str, headers: dict[str, str]) -> Any:
+def call(client: Client, method: str, path: str, headers: dict[str, str]) -> Any:
     return client.request(method, path, headers=headers, json={} if method == "POST" else None)
 
 
-def test_matrix_holds_every_route_that_the_server_has(client: TestClient) -> None:
+def test_matrix_holds_every_route_that_the_server_has(client: Client) -> None:
     door: Any = client.app
     served = {("POST", path) for path in door._hot}
     for route in _flat(door.cold.load().routes):
@@ -118,7 +118,7 @@ def _flat(routes: list[Any]) -> Iterator[Any]:
             yield from _flat(router.routes)
 
 
-def test_whole_matrix_of_routes_and_keys(client: TestClient, keys: dict[str, str]) -> None:
+def test_whole_matrix_of_routes_and_keys(client: Client, keys: dict[str, str]) -> None:
     wrong = []
     for (method, path), opens in ROUTES.items():
         for scope in Scope:
@@ -128,7 +128,7 @@ def test_whole_matrix_of_routes_and_keys(client: TestClient, keys: dict[str, str
     assert wrong == []
 
 
-def test_strangers_are_told_nothing_apart(client: TestClient, keys: dict[str, str]) -> None:
+def test_strangers_are_told_nothing_apart(client: Client, keys: dict[str, str]) -> None:
     good = keys["ingest"]
     key_id, secret = good.split("_", 2)[1:]
     headers = [
@@ -156,7 +156,7 @@ def test_strangers_are_told_nothing_apart(client: TestClient, keys: dict[str, st
 
 
 def test_refused_scope_says_the_same_whatever_the_route(
-    client: TestClient, keys: dict[str, str]
+    client: Client, keys: dict[str, str]
 ) -> None:
     bodies = {
         call(client, method, path, bearer(keys["ingest"])).content
@@ -167,14 +167,12 @@ def test_refused_scope_says_the_same_whatever_the_route(
     assert bodies == {b'{"detail":"This API key does not open this route"}'}
 
 
-def test_health_and_readiness_are_open_to_all(client: TestClient) -> None:
+def test_health_and_readiness_are_open_to_all(client: Client) -> None:
     assert client.get("/health").status_code == 200
     assert client.get("/ready").status_code == 200
 
 
-def test_key_may_come_as_header_bearer_or_password(
-    client: TestClient, keys: dict[str, str]
-) -> None:
+def test_key_may_come_as_header_bearer_or_password(client: Client, keys: dict[str, str]) -> None:
     key = keys["metrics"]
     basic = base64.b64encode(f"me:{key}".encode()).decode()
 
@@ -195,7 +193,7 @@ def test_key_may_come_as_header_bearer_or_password(
     ],
 )
 def test_password_that_a_browser_adds_changes_nothing_for_a_foreign_page(
-    client: TestClient, keys: dict[str, str], made_by: dict[str, str], counts: bool
+    client: Client, keys: dict[str, str], made_by: dict[str, str], counts: bool
 ) -> None:
     basic = base64.b64encode(f":{keys['admin']}".encode()).decode()
     headers = {"authorization": f"Basic {basic}"} | made_by
@@ -207,14 +205,14 @@ def test_password_that_a_browser_adds_changes_nothing_for_a_foreign_page(
     assert read.status_code == 200
 
 
-def test_browser_is_asked_for_a_key_on_pages_only(client: TestClient) -> None:
+def test_browser_is_asked_for_a_key_on_pages_only(client: Client) -> None:
     assert client.get("/dashboard").headers["www-authenticate"].startswith("Basic")
     assert client.get("/docs").headers["www-authenticate"].startswith("Basic")
     assert client.get("/metrics").headers["www-authenticate"].startswith("Bearer")
 
 
 def test_metrics_scope_sees_published_figures_and_admin_exact_ones(
-    client: TestClient, keys: dict[str, str]
+    client: Client, keys: dict[str, str]
 ) -> None:
     seen = {
         scope: client.get("/api/metrics/funnel", headers=bearer(keys[scope])).json()

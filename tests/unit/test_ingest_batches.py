@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 BATCH = "/api/tracking/events"
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
 
 @pytest.mark.parametrize("as_lines", [False, True])
 def test_bad_events_of_a_batch_are_refused_by_themselves(
-    client: TestClient, engine: Engine, as_lines: bool
+    client: Client, engine: Engine, as_lines: bool
 ) -> None:
     allow(client)
     good = [{"type": "match_proposed", **proposed()} for _ in range(3)]
@@ -58,7 +58,7 @@ def test_bad_events_of_a_batch_are_refused_by_themselves(
     assert count_stored(engine) == (3, 3)
 
 
-def _send(client: TestClient, batch: list[Any], *, as_lines: bool) -> Any:
+def _send(client: Client, batch: list[Any], *, as_lines: bool) -> Any:
     if as_lines:
         lines = "\n".join(json.dumps(one) for one in batch)
         headers = {"content-type": "application/x-ndjson"}
@@ -69,7 +69,7 @@ def _send(client: TestClient, batch: list[Any], *, as_lines: bool) -> Any:
     return answer.json()
 
 
-def test_repetition_within_a_batch_is_judged_by_its_content(client: TestClient) -> None:
+def test_repetition_within_a_batch_is_judged_by_its_content(client: Client) -> None:
     allow(client)
     one = {"type": "match_proposed", **proposed()}
 
@@ -78,7 +78,7 @@ def test_repetition_within_a_batch_is_judged_by_its_content(client: TestClient) 
     assert (answer["stored"], answer["duplicate"], len(answer["refused"])) == (1, 1, 1)
 
 
-def test_person_without_consent_does_not_take_an_id_from_one_with(client: TestClient) -> None:
+def test_person_without_consent_does_not_take_an_id_from_one_with(client: Client) -> None:
     allow(client)
     allowed = {"type": "match_proposed", **proposed()}
     forbidden = {**allowed, "user_id": "nobody"}

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 HEAVY = (
     "pandas",
@@ -45,18 +45,18 @@ HEAVY = (
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
 
 @pytest.fixture
-def page(client: TestClient) -> dict[str, Any]:
+def page(client: Client) -> dict[str, Any]:
     found: dict[str, Any] = client.get("/openapi.json").json()
     return found
 
 
-def test_every_example_of_a_body_is_taken(client: TestClient, page: dict[str, Any]) -> None:
+def test_every_example_of_a_body_is_taken(client: Client, page: dict[str, Any]) -> None:
     allow(client, "candidate-17")
     statuses = {}
     for path, operations in page["paths"].items():
@@ -96,7 +96,7 @@ def test_every_route_is_documented_with_its_key(page: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(("form", "told"), [("json", "application/json"), ("csv", "text/csv")])
 def test_both_forms_of_an_export_are_documented(
-    client: TestClient, page: dict[str, Any], form: str, told: str
+    client: Client, page: dict[str, Any], form: str, told: str
 ) -> None:
     allow(client, "candidate-17")
     path = "/api/privacy/export"
@@ -141,7 +141,7 @@ def test_page_refers_only_to_schemas_that_it_holds(page: dict[str, Any]) -> None
     assert "\\\\Z" not in text
 
 
-def test_swagger_is_served(client: TestClient) -> None:
+def test_swagger_is_served(client: Client) -> None:
     assert "swagger-ui" in client.get("/docs").text
 
 

@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 
 @pytest.fixture
-def client(settings: Settings, engine: Engine) -> Iterator[TestClient]:
+def client(settings: Settings, engine: Engine) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
@@ -42,7 +42,7 @@ def drawn(settings: Settings, engine: Engine) -> Iterator[Pages]:
     service.close()
 
 
-def test_page_is_kept_from_other_pages_caches_and_frames(client: TestClient) -> None:
+def test_page_is_kept_from_other_pages_caches_and_frames(client: Client) -> None:
     answer = client.get("/dashboard")
 
     assert answer.status_code == 200
@@ -75,7 +75,7 @@ def test_page_is_kept_from_other_pages_caches_and_frames(client: TestClient) -> 
     [("", "fr-FR,fr;q=0.9", "fr"), ("", "de", "en"), ("?lang=fr", "en", "fr")],
 )
 def test_language_is_that_of_the_reader(
-    client: TestClient, query: str, accepted: str, language: str
+    client: Client, query: str, accepted: str, language: str
 ) -> None:
     answer = client.get(f"/dashboard{query}", headers={"accept-language": accepted})
 
@@ -98,7 +98,7 @@ def test_language_is_that_of_the_reader(
     ],
 )
 def test_what_breaks_a_rule_is_named_and_not_repeated(
-    client: TestClient, query: str, field: str
+    client: Client, query: str, field: str
 ) -> None:
     answer = client.get(f"/dashboard?{query}")
 

@@ -16,20 +16,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 PROPOSED = "/api/tracking/event/match-proposed"
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
 
-def test_nothing_is_stored_without_consent(client: TestClient, engine: Engine) -> None:
+def test_nothing_is_stored_without_consent(client: Client, engine: Engine) -> None:
     refused = client.post(PROPOSED, json=proposed())
     allow(client, analytics=False)
     still_refused = client.post(PROPOSED, json=proposed())
@@ -42,7 +42,7 @@ def test_nothing_is_stored_without_consent(client: TestClient, engine: Engine) -
     assert count_stored(engine) == (0, 0)
 
 
-def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: TestClient) -> None:
+def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: Client) -> None:
     statuses = []
     for analytics in (True, False, True):
         allow(client, analytics=analytics)
@@ -52,7 +52,7 @@ def test_withdrawal_holds_from_its_reply_on_and_granting_again_too(client: TestC
 
 
 def test_consent_goes_before_the_reply_that_a_stored_event_got(
-    client: TestClient, engine: Engine
+    client: Client, engine: Engine
 ) -> None:
     body, answers = proposed(), []
     for analytics in (True, False, True):
@@ -64,7 +64,7 @@ def test_consent_goes_before_the_reply_that_a_stored_event_got(
     assert count_stored(engine) == (1, 1)
 
 
-def test_consent_is_read_back_and_unknown_people_are_404(client: TestClient) -> None:
+def test_consent_is_read_back_and_unknown_people_are_404(client: Client) -> None:
     allow(client, "a/b ü", improvement=True)
 
     found = client.get("/api/tracking/consent/a%2Fb%20%C3%BC")
@@ -78,7 +78,7 @@ def test_consent_is_read_back_and_unknown_people_are_404(client: TestClient) -> 
     assert unknown.status_code == 404
 
 
-def test_erasing_person_is_refused_until_they_are_gone(client: TestClient, engine: Engine) -> None:
+def test_erasing_person_is_refused_until_they_are_gone(client: Client, engine: Engine) -> None:
     allow(client)
     with writing(engine) as connection:
         connection.execute(subjects.update().values(erasing=True))
@@ -89,7 +89,7 @@ def test_erasing_person_is_refused_until_they_are_gone(client: TestClient, engin
 
 
 def test_erasure_stops_collection_at_once_and_is_one_request(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
     allow(client)
@@ -112,7 +112,7 @@ def waits_for(before: set[threading.Thread]) -> int:
 
 
 def test_many_erasures_are_waited_for_by_one_thread(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
     people = [f"u{number}" for number in range(5)]
@@ -127,7 +127,7 @@ def test_many_erasures_are_waited_for_by_one_thread(
 
 
 def test_erasure_is_accepted_where_no_thread_can_wait_for_it(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
     allow(client)
@@ -149,7 +149,7 @@ def test_erasure_is_accepted_where_no_thread_can_wait_for_it(
     assert waits_for(before) == 1
 
 
-def test_export_holds_one_person_and_hides_the_other_party(client: TestClient) -> None:
+def test_export_holds_one_person_and_hides_the_other_party(client: Client) -> None:
     allow(client)
     allow(client, "u2")
     client.post(PROPOSED, json=proposed())

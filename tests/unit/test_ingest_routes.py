@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 PROPOSED = "/api/tracking/event/match-proposed"
 BATCH = "/api/tracking/events"
 
 
 @pytest.fixture
-def client(settings: Settings) -> Iterator[TestClient]:
+def client(settings: Settings) -> Iterator[Client]:
     with client_of(settings) as called:
         yield called
 
 
-def test_calls_of_the_first_module_work_unchanged(client: TestClient, engine: Engine) -> None:
+def test_calls_of_the_first_module_work_unchanged(client: Client, engine: Engine) -> None:
     answers = [
         client.post(
             "/api/tracking/consent",
@@ -122,7 +122,7 @@ def test_calls_of_the_first_module_work_unchanged(client: TestClient, engine: En
 
 
 def test_same_event_again_gets_the_same_reply_and_changes_nothing(
-    client: TestClient, engine: Engine
+    client: Client, engine: Engine
 ) -> None:
     allow(client)
     body = proposed(match_parameters={"a": 1, "b": 2})
@@ -157,7 +157,7 @@ SAME_FIELDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("path", "fields", "again"), SAME_FIELDS)
 def test_same_event_written_otherwise_is_the_same_event(
-    client: TestClient,
+    client: Client,
     engine: Engine,
     path: str,
     fields: dict[str, Any],
@@ -188,7 +188,7 @@ def test_same_event_written_otherwise_is_the_same_event(
     ],
 )
 def test_what_only_looks_like_the_same_content_is_told_apart(
-    client: TestClient, path: str, fields: dict[str, Any], other: dict[str, Any]
+    client: Client, path: str, fields: dict[str, Any], other: dict[str, Any]
 ) -> None:
     allow(client)
     told = {"user_id": "u1", "match_id": "m1", "event_id": str(uuid.uuid4())}
@@ -206,7 +206,7 @@ def test_what_only_looks_like_the_same_content_is_told_apart(
     [{"match_score": 0.6}, {"user_id": "u2"}, {"match_id": "m2"}, {"session_id": "s"}],
 )
 def test_same_id_with_other_content_is_409_and_changes_nothing(
-    client: TestClient, engine: Engine, change: dict[str, Any]
+    client: Client, engine: Engine, change: dict[str, Any]
 ) -> None:
     allow(client)
     allow(client, "u2")
@@ -253,7 +253,7 @@ def test_same_id_with_other_content_is_409_and_changes_nothing(
     ],
 )
 def test_bad_field_is_named_with_its_rule_and_never_its_value(
-    client: TestClient, changes: dict[str, Any], field: str, rule: str
+    client: Client, changes: dict[str, Any], field: str, rule: str
 ) -> None:
     allow(client)
 
@@ -263,14 +263,14 @@ def test_bad_field_is_named_with_its_rule_and_never_its_value(
     assert answer.json() == {"detail": [{"field": field, "rule": rule}]}
 
 
-def test_clock_of_a_client_may_be_a_little_ahead(client: TestClient) -> None:
+def test_clock_of_a_client_may_be_a_little_ahead(client: Client) -> None:
     allow(client)
     soon = datetime.now(UTC) + timedelta(minutes=4)
 
     assert client.post(PROPOSED, json=proposed(occurred_at=soon.isoformat())).status_code == 200
 
 
-def test_books_balance_whatever_was_sent(client: TestClient, engine: Engine) -> None:
+def test_books_balance_whatever_was_sent(client: Client, engine: Engine) -> None:
     allow(client)
     body = proposed()
     for sent in (body, body, {**body, "match_score": 0.1}, {**body, "match_score": 7}, {}):
@@ -286,7 +286,7 @@ def test_books_balance_whatever_was_sent(client: TestClient, engine: Engine) -> 
     assert sum(books.refused.values()) == 6
 
 
-def test_raw_identifiers_and_texts_are_in_no_table(client: TestClient, engine: Engine) -> None:
+def test_raw_identifiers_and_texts_are_in_no_table(client: Client, engine: Engine) -> None:
     canary = "canary-4711"
     allow(client, canary)
     client.post(PROPOSED, json=proposed(user_id=canary, match_id=canary, session_id=canary))
@@ -309,11 +309,11 @@ def test_raw_identifiers_and_texts_are_in_no_table(client: TestClient, engine: E
 
 
 @pytest.mark.parametrize("path", ["/api/runs/%00", "/api/privacy/erasure/a%00"])
-def test_what_no_engine_can_hold_is_unknown(client: TestClient, path: str) -> None:
+def test_what_no_engine_can_hold_is_unknown(client: Client, path: str) -> None:
     assert client.get(path).status_code == 404
 
 
-def test_run_is_followed_to_its_end(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_is_followed_to_its_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     from ingest.launcher import Launcher
 
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
@@ -328,7 +328,7 @@ def test_run_is_followed_to_its_end(client: TestClient, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("name", ["acceptance", "satisfaction", "constraints", "funnel", "models"])
-def test_every_metric_answers_on_an_empty_database(client: TestClient, name: str) -> None:
+def test_every_metric_answers_on_an_empty_database(client: Client, name: str) -> None:
     answer = client.get(f"/api/metrics/{name}", params={"days": 30})
 
     assert answer.status_code == 200
@@ -345,7 +345,7 @@ def test_every_metric_answers_on_an_empty_database(client: TestClient, name: str
     assert unknown.json()["detail"] == [{"field": "query", "rule": rule}]
 
 
-def test_paths_match_exactly(client: TestClient) -> None:
+def test_paths_match_exactly(client: Client) -> None:
     for path in (PROPOSED + "/", "/" + PROPOSED, PROPOSED.upper(), "/api/ml/update/", "/health/"):
         assert client.post(path, json=proposed()).status_code in (404, 405)
     assert client.get(PROPOSED).status_code == 405
@@ -372,7 +372,7 @@ def fail(*_arguments: Any, **_more: Any) -> Any:
     ],
 )
 def test_defect_costs_a_request_its_answer_and_is_counted_and_logged_without_values(
-    client: TestClient,
+    client: Client,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     place: tuple[Any, str],

@@ -358,7 +358,7 @@ def test_an_application_may_be_made_before_its_process_forks(
     app.service.watch.api_keys_until = 0.0  # as when the request comes a second later
 
     def serve() -> None:
-        with PatientClient(app, base_url="http://127.0.0.1", client=LOOPBACK) as client:
+        with PatientClient(app, LOOPBACK) as client:
             allow(client)
             sent = client.post(PROPOSED, json=proposed())
             told.write_text(f"{sent.status_code} {client.get('/ready').status_code}")

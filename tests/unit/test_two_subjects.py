@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sqlalchemy import Engine
-    from starlette.testclient import TestClient
 
     from schemas.settings import Settings
+    from tests.in_process import Client
 
 CONSENT, ERASURE, EXPORT = "/api/tracking/consent", "/api/privacy/erasure", "/api/privacy/export"
 PERSON = {"user_id": LEAVING}
@@ -40,7 +40,7 @@ ALLOWED = f"{CONSENT}/{quote(LEAVING, safe='')}"
 NEWER = PseudonymKey("newer", b"n" * 32, 1)
 
 
-def have(client: TestClient, settings: Settings, *keys: PseudonymKey) -> None:
+def have(client: Client, settings: Settings, *keys: PseudonymKey) -> None:
     """Put these pseudonym keys into the key file, and have the server read them."""
     ring = KeyRing(list(keys), read_ring(settings.keys).digest_key)
     with changing(settings.keys):
@@ -60,7 +60,7 @@ def client(
     older: PseudonymKey,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[TestClient]:
+) -> Iterator[Client]:
     """A server with both keys, at which somebody answered while it had the one and the other."""
     monkeypatch.setattr(Launcher, "_start", lambda *_: Ended())
     monkeypatch.setattr(Prover, "start", lambda *_: None)
@@ -72,7 +72,7 @@ def client(
         yield called
 
 
-def test_their_copy_is_of_both(client: TestClient) -> None:
+def test_their_copy_is_of_both(client: Client) -> None:
     found = client.post(EXPORT, json=PERSON).json()
     table = client.post(f"{EXPORT}?format=csv", json=PERSON).text
     command = CliRunner().invoke(main, ["export", "--user-id", LEAVING])
@@ -87,7 +87,7 @@ def test_their_copy_is_of_both(client: TestClient) -> None:
 
 
 def test_what_they_allow_is_what_both_do(
-    client: TestClient, settings: Settings, older: PseudonymKey
+    client: Client, settings: Settings, older: PseudonymKey
 ) -> None:
     have(client, settings, NEWER)
     less = {**PERSON, "analytics": True}
@@ -101,7 +101,7 @@ def test_what_they_allow_is_what_both_do(
     assert json.loads(shown.output)["options"] == told
 
 
-def test_they_are_erased_as_both(client: TestClient, engine: Engine, settings: Settings) -> None:
+def test_they_are_erased_as_both(client: Client, engine: Engine, settings: Settings) -> None:
     asked, again = (client.post(ERASURE, json=PERSON).json() for _ in range(2))
     requests = [asked["request"], *asked["also"]]
     assert client.get(ALLOWED).status_code == 404
@@ -121,7 +121,7 @@ def test_they_are_erased_as_both(client: TestClient, engine: Engine, settings: S
 
 
 def test_where_one_may_be_somebody_else_nothing_is_erased_or_told(
-    client: TestClient, engine: Engine, settings: Settings
+    client: Client, engine: Engine, settings: Settings
 ) -> None:
     with writing(engine) as connection:
         of_newer = subjects.c.key_id == NEWER.key_id

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
-from starlette.testclient import TestClient
 
 from ingest.door import PAGE_FILES, PAGES
-from ingest_api import create_app
 from schemas.settings import Settings
+from tests.serving import client_of
 from warehouse.setup import set_up_database
 
 if TYPE_CHECKING:
@@ -42,10 +41,7 @@ def described() -> dict[str, Any]:
         url = SecretStr(f"sqlite:///{Path(folder) / 'reference.db'}")
         settings = Settings(home=Path(folder), database_url=url)
         set_up_database(settings)
-        client = TestClient(
-            create_app(settings), base_url="http://127.0.0.1", client=("127.0.0.1", 50_000)
-        )
-        with client:
+        with client_of(settings) as client:
             found: dict[str, Any] = client.get("/openapi.json").json()
     return found
 

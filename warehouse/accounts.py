@@ -35,6 +35,7 @@ PURGED = "purged"
 ERASED = "erased"
 DECIDED = "decided"
 """Of the processed ones, those that are decisions; how much there is to learn from."""
+_FATES = (PROCESSED, REJECTED, DROPPED, EXPIRED)
 
 
 def refusals(rules: Iterable[str]) -> Counter[tuple[str, str]]:
@@ -59,3 +60,13 @@ def read(connection: Connection) -> dict[tuple[str, str], int]:
     """Read every count by (counter, rule)."""
     rows = connection.execute(select(accounts.c.counter, accounts.c.rule, accounts.c.value))
     return {(counter, rule): value for counter, rule, value in rows}
+
+
+def waiting(books: Mapping[tuple[str, str], int]) -> int:
+    """Return how many stored events met no fate yet: as many as wait in staging.
+
+    Args:
+        books: As ``read`` returns them.
+    """
+    gone = sum(value for (counter, _), value in books.items() if counter in _FATES)
+    return books.get((STORED, ""), 0) - gone - books.get((ERASED, "staged"), 0)

@@ -78,13 +78,6 @@ def balance(engine: Engine) -> Balance:
         total[counter] += value
         by_rule.setdefault(counter, {})[rule] = value
     purged, erased = by_rule.get(accounts.PURGED, {}), by_rule.get(accounts.ERASED, {})
-    fates = (
-        accounts.PROCESSED,
-        accounts.REJECTED,
-        accounts.DROPPED,
-        accounts.EXPIRED,
-    )
-    gone = erased.get("staged", 0) + sum(total[name] for name in fates)
     return Balance(
         received=total[accounts.RECEIVED],
         stored=total[accounts.STORED],
@@ -99,7 +92,7 @@ def balance(engine: Engine) -> Balance:
         erased=erased,
         arrivals_agree=total[accounts.RECEIVED]
         == total[accounts.STORED] + total[accounts.DUPLICATE] + total[accounts.REFUSED],
-        fates_agree=total[accounts.STORED] == held["staged"] + gone,
+        fates_agree=accounts.waiting(books) == held["staged"],
         tables_agree=held["events"]
         == total[accounts.PROCESSED] - purged.get("events", 0) - erased.get("events", 0)
         and held["rejected"]

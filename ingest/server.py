@@ -71,12 +71,21 @@ def serve(settings: Settings) -> None:
     _Server(config, settings, door).run(sockets=_together(listener))
 
 
-async def _load(door: Door) -> None:
-    """Load the routes that are not hot, when whoever waited for the start has been answered."""
+async def load(door: Door, seconds: float = RESUME_SECONDS) -> None:
+    """Load the routes that are not hot, when whoever waited for the start has been answered.
+
+    Then take up erasures until cancelled, see ``keep_erasing``.
+    """
     await asyncio.sleep(_SETTLED_SECONDS)
-    routes = await asyncio.to_thread(door.cold.load)
+    while True:
+        try:
+            routes = await asyncio.to_thread(door.cold.load)
+            break
+        except Exception as error:  # noqa: BLE001  # there may be no more threads at the moment
+            _logger.warning("Routes could not be loaded: %s", type(error).__name__)
+            await asyncio.sleep(seconds)
     gc.freeze()
-    await keep_erasing(routes.state.launcher)
+    await keep_erasing(routes.state.launcher, seconds)
 
 
 async def keep_erasing(launcher: Launcher, seconds: float = RESUME_SECONDS) -> None:
@@ -145,7 +154,7 @@ class _Server(uvicorn.Server):
             guarded = "no API key was ever made: only direct clients on this machine are served"
         _logger.info("Listening on http://%s:%s; %s", shown, port, guarded)
         self._sweeper = asyncio.create_task(self._sweep.run(self.server_state.connections))
-        self._loading = asyncio.create_task(_load(self._door))
+        self._loading = asyncio.create_task(load(self._door))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         _logger.info("Stopping: open requests are finished, then what waits is written")

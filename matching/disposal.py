@@ -18,15 +18,18 @@ from schemas.errors import NotRegistered
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from mlflow.entities import LoggedModel
+    from mlflow.entities import LoggedModel, Run
 
     from matching.registry import Registry
+
+_PAGE = 1_000
+"""Runs that are listed at once."""
 
 
 def earlier(registry: Registry, marked: Collection[str], published: Collection[str]) -> str | None:
     """Find the champion before that nobody has left, if somebody has left the present one.
 
-    Version 1 learned from nobody, so there always is one.
+    The first one learned from nobody; where it was deleted meanwhile, it is registered anew.
 
     Args:
         registry: Of the model.
@@ -45,7 +48,7 @@ def earlier(registry: Registry, marked: Collection[str], published: Collection[s
         raise NotRegistered(f"{registry.model_name} has no {CHAMPION}")
     if champion not in marked:
         return None
-    return next(
+    before = (
         entry.version
         for entry in listed
         if entry.promoted
@@ -53,6 +56,7 @@ def earlier(registry: Registry, marked: Collection[str], published: Collection[s
         and int(entry.version) < int(champion)
         and (entry.version in published or not entry.learned)
     )
+    return next(before, None) or registry.register_first()
 
 
 def abandoned(registry: Registry) -> list[str]:
@@ -65,10 +69,13 @@ def abandoned(registry: Registry) -> list[str]:
     experiment = client.get_experiment_by_name(registry.model_name)
     if experiment is None:
         return []
-    found = client.search_runs([experiment.experiment_id], "attributes.status != 'FINISHED'")
     registered = {entry.run_id for entry in registry.versions()}
     logged = {str(model.source_run_id) for model in _logged(registry) if model.source_run_id}
-    runs = {run.info.run_id for run in found if "training_digest" in run.data.tags}
+    runs = {
+        run.info.run_id
+        for run in _unfinished(client, experiment.experiment_id)
+        if "training_digest" in run.data.tags
+    }
     runs |= {run for run in logged - registered if _learned(client, run)}
     return sorted(runs - registered)
 
@@ -78,7 +85,7 @@ def dispose(
 ) -> list[str]:
     """Delete versions with their runs, models, figures and files for good.
 
-    Safe to run again after a failure at any step.
+    Safe to run again after a failure at any step; it then also overwrites what is gone already.
 
     Args:
         registry: Of the model.
@@ -90,6 +97,7 @@ def dispose(
 
     Raises:
         ValueError: One of them is the champion.
+        NotReady: The store is busy or full, and keeps bytes of them until this is run again.
     """
     client, gone, runs = _client(registry), [], [*abandoned]
     for entry in registry.versions():
@@ -99,7 +107,7 @@ def dispose(
             raise ValueError("the champion is in use and cannot be deleted")
         runs.append(entry.run_id)
         gone.append(entry.version)
-    if not runs:
+    if not runs and not versions:
         return []
     models = [model.model_id for model in _logged(registry) if model.source_run_id in runs]
     # What is deleted softly is listed nowhere any more: the version goes last, so that a run
@@ -121,6 +129,21 @@ def _learned(client: mlflow.MlflowClient, run: str) -> bool:
     with garbage.gone_already():
         tags = client.get_run(run).data.tags
     return "training_digest" in tags
+
+
+def _unfinished(client: mlflow.MlflowClient, experiment: str) -> Iterator[Run]:
+    """List the runs that have not ended well, page by page."""
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment],
+            "attributes.status != 'FINISHED'",
+            max_results=_PAGE,
+            page_token=token,
+        )
+        yield from page
+        if not (token := page.token):
+            return
 
 
 def _delete_softly(registry: Registry, runs: list[str], models: list[str]) -> None:

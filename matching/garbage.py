@@ -16,10 +16,13 @@ from urllib.parse import unquote, urlsplit
 
 import mlflow
 
+from schemas.errors import NotReady
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
 _SQLITE = "sqlite:///"
+_PATIENCE_SECONDS = 10.0
 _GONE = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 _LEFT = (
     (
@@ -49,6 +52,9 @@ def collect(
         artifact_root: Directory or URI under which their files lie.
         runs: Numbers of runs.
         models: Numbers of logged models.
+
+    Raises:
+        NotReady: The store is busy or full, and keeps bytes of them until ``sweep`` is called.
     """
     from mlflow.cli import gc  # its command line: only where there is something to delete
 
@@ -78,17 +84,24 @@ def gone_already() -> Iterator[None]:
 def sweep(tracking_uri: str) -> None:
     """Delete the rows that are left, and overwrite what SQLite keeps of deleted ones.
 
-    A busy store does it the next time.
+    Raises:
+        NotReady: The store is busy or its disk is full: deleted bytes are left, until this is
+            called again.
     """
-    if tracking_uri.startswith(_SQLITE):
-        with (
-            suppress(sqlite3.OperationalError),
-            closing(sqlite3.connect(tracking_uri.removeprefix(_SQLITE), timeout=10)) as store,
-        ):
+    if not tracking_uri.startswith(_SQLITE):
+        return
+    path = tracking_uri.removeprefix(_SQLITE)
+    try:
+        with closing(sqlite3.connect(path, timeout=_PATIENCE_SECONDS)) as store:
             with store:
                 for statement in _LEFT:
                     store.execute(statement)
             store.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        raise NotReady(
+            f"deleted bytes are left in the model registry ({error.sqlite_errorname}): it is busy,"
+            " or its disk is full"
+        ) from None
 
 
 def _remove_empty(folder: Path) -> None:

@@ -276,10 +276,16 @@ class Registry:
         return listed
 
     def forget_deleted_runs(self, before: datetime) -> int:
-        """Delete those runs for good, with their files, and say how many there were."""
+        """Delete those runs for good, with their files, and say how many there were.
+
+        Raises:
+            NotReady: The store is busy or full, and keeps bytes of them until this is called again.
+        """
         found = self.deleted_runs(before)
         if found:
             garbage.collect(self.tracking_uri, self.artifact_root, found)
+        else:
+            garbage.sweep(self.tracking_uri)  # what it kept of others, when it was busy
         return len(found)
 
     def _name(self, told: Mapping[str, str]) -> bool:

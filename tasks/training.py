@@ -79,6 +79,8 @@ def step_back(url: SecretStr, registry: Registry, lease: Lease, now: int) -> str
     from matching import disposal  # imports MLflow, which takes seconds
 
     learned = _learned(registry)
+    with opened(url) as engine:
+        lease.renew(engine)  # whoever was overtaken registers nothing beside the other's
     with opened(url) as engine, reading(engine) as connection:
         without_ground = lineage.marked(connection) | lineage.unbooked(connection, learned)
         published = weights.published(connection)

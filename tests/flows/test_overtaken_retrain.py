@@ -13,6 +13,7 @@ from installation import set_up_database
 from matching import insisting
 from matching import training as learning
 from matching.handback import weights_document
+from matching.model import first_champion
 from matching.registry import Registry
 from schemas.errors import LeaseLost, NotReady
 from schemas.tables import leases, matches, training_sets
@@ -93,6 +94,35 @@ def test_no_step_back_promotion_or_deletion_comes_from_a_retrain_that_lost_its_l
 
     assert len(seen) == nth
     assert in_use(installed, engine) == seen[-1]
+
+
+def test_where_somebody_deleted_the_first_champion_the_way_back_makes_it_anew(
+    installed: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a run that holds its lease: one that was overtaken registers nothing."""
+    people = stage_rounds(engine, turns=4, last=YESTERDAY)
+    process_events()
+    assert retrain_model().version == "2"
+    registry = open_registry(installed)
+    registry._client.delete_model_version(registry.model_name, "1")
+    leave(engine, min(people))
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "_learned", overtaken(engine, steps._learned))
+        with pytest.raises(LeaseLost):
+            retrain_model()
+    assert [entry.version for entry in registry.versions()] == ["2"]
+    with writing(engine) as connection:
+        connection.execute(update(leases).values(expires_at=0))
+        connection.execute(delete(matches))
+
+    assert retrain_model().candidate is None
+
+    names = {entry.version: entry.aliases for entry in registry.versions()}
+    assert names == {"3": ("champion",)}
+    assert registry.champion()[0].digest == first_champion().digest
+    published = weights.newest(engine)
+    assert published is not None
+    assert (published.version, owed_since(engine)) == ("3", None)
 
 
 def test_what_was_published_and_not_named_is_named_by_the_next_retrain(

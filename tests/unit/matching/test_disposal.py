@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from mlflow import MlflowClient, MlflowException
 from mlflow.protos.databricks_pb2 import TEMPORARILY_UNAVAILABLE
 from mlflow.store.tracking import sqlalchemy_store
 
+from matching import disposal, garbage
 from matching.disposal import abandoned, dispose, earlier
 from matching.model import first_champion
 from matching.registry import Registry
 from matching.training import Retraining, retrain
-from schemas.errors import NotRegistered
+from schemas.errors import NotReady, NotRegistered
 from tests.unit.matching.evenings import as_training, simulated
 
 AS_OF = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -52,7 +55,10 @@ def test_a_version_without_ground_is_taken_out_of_use_and_deleted_to_the_last_by
     digests = [digest.encode() for digest in DIGESTS.values()]
     marks = [found.model.digest.encode(), b"turns-of-the-canary", found.model.to_json().encode()]
     marks += [learned.run_id.encode(), model, *digests]
-    registry._client.set_tag(learned.run_id, "canary", "turns-of-the-canary")
+    canary = ("canary", "turns-of-the-canary")
+    registry._client.set_tag(learned.run_id, *canary)
+    registry._client.set_model_version_tag(registry.model_name, learned.version, *canary)
+    model = model_of(registry, learned.version).encode()
     held = everything(tmp_path)
     assert all(mark in held for mark in marks)
     with pytest.raises(ValueError, match="champion"):
@@ -107,6 +113,24 @@ def test_what_a_retrain_learned_that_was_stopped_before_it_had_a_version_is_dele
     assert registry._client.get_run(refusal).info.status == "FINISHED"
 
 
+def test_a_retrain_that_was_stopped_is_found_behind_any_number_of_other_runs(
+    registry: Registry, found: Retraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register_first_champion()
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "_register", _stop)
+        with pytest.raises(OSError, match="stopped"):
+            registry.record(found, as_of=AS_OF, **DIGESTS)
+    (run,) = abandoned(registry)
+    (experiment,) = registry._client.search_experiments(filter_string="name = 'smartmatch'")
+    for _ in range(5):
+        registry._client.create_run(experiment.experiment_id)
+
+    monkeypatch.setattr(disposal, "_PAGE", 2)
+
+    assert abandoned(registry) == [run]
+
+
 @pytest.mark.parametrize("purged", [False, True])
 def test_what_a_version_learned_that_somebody_deleted_in_mlflows_pages_is_deleted(
     registry: Registry, found: Retraining, tmp_path: Path, *, purged: bool
@@ -151,6 +175,86 @@ def test_the_way_back_leads_past_every_marked_version(
     # Nor does it lead forward, to one that was rolled back.
     registry.follow(lambda: {"champion": third.version})
     assert earlier(registry, {third.version}, every) == second.version
+
+
+def test_the_way_back_leads_to_the_first_champion_anew_where_it_was_deleted(
+    registry: Registry, found: Retraining
+) -> None:
+    first = registry.register_first_champion()
+    learned = registry.record(found, as_of=AS_OF, **DIGESTS)
+    registry.follow(lambda: {"champion": learned.version})
+    registry._client.delete_model_version(registry.model_name, first)
+
+    back = earlier(registry, {learned.version}, {learned.version})
+
+    assert back is not None
+    assert registry.load(back)[0].digest == first_champion().digest
+    # Whoever was stopped before it came into use finds it again.
+    assert earlier(registry, {learned.version}, {learned.version}) == back
+    assert earlier(registry, set(), {learned.version}) is None
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+def test_a_busy_store_is_told_and_what_it_keeps_of_a_version_goes_the_next_time(
+    registry: Registry,
+    found: Retraining,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    nth: int,
+) -> None:
+    """Busy when its run is gone, or only when the version itself is."""
+    registry.register_first_champion()
+    learned = registry.record(found, as_of=AS_OF, **DIGESTS)
+    canary = ("canary", "turns-of-the-canary")
+    registry._client.set_tag(learned.run_id, *canary)
+    registry._client.set_model_version_tag(registry.model_name, learned.version, *canary)
+    model = model_of(registry, learned.version).encode()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage, "sweep", busy_at(nth, tmp_path, patch))
+        with pytest.raises(NotReady, match="SQLITE_BUSY"):
+            dispose(registry, [learned.version])
+    listed = {entry.version for entry in registry.versions()}
+    assert (learned.version in listed) == (nth == 1)
+
+    dispose(registry, [learned.version])
+
+    left = everything(tmp_path)
+    assert [mark for mark in (b"turns-of-the-canary", model) if mark in left] == []
+
+
+def test_a_busy_store_is_told_and_what_it_keeps_of_a_run_goes_the_next_time(
+    registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register_first_champion()
+    run = registry.record_refusal("x" * 400, as_of=AS_OF, **DIGESTS)
+    registry._client.delete_run(run)
+    later = datetime(2100, 1, 1, tzinfo=UTC)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(garbage, "sweep", busy_at(1, tmp_path, patch))
+        with pytest.raises(NotReady, match="SQLITE_BUSY"):
+            registry.forget_deleted_runs(later)
+    assert run.encode() in everything(tmp_path)
+    assert registry.forget_deleted_runs(later) == 0
+
+    assert run.encode() not in everything(tmp_path)
+
+
+def busy_at(nth: int, folder: Path, patch: pytest.MonkeyPatch) -> Any:
+    """Return the sweep of a store that somebody reads when it is swept for the nth time."""
+    patch.setattr(garbage, "_PATIENCE_SECONDS", 0.1)
+    sweep, sweeps = garbage.sweep, list[str]()
+
+    def swept(uri: str) -> None:
+        sweeps.append(uri)
+        with closing(sqlite3.connect(folder / "mlflow.db", isolation_level=None)) as reader:
+            if len(sweeps) == nth:
+                reader.execute("BEGIN")
+                reader.execute("SELECT count(*) FROM runs").fetchone()
+            sweep(uri)
+
+    return swept
 
 
 def model_of(registry: Registry, version: str) -> str:

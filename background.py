@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from schemas.errors import SmartMatchError
+from schemas.errors import LeaseLost, SmartMatchError
 from warehouse import runs
 from warehouse.engine import connect
+from warehouse.leases import LeaseHeld
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,19 +19,26 @@ if TYPE_CHECKING:
 def run_in_background(settings: Settings, flow: str, run: str) -> None:
     """Run a flow and note how it ended.
 
+    The number of an erasure is its request's, and after a restart of the server a process of before
+    may be at work on the same one. So an erasure that finds another at work notes no end: that one
+    does, or this one is taken up again.
+
     Args:
         settings: Say where the database is.
         flow: Name of the flow.
         run: Number that it was asked for under; of an erasure also the request's.
 
     Raises:
-        SmartMatchError: What the flow raised; it is noted as failed.
+        LeaseHeld: Another erasure is at work, or has taken over.
+        SmartMatchError: What the flow raised otherwise; it is noted as failed.
     """
     engine = connect(settings.url)
     runs.start(engine, run)
     try:
         ended = _flow(flow)(run)
     except SmartMatchError as error:
+        if flow == "erase_subject" and isinstance(error, LeaseHeld | LeaseLost):
+            raise LeaseHeld("another erasure is at work") from None
         runs.finish(engine, run, runs.FAILED, datetime.now(UTC), type(error).__name__)
         raise
     runs.finish(engine, run, runs.COMPLETED, datetime.now(UTC), str(ended))

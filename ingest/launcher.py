@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -27,6 +30,7 @@ from warehouse.erasure_requests import close_left_cases, pending_erasures
 if TYPE_CHECKING:
     from ingest.service import Service
 
+ERASURE = "erase_subject"
 SCHEDULED = frozenset({"retrain_model", "purge_expired"})
 """Flows that the Prefect server runs where it can; an erasure waits for no scheduler."""
 BY_PREFECT = "runs on the Prefect server"
@@ -36,6 +40,11 @@ About = tuple[str, str]
 """A flow, and the request that it is about, where it is about one."""
 _ATTEMPTS = 30
 """How often the end of a run is tried to be noted, once a second."""
+_NO_THREAD = "no thread"
+_DYING_SECONDS = 10.0
+"""Who is killed inside a call to a dead disk ends only when that answers: it is not waited for."""
+
+_logger = logging.getLogger("smartmatch")
 
 
 class Launcher:
@@ -43,7 +52,8 @@ class Launcher:
 
     A flow that this server started and that still runs is not started twice: whoever asks
     again follows the run that is there. Of one flow one run is at work, the others wait their
-    turn: many requests at once must not become as many processes.
+    turn: many requests at once must not become as many processes. One that hangs is killed, or the
+    others would wait for good; its next run is given twice the time, for it may have been slow.
 
     Args:
         service: Knows the database and the settings that a flow inherits.
@@ -52,6 +62,7 @@ class Launcher:
     def __init__(self, service: Service) -> None:
         self._service = service
         self._live: dict[About, str] = {}
+        self._seconds: dict[About, float] = {}
         self._waiting: dict[str, deque[tuple[About, str]]] = {}
         self._turns = threading.Lock()
         self._scheduled: dict[str, str] = {}
@@ -110,7 +121,7 @@ class Launcher:
         """
         engine, keys = self._service.engine, self._service.settings.keys
         for request in await run_in_threadpool(pending_erasures, engine):
-            await self.launch("erase_subject", request)
+            await self.launch(ERASURE, request)
         await run_in_threadpool(close_left_cases, engine, keys)
 
     def read(self, run: str) -> runs.Run | None:
@@ -192,6 +203,11 @@ class Launcher:
             await run_in_threadpool(self._begin, about, run)
         except RuntimeError:  # there may be no more threads
             self._begin_next(about[0])
+            now = datetime.now(UTC)
+            with suppress(NotReady):
+                await self._service.write(
+                    lambda connection: runs.finish_in(connection, run, runs.FAILED, now, _NO_THREAD)
+                )
             raise NotReady("a process could not be started") from None
 
     def _begin(self, about: About, run: str) -> None:
@@ -223,20 +239,36 @@ class Launcher:
         except RuntimeError:  # there may be no more threads
             process.kill()
             self._live.pop(about, None)
-            runs.finish(self._service.engine, run, runs.FAILED, datetime.now(UTC), "no thread")
+            runs.finish(self._service.engine, run, runs.FAILED, datetime.now(UTC), _NO_THREAD)
             raise NotReady("a process could not be followed") from None
 
     def _follow(self, process: subprocess.Popen[bytes], about: About, run: str) -> None:
         try:
-            self._finish(process, about, run)
+            self._finish(about, run, self._wait(process, about))
         finally:
+            # Not before its end is noted, or that would be told of whoever begins anew meanwhile.
+            self._live.pop(about, None)
             self._begin_next(about[0])
 
-    def _finish(self, process: subprocess.Popen[bytes], about: About, run: str) -> None:
-        code = process.wait()
-        self._live.pop(about, None)
-        detail = f"the process ended with code {code}"
-        state = runs.FAILED if code else runs.COMPLETED
+    def _wait(self, process: subprocess.Popen[bytes], about: About) -> int | None:
+        """Return the code with which a process ended; None for one that hung and was killed."""
+        seconds = self._seconds.pop(about, self._service.settings.run_seconds)
+        try:
+            return process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            _logger.warning("A run of %s was killed: it took over %d seconds", about[0], seconds)
+        self._seconds[about] = 2 * seconds
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with what it started
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_DYING_SECONDS)
+        return None
+
+    def _finish(self, about: About, run: str, code: int | None) -> None:
+        if about[0] == ERASURE and code == os.EX_TEMPFAIL:
+            return  # it is tried again, and has said why where it had to
+        detail = "it hung" if code is None else f"the process ended with code {code}"
+        state = runs.COMPLETED if code == 0 else runs.FAILED
         # A flow that has said how it ended keeps its word.
         for _ in range(_ATTEMPTS):
             with suppress(NotReady):

@@ -11,12 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from privacy.traces import looker, of_identifier
-from schemas.errors import NotReady
+from schemas.errors import NotReady, told_in_log
 from warehouse import erasure_requests, stores
 
 if TYPE_CHECKING:
@@ -72,10 +71,14 @@ class Prover:
 
     def _run(self) -> None:
         while awaited := self._still_awaited():
-            with suppress(NotReady):  # it may answer the next time
+            try:
                 for request in self._ended(awaited):
                     self._prove(request, awaited[request])
                     self._forget(request)
+            except NotReady:
+                pass  # it may answer the next time
+            except Exception as error:  # noqa: BLE001  # nobody would be searched for any more
+                _logger.warning("Erasures could not be awaited: %s", told_in_log(error))
             time.sleep(_PAUSE_SECONDS)
 
     def _still_awaited(self) -> dict[str, str]:

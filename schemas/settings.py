@@ -157,6 +157,12 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         default=300.0, gt=0, description="A run that is silent for longer loses its lease, seconds."
     )
+    run_seconds: float = Field(
+        default=3_600.0,
+        gt=0,
+        description="A run that the HTTP server started is killed after so long, seconds; the next "
+        "one has twice that.",
+    )
     timezone: str = Field(
         default="Europe/Paris", description="Time zone of the schedules, an IANA name."
     )

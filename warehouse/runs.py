@@ -85,6 +85,9 @@ def start(engine: Engine, run: str) -> None:
 def finish(engine: Engine, run: str, state: str, now: datetime, detail: str | None = None) -> None:
     """Note how a run ended; one that has ended already keeps its end.
 
+    But for one that failed, of which another process says that it completed: several may be at work
+    under one number, one after the other.
+
     Args:
         engine: The database.
         run: Its id.
@@ -93,11 +96,19 @@ def finish(engine: Engine, run: str, state: str, now: datetime, detail: str | No
         detail: Counts or the name of an error; nothing about a person.
     """
     with writing(engine) as connection:
-        connection.execute(
-            update(runs)
-            .where(runs.c.run == run, runs.c.state.in_(OPEN))
-            .values(state=state, finished_at=micros(now), detail=detail)
-        )
+        finish_in(connection, run, state, now, detail)
+
+
+def finish_in(
+    connection: Connection, run: str, state: str, now: datetime, detail: str | None = None
+) -> None:
+    """Do what ``finish`` does, in a transaction that others write in as well."""
+    before = (*OPEN, FAILED) if state == COMPLETED else OPEN
+    connection.execute(
+        update(runs)
+        .where(runs.c.run == run, runs.c.state.in_(before))
+        .values(state=state, finished_at=micros(now), detail=detail)
+    )
 
 
 def read(engine: Engine, run: str) -> Run | None:

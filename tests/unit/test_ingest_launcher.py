@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import threading
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,6 +18,8 @@ from schemas.clock import moment
 from schemas.errors import NotReady
 from tests.histories import NOW
 from tests.population import answer
+from tests.serving import is_alive
+from warehouse import runs
 from warehouse.case_file import CaseFile, write_case
 from warehouse.erasure_requests import begin
 from warehouse.keyfile import make_ring
@@ -33,6 +38,7 @@ class Processes:
 
     def __init__(self, launcher: Launcher, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun: list[str] = []
+        self.code = 0
         self.refused: set[str] = set()
         self._changed = threading.Condition()
         self._ended = 0
@@ -46,11 +52,11 @@ class Processes:
             self._changed.notify_all()
         return self
 
-    def wait(self) -> int:
+    def wait(self, _seconds: float) -> int:
         with self._changed:
             mine = len(self.begun)
             assert self._changed.wait_for(lambda: self._ended >= mine, SOON)
-        return 0
+        return self.code
 
     def kill(self) -> None:
         self.end_one()
@@ -265,12 +271,101 @@ def test_run_that_no_thread_can_start_is_told_and_keeps_nobody_out(
             launch(launcher, "a")
     assert processes.begun == []
 
+    assert told(launcher, "a") == (runs.FAILED, "no thread")
     launch(launcher, "b", "a")
     processes.end_one()
     processes.await_begun(2)
 
     assert processes.begun == ["b", "a"]
     processes.end_one()
+
+
+def told(launcher: Launcher, run: str) -> tuple[str, str | None]:
+    found = launcher.read(run)
+    assert found is not None
+    return found.state, found.detail
+
+
+def test_what_is_told_of_a_run_is_never_the_end_of_one_before_it(
+    launcher: Launcher, processes: Processes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked for again as the process of the one before has ended, and its end is not noted yet."""
+    engine = launcher._service.engine
+    finish, asked = runs.finish, list[str]()
+
+    def asked_again_before(*noted: Any) -> None:
+        if not asked:
+            asked.append("a")
+            launch(launcher, "a")
+        finish(*noted)
+
+    monkeypatch.setattr(runs, "finish", asked_again_before)
+    processes.code = 1
+    launch(launcher, "a")
+    processes.end_one()
+    wait_until(lambda: launcher._live == {})
+    # Whoever asked just then followed the one that ended.
+    assert told(launcher, "a")[0] == runs.FAILED
+    assert processes.begun == ["a"]
+    processes.code = 0
+    launch(launcher, "a")
+    assert processes.begun == ["a", "a"]
+    runs.start(engine, "a")
+    assert told(launcher, "a") == (runs.RUNNING, None)
+
+    processes.end_one()
+
+    wait_until(lambda: told(launcher, "a")[0] == runs.COMPLETED)
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SOON
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_an_erasure_that_waits_for_another_process_is_not_told_to_have_failed(
+    launcher: Launcher, processes: Processes
+) -> None:
+    processes.code = os.EX_TEMPFAIL
+    launch(launcher, "a")
+    runs.start(launcher._service.engine, "a")
+    processes.end_one()
+    wait_until(lambda: launcher._live == {})
+
+    assert told(launcher, "a") == (runs.RUNNING, None)
+
+
+def test_a_process_that_hangs_holds_the_others_up_for_no_longer_than_it_may(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stopped one, with one of its own; the next run of the same has twice the time."""
+    make_ring(settings.keys, 0)
+    service = Service(settings.model_copy(update={"run_seconds": 0.5}))
+    launcher, begun = Launcher(service), list[tuple[str, float, int]]()
+
+    def start(_flow: str, run: str) -> subprocess.Popen[bytes]:
+        script = "sleep 600 & echo $!; kill -STOP $$" if run == "hangs" else "exit 0"
+        process = subprocess.Popen(
+            ["/bin/sh", "-c", script], stdout=subprocess.PIPE, start_new_session=True
+        )
+        assert process.stdout is not None
+        begun.append((run, time.monotonic(), int(process.stdout.readline() or 0)))
+        return process
+
+    monkeypatch.setattr(launcher, "_start", start)
+    launch(launcher, "hangs", "b")
+    wait_until(lambda: told(launcher, "b")[0] == runs.COMPLETED)
+    assert told(launcher, "hangs") == (runs.FAILED, "it hung")
+    launch(launcher, "hangs", "c")
+    wait_until(lambda: told(launcher, "c")[0] == runs.COMPLETED)
+
+    assert [run for run, _, _ in begun] == ["hangs", "b", "hangs", "c"]
+    (_, first, own), (_, second, _), (_, third, _), (_, fourth, _) = begun
+    assert second - first >= 0.5
+    assert fourth - third >= 1.0
+    wait_until(lambda: not is_alive(own))
 
 
 def without_thread(name: str) -> Callable[[threading.Thread], None]:

@@ -40,3 +40,16 @@ def test_a_run_that_is_asked_for_again_begins_anew(engine: Engine) -> None:
         run, "erase_subject", runs.REQUESTED, micros(ENDED), None, None
     )
     assert runs.read(engine, "another") is None
+
+
+def test_a_run_that_failed_in_one_process_and_completed_in_another_completed(
+    engine: Engine,
+) -> None:
+    run = runs.request(engine, "erase_subject", ASKED, "a-request")
+    runs.finish(engine, run, runs.FAILED, ENDED, "NotReady")
+
+    runs.finish(engine, run, runs.COMPLETED, ENDED, "done")
+
+    assert runs.read(engine, run) == Run(
+        run, "erase_subject", runs.COMPLETED, micros(ASKED), micros(ENDED), "done"
+    )

@@ -54,6 +54,11 @@ def note_head(connection: Connection) -> None:
     connection.execute(_noted.insert().values(version_num=HEAD))
 
 
+def is_head(connection: Connection) -> bool:
+    """Tell whether a database still has the schema of this code; for who asks again and again."""
+    return list(connection.execute(select(_noted.c.version_num)).scalars()) == [HEAD]
+
+
 def check_revision(connection: Connection) -> None:
     """Check that a database has the schema of this code.
 

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
+from schemas.errors import NotReady
 from schemas.tables import consents as ledger
 from schemas.tables import subjects
-from warehouse import api_keys, consents, marks, withdrawals
+from warehouse import api_keys, consents, marks, revision, withdrawals
 from warehouse.engine import reading
 from warehouse.keyfile import read_ring, ring_stamp
 from warehouse.tombstones import catch_up
@@ -96,7 +97,7 @@ class Watch:
         starting: The database for the first look, which may wait for longer; else the same.
 
     Raises:
-        NotReady: The database cannot be read.
+        NotReady: The database cannot be read, or has another schema than this code.
         KeyMissing: There is no key file.
         WitnessBroken: The witness beside the keys cannot be read.
     """
@@ -183,6 +184,9 @@ class Watch:
                 return
             try:
                 self._poll()
+            except NotReady as error:
+                self._note(str(error))
+                continue
             except Exception as error:  # noqa: BLE001  # the next round may do
                 # What is held runs out of its time by itself, and the door closes.
                 self._note(type(error).__name__)
@@ -202,6 +206,9 @@ class Watch:
         self._poll_ring()
         self._poll_witness()
         with reading(engine or self._engine) as connection:
+            if not revision.is_head(connection):
+                self._shut()
+                revision.check_revision(connection)
             counters = consents.counters(connection)
             before = self._counters
             is_older = before is not None and _fell(before, counters)
@@ -236,12 +243,16 @@ class Watch:
         A backup was put back, or a copy took over that had lagged behind. The door stays shut until
         it follows the witness, so that nobody is back who left or was revoked meanwhile.
         """
-        self.consents_until = self.api_keys_until = 0.0
-        self._seen_at = -_BLIND_SECONDS
+        self._shut()
         # Nor is anything learned that a transaction under way has read.
         self.consents.forget(None, (self._counters or {}).get(consents.CHANGES, 0) + 1)
         catch_up(self._engine, self._directory)
         self._counters = None
+
+    def _shut(self) -> None:
+        """Let nobody in until a round succeeds."""
+        self.consents_until = self.api_keys_until = 0.0
+        self._seen_at = -_BLIND_SECONDS
 
     def _answered_since(self, connection: Connection, seq: int) -> list[bytes] | None:
         """Return whose answers came after an entry; None where one is not known by the newest key.

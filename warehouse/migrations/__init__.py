@@ -1,7 +1,8 @@
 """Move a database from one revision of the schema to another, rows in place.
 
 Each call is one transaction on either engine: killed anywhere, it has changed nothing, and runs
-again. Two that start at once come one after the other.
+again. Two that start at once come one after the other. A flow that is at work meanwhile loses its
+lease: it would go on to write what the schema of before asks for.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
+from sqlalchemy import update
 
 from schemas.errors import InvalidInput
+from schemas.tables import leases
 from warehouse.engine import SCHEMA_LOCK, check_durable, is_postgres, writing
-from warehouse.revision import revision_of
+from warehouse.revision import HEAD, revision_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -76,6 +79,13 @@ def _move(engine: Engine, revision: str, *, up: bool) -> tuple[str | None, str |
         before = revision_of(connection)
         config = configuration(connection)
         try:
+            if before not in {None, HEAD if revision == "head" else revision}:
+                # First, as a flow's transactions begin: no two of them wait for each other.
+                connection.execute(
+                    update(leases)
+                    .where(leases.c.expires_at > 0)
+                    .values(fence=leases.c.fence + 1, expires_at=0)
+                )
             if before is not None:
                 # A database of before there were revisions learns which one it has.
                 command.stamp(config, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import threading
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 
 from schemas.clock import MICROS_PER_DAY
-from schemas.errors import InvalidInput, NotReady
+from schemas.errors import InvalidInput, LeaseLost, NotReady
 from schemas.tables import metadata
 from warehouse.engine import check_ready, connect, create_tables, reading, writing
+from warehouse.leases import lease
 from warehouse.migrations import configuration, downgrade, upgrade
 from warehouse.months import make_months
 from warehouse.revision import FIRST, HEAD, revision_of
@@ -318,3 +320,19 @@ def test_two_that_upgrade_at_once_come_one_after_the_other(bare: Engine) -> None
     assert sorted(seen) == [(FIRST, HEAD), (HEAD, HEAD)]
     assert held(bare) == before
     assert differences(bare) == []
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_a_flow_that_is_at_work_writes_nothing_once_the_schema_moved(
+    bare: Engine, *, moves: bool
+) -> None:
+    upgrade(bare)
+    with lease(bare, "purge_expired", 300.0) as held_on:
+        if moves:
+            downgrade(bare, FIRST)
+        upgrade(bare)
+
+        with pytest.raises(LeaseLost) if moves else nullcontext(), writing(bare) as connection:
+            held_on.check(connection)
+    with lease(bare, "purge_expired", 300.0) as next_one:
+        next_one.renew(bare)

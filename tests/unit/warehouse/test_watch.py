@@ -8,23 +8,26 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from sqlalchemy import func, select
 
 from ingest.service import Service
 from schemas.errors import NotReady
-from schemas.tables import versions
+from schemas.tables import staged, versions
 from tests.restoring import snapshot
 from tests.serving import allow, client_of, proposed
 from warehouse import api_keys, consents, withdrawals
+from warehouse import watch as watching
 from warehouse import witness as witnessed
 from warehouse.api_keys import Scope
 from warehouse.engine import add_to, connect, reading, writing
 from warehouse.key_rotation import rotate
 from warehouse.keyfile import make_ring
+from warehouse.revision import HEAD
 from warehouse.watch import KnownConsents, Watch
 from warehouse.witness import TOMBSTONE, Witness
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from sqlalchemy import Engine
 
@@ -239,3 +242,44 @@ def test_a_server_that_could_not_read_for_three_seconds_says_so(watch: Watch) ->
     watch._seen_at -= 3.1
 
     assert not watch.sees
+
+
+@pytest.mark.parametrize("moved", ["0007", "9999"])
+def test_a_server_whose_database_gets_another_schema_takes_nothing_until_it_is_its_own_again(
+    settings: Settings,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    moved: str,
+) -> None:
+    monkeypatch.setattr(watching, "_BLIND_SECONDS", 60.0)  # it does not wait for that
+    with client_of(settings) as client:
+        allow(client)
+        watch = client.app.service.watch
+        caplog.set_level("WARNING")
+
+        move_to(engine, moved)
+        wait_until(lambda: not watch.sees)
+        answers = [client.post(PROPOSED, json=proposed()).status_code, client.get("/ready")]
+        said = [one.getMessage() for one in caplog.records if one.name == "smartmatch.watch"]
+        move_to(engine, HEAD)
+        wait_until(lambda: watch.sees)
+        again = client.post(PROPOSED, json=proposed()).status_code
+
+    assert [answers[0], answers[1].status_code, again] == [503, 503, 200]
+    assert len(said) == 1
+    assert f"the database has schema {moved}" in said[0]
+    with reading(engine) as connection:
+        assert connection.execute(select(func.count()).select_from(staged)).scalar_one() == 1
+
+
+def move_to(engine: Engine, revision: str) -> None:
+    with writing(engine) as connection:
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{revision}'")
+
+
+def wait_until(happened: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from schemas.errors import InvalidInput, NotReady
-from warehouse import consents, marks, tombstones
+from warehouse import consents, leases, marks, tombstones
 from warehouse.engine import check_ready, connect, is_postgres, writing
 from warehouse.residue import compact
 from warehouse.revision import HEAD
@@ -122,6 +122,7 @@ def accept_restored(engine: Engine, directory: Path) -> int:
     head = consents.head(engine)
     with writing(engine) as connection:
         marks.set_backup(connection, backup=True)
+        leases.outdo(connection)
     carried = tombstones.catch_up(engine, directory)
     tombstones.testify_restored(engine, directory, head, carried)
     return carried

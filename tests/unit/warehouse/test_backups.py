@@ -14,11 +14,15 @@ from sqlalchemy import func, select
 from schemas.errors import InvalidInput, NotReady
 from schemas.tables import subjects
 from tests.engines import on_sqlite
-from tests.population import answer
-from warehouse import backups, marks, tombstones
-from warehouse.backups import back_up, put_back
+from tests.histories import TODAY, tables
+from tests.population import answer, arrive, process
+from tests.purging import proposed, purge
+from warehouse import backups, marks, retention, tombstones
+from warehouse.audit import balance
+from warehouse.backups import accept_restored, back_up, put_back
 from warehouse.engine import connect, reading
 from warehouse.keyfile import KeyMissing, make_ring
+from warehouse.recount import reconcile
 from warehouse.witness import FILE_NAME, WitnessBroken
 
 if TYPE_CHECKING:
@@ -196,3 +200,41 @@ def test_backup_is_one_file_and_stays_so_however_often_it_is_put_back(
     assert backup.read_bytes() == content
     # Without a log, which SQLite would have to make beside it before anybody could read it.
     assert content[18:20] == b"\1\1"
+
+
+@pytest.mark.parametrize("rests", [1, 2, 4])
+def test_a_backup_taken_between_two_chunks_of_a_purge_is_purged_to_the_same_end(
+    engine: Engine, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rests: int
+) -> None:
+    """The purge of the backup's time is over, or has to be ended before anything is put back."""
+    one = answer(engine, "one", "analytics")
+    days = [*range(TODAY - 104, TODAY - 96)]
+    arrive(engine, [proposed(one, match, day) for match, day in enumerate(days)])
+    process(engine)
+    copy, rested = tmp_path / "copy.db", list[float]()
+
+    def rest(seconds: float) -> None:
+        rested.append(seconds)
+        if len(rested) == rests:
+            back_up(engine, copy)
+            with pytest.raises(NotReady, match="in use"):
+                put_back(connect(settings_url(engine)), copy, keys)
+
+    monkeypatch.setattr(backups, "PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr(retention, "CHUNK_ROWS", 1)
+    monkeypatch.setattr("warehouse.retention.sleep", rest)
+    went = purge(engine, "events"), purge(engine, "matches")
+    found = tables(engine)
+
+    put_back(engine, copy, keys)
+    accept_restored(engine, keys)
+    again = purge(engine, "events"), purge(engine, "matches")
+
+    assert went == (4, 4)
+    assert (sum(again), tables(engine)) == (8 - rests, found)
+    assert balance(engine).agrees
+    reconcile(engine, TODAY - 100)
+
+
+def settings_url(engine: Engine) -> SecretStr:
+    return SecretStr(engine.url.render_as_string(hide_password=False))

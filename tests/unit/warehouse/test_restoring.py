@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 from privacy.pseudonyms import subject_pseudonym
 from schemas.clock import LATE_DAYS, day_number, moment
 from schemas.consents import Options
-from schemas.errors import InvalidInput, NotReady
+from schemas.errors import InvalidInput, LeaseLost, NotReady
 from schemas.tables import consents as ledger
 from schemas.tables import (
     erasures,
@@ -251,6 +251,27 @@ def test_a_backup_is_of_one_moment_says_what_it_is_and_is_not_opened_without_key
     content = b"".join(path.read_bytes() for path in (tmp_path / "data").glob("smartmatch.db*"))
     assert subject_pseudonym(KEY, "a") not in content
     assert people["a"].to_bytes(8, "big") not in content
+
+
+def test_a_run_of_before_a_backup_was_put_back_writes_nothing_afterwards(
+    engine: Engine, keys: Path
+) -> None:
+    """Its fence is the one that the next run of the restored database would have had."""
+    with lease(engine, "purge_expired", 60.0):
+        put_it_back = snapshot(engine)
+    with lease(engine, "purge_expired", 60.0) as of_before:
+        put_it_back()
+        accept_restored(engine, keys)
+        with lease(engine, "purge_expired", 60.0) as between:
+            with pytest.raises(LeaseLost):
+                of_before.renew(engine)
+            put_it_back()
+            accept_restored(engine, keys)
+            with lease(engine, "purge_expired", 60.0) as at_last:
+                at_last.renew(engine)
+                for other in (of_before, between):
+                    with pytest.raises(LeaseLost):
+                        other.renew(engine)
 
 
 def _requests(engine: Engine) -> list[tuple[str]]:

@@ -9,6 +9,7 @@ SmartMatchError
 ├── UnsafeEngine            the database would lose what it acknowledged
 ├── KeyMissing              a secret that is needed is not in the key file
 ├── LeaseLost               another run of the same flow has taken over
+├── StepFailed              a step of a flow met an error of a library
 ├── BatchUnusable           a batch is broken as a whole; staging is untouched
 ├── SumsDiffer              the running sums are not what a recount gives
 ├── NotEnoughDecisions      too little evidence to learn from
@@ -88,6 +89,10 @@ class KeyMissing(SmartMatchError):
 
 class LeaseLost(SmartMatchError):
     """Another run of the same flow has taken over; nothing was written."""
+
+
+class StepFailed(SmartMatchError):
+    """A step of a flow met an error of a library; says its class and place, not what it said."""
 
 
 class BatchUnusable(SmartMatchError):

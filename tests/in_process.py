@@ -37,6 +37,7 @@ class Client(httpx.Client):
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """Await something in the application's loop and return its result."""
+        assert self._thread.is_alive(), "the client is to be entered with ``with``"
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def __enter__(self) -> Self:

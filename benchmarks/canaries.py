@@ -255,12 +255,16 @@ def campaign_in(
     key = home.create_key()
     server = home.serve()
     answers.update(home.start_flows(campaign, key))
+    ended = [home.run(*command) for command in COMMANDS]
+    # Those that read a file or name a person need not wait for each other.
+    with ThreadPoolExecutor(os.cpu_count()) as readers:
+        ended += readers.map(lambda command: home.run(*command), given)
     codes: dict[str, int] = {}
-    for command in (*COMMANDS, *given):
+    for command, code in zip((*COMMANDS, *given), ended, strict=True):
         name = " ".join(word for word in command if "/" not in word and " " not in word)
         while name in codes:
             name += " again"
-        codes[name] = home.run(*command)
+        codes[name] = code
     home.run("report", "--out", str(home.directory / "report.html"))
     home.run("backup", str(home.directory / "backup.db"))
     for number in range(0, campaign.subjects, -(-campaign.subjects // ERASED)):

@@ -156,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_size(parser)
     size = parser.parse_args().size
-    seconds, rounds = (2.0, 2) if size == "small" else (6.0, 5)
+    seconds, rounds = (2.0, 1) if size == "small" else (6.0, 5)
     with tempfile.TemporaryDirectory(prefix="bench-overload-") as directory:
         found = overload(Path(directory) / "home", seconds=seconds, rounds=rounds)
     publish(_result(found, size))

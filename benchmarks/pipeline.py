@@ -30,7 +30,7 @@ from benchmarks.serving import TICKS
 ROOT = Path(__file__).resolve().parent.parent
 NOW = 1_794_000_000_000_000
 DAYS = 30
-SMALL = ((20_000, DAYS), (200_000, 10 * DAYS), (200_000, DAYS))
+SMALL = ((20_000, DAYS), (200_000, DAYS))
 FULL = ((100_000, DAYS), (1_000_000, DAYS), (10_000_000, 10 * DAYS), (10_000_000, DAYS))
 """Events, and the days that they lie in: ten times the history, and ten times the traffic."""
 

@@ -172,7 +172,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add_size(parser)
     size = parser.parse_args().size
-    rows = 20_000 if size == "small" else 500_000
+    rows = 8_000 if size == "small" else 500_000
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         directory.chmod(0o755)

@@ -6,8 +6,10 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import dask
 import msgspec
 import pytest
 from distributed import LocalCluster
@@ -33,18 +35,27 @@ if TYPE_CHECKING:
     from schemas.settings import Settings
 
 SUBJECTS = 40
+SILENT_FOR = "20s"
+"""Of which worker nothing is heard for so long is given up; five minutes by default."""
 
 
 @pytest.fixture
 def cluster() -> Iterator[Any]:
     """Two workers, each a process of its own."""
-    with LocalCluster(  # type: ignore[no-untyped-call]
-        n_workers=2,
-        threads_per_worker=1,
-        host="127.0.0.1",
-        dashboard_address=None,
-    ) as started:
+    with (
+        dask.config.set({"distributed.scheduler.worker-ttl": SILENT_FOR}),
+        LocalCluster(  # type: ignore[no-untyped-call]
+            n_workers=2,
+            threads_per_worker=1,
+            host="127.0.0.1",
+            dashboard_address=None,
+        ) as started,
+    ):
+        workers = [worker.pid for worker in started.workers.values()]
         yield started
+        for worker in workers:
+            with suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGCONT)  # else nobody can close it
 
 
 @pytest.fixture
@@ -91,15 +102,16 @@ def test_run_whose_scheduler_is_stopped_is_given_up_and_the_next_goes_on(
     assert tables(engine)["staged"] == [(0,)]
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
-def test_two_workers_one_killed_leave_the_tables_of_one(
-    engine: Engine, on_dask: Settings, cluster: Any
+def test_two_workers_one_killed_or_stopped_leave_the_tables_of_one(
+    engine: Engine, on_dask: Settings, cluster: Any, number: signal.Signals
 ) -> None:
     rows = _rows(2_000)
     admit(engine, range(1, SUBJECTS + 1))
     stage(engine, rows)
     with ThreadPoolExecutor(1) as pool:
-        killing = pool.submit(_kill_one_at_work, engine, cluster)
+        killing = pool.submit(_signal_one_at_work, engine, cluster, number)
         outcome = process_events()
     assert 0 < killing.result() < 2_000
     # A worker that dies between its commit and its answer leaves the counts to the books.
@@ -138,11 +150,11 @@ def _rows(count: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _kill_one_at_work(engine: Engine, cluster: Any) -> int:
-    """Kill one worker as soon as something was committed; return how much was by then."""
+def _signal_one_at_work(engine: Engine, cluster: Any, number: signal.Signals) -> int:
+    """Signal one worker as soon as something was committed; return how much was by then."""
     worker = next(iter(cluster.workers.values()))
     worker.auto_restart = False  # the other has to do it alone
-    return _signal_at_work(engine, worker.pid, signal.SIGKILL)
+    return _signal_at_work(engine, worker.pid, number)
 
 
 def _signal_at_work(engine: Engine, process_id: int, number: signal.Signals) -> int:

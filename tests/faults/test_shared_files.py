@@ -84,13 +84,13 @@ class Trial:
         return wrong + ([] if agrees else ["the books do not balance"])
 
 
-def erase(client: httpx.Client, person: str) -> None:
+def erase(client: httpx.Client, person: str, wait_seconds: float = 120.0) -> None:
     """Erase a person over HTTP, and wait until the server has searched for them itself.
 
     Under load SQLite's log is at times kept open by a reader, and a step of the erasure has to be
     tried again. What a task does by itself, this does by asking again.
     """
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + wait_seconds
     state = "failed"
     while time.monotonic() < deadline:
         if state == "failed":

@@ -162,5 +162,5 @@ def count_stored(engine: Engine) -> tuple[int, int]:
 class Ended:
     """A process that has ended well."""
 
-    def wait(self) -> int:
+    def wait(self, _seconds: float | None = None) -> int:
         return 0

@@ -202,7 +202,7 @@ def test_flow_that_dies_without_a_word_is_noted_as_failed(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Dead:
-        def wait(self) -> int:
+        def wait(self, _seconds: float) -> int:
             return -9
 
     monkeypatch.setattr(Launcher, "_start", lambda *_: Dead())

@@ -31,7 +31,7 @@ test: $(READY)  ## Pass the tests, on SQLite and on PostgreSQL.
 faults: $(READY)  ## Break every promise, in full: kills, fills, cuts; about half an hour.
 	rm -f build/faults.json
 	alone=0; $(BIN)/python -m pytest tests/faults/test_overload.py --campaign || alone=1; \
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests/faults --campaign \
+	$(BIN)/python -m pytest -n 3 --dist loadgroup --no-loadscope-reorder tests/faults --campaign \
 		--ignore tests/faults/test_overload.py && exit $$alone
 
 lint: $(READY)  ## Check format, style and types.

@@ -25,15 +25,16 @@ if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
 
 DEAREST = (
-    "test_stopped_flows",
-    "test_server_death",
     "test_consent_races",
+    "test_server_death",
     "test_flows_at_once",
+    "test_stopped_flows",
     "test_any_order",
-    "test_phone_home",
-    "test_stopped_retrain",
-    "test_poison",
     "test_database_death",
+    "test_stopped_retrain",
+    "test_phone_home",
+    "test_poison",
+    "test_clocks",
     "test_contract",
 )
 """Files of the campaign that take longest, the longest first."""
@@ -170,11 +171,15 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let the campaign begin with its longest files, so that no worker ends with one.
 
-    Without the campaign, leave out what has no short form.
+    What a file tries on one engine stays with one worker. Without the campaign, leave out what has
+    no short form.
     """
     if config.getoption("--campaign", default=False):
         places = {name: place for place, name in enumerate(DEAREST)}
         items.sort(key=lambda item: places.get(item.path.stem, len(DEAREST)))
+        for item in items:
+            engine = "postgresql" if "postgresql" in item.name else "sqlite"
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {engine}"))
     elif left_out := [item for item in items if _has_no_short_form(item)]:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if not _has_no_short_form(item)]

@@ -12,6 +12,7 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine, event
@@ -53,7 +54,8 @@ class Job:
         at: Number of the boundary at which the process gets a signal; 0 for none.
         after_seconds: Time after which it gets one; 0 for never.
         number: The signal.
-        before: Call of the registry's client before which it gets one, the first time.
+        before: Call of the registry's client before which it gets one.
+        call: At which call of that name.
         between: Count only the beginnings of transactions, where nothing is locked.
         mutant: A planted fault: ``unfenced`` lets a run write that lost its lease, ``torn``
             books what it moved after the commit, ``forgetful`` names in the
@@ -71,6 +73,7 @@ class Job:
     at: int = 0
     after_seconds: float = 0.0
     before: str = ""
+    call: int = 1
     number: signal.Signals = signal.SIGKILL
     between: bool = False
     mutant: str = ""
@@ -114,7 +117,7 @@ def run(job: Job) -> None:
     if job.mutant == "blind":
         leases.Lease.check = leases.Lease.extend = _always  # type: ignore[method-assign]
     if job.before:
-        _act_before(job.before, act)
+        _act_before(job.before, job.call, act)
     if job.after_seconds:
         threading.Timer(job.after_seconds, act).start()
     module = import_module(f"flows.{job.flow}")
@@ -195,13 +198,13 @@ def _plant(mutant: str) -> None:
         registry.follow = lambda registry, told: registry._name(told())
 
 
-def _act_before(name: str, act: Callable[[], None]) -> None:
+def _act_before(name: str, number: int, act: Callable[[], None]) -> None:
     client = import_module("mlflow").MlflowClient
-    call = getattr(client, name)
+    call, numbers = getattr(client, name), count(1)
 
     def acting(*arguments: Any, **more: Any) -> Any:
-        setattr(client, name, call)
-        act()
+        if next(numbers) == number:
+            act()
         return call(*arguments, **more)
 
     setattr(client, name, acting)

@@ -105,6 +105,9 @@ def test_command_that_lasts_answers_where_it_says_and_ends_when_asked(
             pages = [api.removesuffix("/api")]
         else:
             pages = [f"http://127.0.0.1:{port}/{page}" for page in ("docs", "dashboard")]
+        # As from a terminal, also where these tests run in the background of a shell, which
+        # ignores it.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         started = subprocess.Popen(
             [sys.executable, *own, *arguments],
             cwd=ROOT,
@@ -113,6 +116,7 @@ def test_command_that_lasts_answers_where_it_says_and_ends_when_asked(
             stderr=subprocess.STDOUT,
             text=True,
         )
+        signal.signal(signal.SIGINT, before)
         stack.callback(started.kill)
         assert started.stdout is not None
         said = next(line for line in started.stdout if "http://" in line)

@@ -68,7 +68,8 @@ ROWS = {
 def bare(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A database without any table, on either engine."""
     if request.param == "sqlite":
-        engine = connect(SecretStr(f"sqlite:///{tmp_path / 'bare.db'}"))
+        # Whoever comes second waits for a whole move, which a busy machine may draw out.
+        engine = connect(SecretStr(f"sqlite:///{tmp_path / 'bare.db'}"), busy_timeout_ms=60_000)
         yield engine
         engine.dispose()
         return

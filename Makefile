@@ -55,7 +55,7 @@ lock: $(READY)  ## Make requirements.txt anew from pyproject.toml.
 	rm requirements.lock
 
 # One after the other, whatever -j says: they measure.
-bench: $(READY)  ## Run every benchmark small, about a quarter of an hour; into benchmarks/results.
+bench: $(READY)  ## Run every benchmark small, about ten minutes; into benchmarks/results.
 	set -e; for one in $(BENCHES); do $(MAKE) $$one SIZE=small; done
 
 bench-full: $(READY)  ## Run every benchmark at size; an hour or more.
